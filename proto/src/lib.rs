@@ -1,0 +1,17 @@
+//! How roles meet: service traits, their messages, and one closed error enum. In one process the traits are called
+//! directly; between processes the same traits are carried over the network. Nothing here knows about sockets.
+
+pub mod error;
+pub mod push;
+pub mod read;
+
+pub use error::{Code, Error};
+pub use push::{
+    Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,
+    Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,
+};
+pub use read::{
+    Chunk, ChunkEncoding, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
+    LabelValuesRequest, MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks,
+    SeriesExemplars, SeriesRequest, TenantStats,
+};

@@ -1,0 +1,156 @@
+//! The way of a query to an ingester: selections of encoded chunks, label queries, exemplars, metadata.
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange};
+
+use crate::Error;
+
+/// How a chunk is encoded: the numbers of the Prometheus TSDB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChunkEncoding {
+    /// Floats.
+    Xor,
+    /// Integer native histograms.
+    Histogram,
+    /// Float native histograms.
+    FloatHistogram,
+}
+
+/// An encoded chunk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chunk {
+    /// From its first to its last sample.
+    pub range: TimeRange,
+    /// How `data` is encoded.
+    pub encoding: ChunkEncoding,
+    /// The chunk as the Prometheus TSDB has it in its chunk files, without length, encoding byte and checksum.
+    pub data: Bytes,
+}
+
+/// Which series, and which time.
+#[derive(Debug, Clone)]
+pub struct SelectRequest {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// All of these have to match; at least one.
+    pub matchers: Vec<Matcher>,
+    /// Samples outside may be returned, samples inside must be.
+    pub range: TimeRange,
+    /// More series than this are an error ([`crate::Code::Unprocessable`]); at least 1.
+    pub max_series: usize,
+    /// More bytes of chunks than this are an error ([`crate::Code::Unprocessable`]); at least 1.
+    pub max_chunk_bytes: usize,
+}
+
+/// One series with its chunks in the range. Chunks are sorted by their first sample; they may overlap (out-of-order
+/// data), and then one timestamp may occur twice with the same value.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesChunks {
+    /// The series' labels.
+    pub labels: Labels,
+    /// Its chunks.
+    pub chunks: Vec<Chunk>,
+}
+
+/// Some series of a selection; a batch is bounded in bytes.
+pub type SelectBatch = Vec<SeriesChunks>;
+
+/// A selection, batch by batch, sorted by labels over all batches. Dropping it ends the work.
+pub type SelectStream = BoxStream<'static, Result<SelectBatch, Error>>;
+
+/// Series by matcher sets.
+#[derive(Debug, Clone)]
+pub struct SeriesRequest {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// A series is returned if all matchers of at least one set match; no sets: all series.
+    pub matcher_sets: Vec<Vec<Matcher>>,
+    /// Only series with samples in this range.
+    pub range: TimeRange,
+    /// At most this many; 0 means no limit of the client's.
+    pub limit: usize,
+}
+
+/// Names of labels.
+pub type LabelNamesRequest = SeriesRequest;
+
+/// Values of one label.
+#[derive(Debug, Clone)]
+pub struct LabelValuesRequest {
+    /// The label.
+    pub name: String,
+    /// Of which series.
+    pub series: SeriesRequest,
+}
+
+/// Metadata of metric families.
+#[derive(Debug, Clone)]
+pub struct MetadataRequest {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// Only this family.
+    pub family: Option<String>,
+    /// At most this many families; 0 means no limit of the client's.
+    pub limit: usize,
+    /// At most this many entries of one family; 0 means no limit of the client's.
+    pub limit_per_family: usize,
+}
+
+/// What is known of one family: one entry for every distinct metadata that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FamilyMetadata {
+    /// The family's name.
+    pub family: String,
+    /// Distinct metadata, newest first.
+    pub entries: Vec<Metadata>,
+}
+
+/// Exemplars by matcher sets.
+#[derive(Debug, Clone)]
+pub struct ExemplarsRequest {
+    /// Whose data.
+    pub tenant: TenantId,
+    /// A series' exemplars are returned if all matchers of at least one set match.
+    pub matcher_sets: Vec<Vec<Matcher>>,
+    /// Exemplars in this range.
+    pub range: TimeRange,
+}
+
+/// The exemplars of one series, oldest first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeriesExemplars {
+    /// The series' labels.
+    pub labels: Labels,
+    /// Its exemplars.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// A tenant's numbers in one ingester.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TenantStats {
+    /// Series in the head.
+    pub series: u64,
+    /// Samples since the process started.
+    pub samples: u64,
+}
+
+/// An ingester as queriers see it. A tenant that it does not know has no data; that is not an error.
+#[async_trait]
+pub trait IngesterRead: Send + Sync {
+    /// Series and their chunks, sorted by labels.
+    async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error>;
+    /// Label sets, sorted.
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error>;
+    /// Names of labels, sorted.
+    async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error>;
+    /// Values of a label, sorted.
+    async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error>;
+    /// Metadata, sorted by family.
+    async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error>;
+    /// Exemplars, sorted by labels.
+    async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error>;
+    /// The tenant's numbers.
+    async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error>;
+}
