@@ -18,6 +18,27 @@ pub enum ChunkEncoding {
     FloatHistogram,
 }
 
+impl ChunkEncoding {
+    /// The encoding's number in chunk files.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Xor => 1,
+            Self::Histogram => 2,
+            Self::FloatHistogram => 3,
+        }
+    }
+
+    /// The encoding with this number, if there is one.
+    pub fn from_number(number: u8) -> Option<Self> {
+        match number {
+            1 => Some(Self::Xor),
+            2 => Some(Self::Histogram),
+            3 => Some(Self::FloatHistogram),
+            _ => None,
+        }
+    }
+}
+
 /// An encoded chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chunk {
