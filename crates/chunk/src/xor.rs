@@ -1,0 +1,323 @@
+//! Floats: timestamps by their second difference, values by XOR with the previous one (encoding 1).
+//! The format is drawn in `docs/formats/chunks.md`.
+
+use crate::bits::{BitReader, BitWriter, INITIAL_CAPACITY, PEEK_BITS, continued};
+use crate::error::ChunkError;
+use crate::varbit::{Window, push_timestamp_dod, push_xor, read_xor, signed, window_of};
+
+/// The number of samples, 16 bits big-endian, opens every chunk.
+const HEADER_BYTES: usize = 2;
+/// A sample takes at least a bit for its time and one for its value.
+const SAMPLE_BITS_MIN: usize = 2;
+
+/// A float chunk being written. It costs 32 bytes beside the buffer.
+#[derive(Debug, Clone)]
+pub struct XorAppender {
+    buffer: Vec<u8>,
+    timestamp: i64,
+    value: u64,
+    delta: u64,
+    window: Window,
+    /// Unused low bits of the buffer's last byte.
+    spare: u8,
+}
+
+impl Default for XorAppender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl XorAppender {
+    /// An empty chunk.
+    pub fn new() -> Self {
+        let mut buffer = Vec::with_capacity(INITIAL_CAPACITY);
+        buffer.extend_from_slice(&[0; HEADER_BYTES]);
+        Self {
+            buffer,
+            timestamp: 0,
+            value: 0,
+            delta: 0,
+            window: Window::NONE,
+            spare: 0,
+        }
+    }
+
+    /// An appender that goes on where `chunk` ends: what it writes is what the appender of that chunk would have
+    /// written. Fails where the chunk is malformed or has bytes behind its last sample.
+    pub fn resume(chunk: &[u8]) -> Result<Self, ChunkError> {
+        let mut cursor = XorCursor::new(chunk)?;
+        while cursor.next_sample()?.is_some() {}
+        let (buffer, spare) = continued(chunk, &cursor.reader)?;
+        let XorCursor {
+            timestamp,
+            value,
+            delta,
+            window,
+            ..
+        } = cursor;
+        Ok(Self {
+            buffer,
+            timestamp,
+            value,
+            delta,
+            window,
+            spare,
+        })
+    }
+
+    /// Appends a sample; `timestamp` is in milliseconds and may be any. Fails only at 65,535 samples.
+    #[inline]
+    pub fn append(&mut self, timestamp: i64, value: f64) -> Result<(), ChunkError> {
+        let count = self.num_samples();
+        let new_count = count.checked_add(1).ok_or(ChunkError::Full)?;
+        let value = value.to_bits();
+        let delta = timestamp.wrapping_sub(self.timestamp) as u64;
+        let mut writer = BitWriter::new(&mut self.buffer, &mut self.spare);
+        if count > 1 {
+            let dod = delta.wrapping_sub(self.delta) as i64;
+            push_timestamp_dod(&mut writer, dod);
+            push_xor(&mut writer, &mut self.window, self.value, value);
+            self.delta = delta;
+        } else if count == 1 {
+            writer.push_uvarint(delta);
+            push_xor(&mut writer, &mut self.window, self.value, value);
+            self.delta = delta;
+        } else {
+            // Zigzag, as Go's varint.
+            writer.push_uvarint((timestamp << 1 ^ timestamp >> 63) as u64);
+            writer.push(value, 64);
+        }
+        self.timestamp = timestamp;
+        self.value = value;
+        if let Some(header) = self.buffer.first_chunk_mut() {
+            *header = new_count.to_be_bytes();
+        }
+        Ok(())
+    }
+
+    /// How many samples the chunk has.
+    #[inline]
+    pub fn num_samples(&self) -> u16 {
+        count_of(&self.buffer)
+    }
+
+    /// The last sample.
+    pub fn last(&self) -> Option<(i64, f64)> {
+        (self.num_samples() > 0).then(|| (self.timestamp, f64::from_bits(self.value)))
+    }
+
+    /// The chunk; valid at any time.
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer
+    }
+
+    /// The finished chunk, without slack.
+    pub fn into_bytes(self) -> Box<[u8]> {
+        self.buffer.into_boxed_slice()
+    }
+
+    /// Bytes of heap that the chunk occupies.
+    pub fn heap_bytes(&self) -> usize {
+        self.buffer.capacity()
+    }
+}
+
+/// The number of samples that a chunk's header gives; 0 where there is no header.
+#[inline]
+pub(crate) fn count_of(chunk: &[u8]) -> u16 {
+    chunk
+        .first_chunk()
+        .map_or(0, |header| u16::from_be_bytes(*header))
+}
+
+/// Walks a float chunk.
+#[derive(Debug, Clone)]
+pub struct XorCursor<'a> {
+    reader: BitReader<'a>,
+    total: u16,
+    read: u16,
+    window: Window,
+    timestamp: i64,
+    value: u64,
+    delta: u64,
+}
+
+impl<'a> XorCursor<'a> {
+    /// A cursor before the first sample of `chunk` (without encoding byte and checksum).
+    pub fn new(chunk: &'a [u8]) -> Result<Self, ChunkError> {
+        let (header, samples) = chunk
+            .split_first_chunk::<HEADER_BYTES>()
+            .ok_or(ChunkError::ShortHeader {
+                length: chunk.len(),
+                header: HEADER_BYTES,
+            })?;
+        Ok(Self {
+            reader: BitReader::new(samples),
+            total: u16::from_be_bytes(*header),
+            read: 0,
+            window: Window::NONE,
+            timestamp: 0,
+            value: 0,
+            delta: 0,
+        })
+    }
+
+    /// How many samples the header announces.
+    pub fn num_samples(&self) -> u16 {
+        self.total
+    }
+
+    /// The next sample, or `None` at the end. After an error the cursor is of no more use.
+    #[inline]
+    pub fn next_sample(&mut self) -> Result<Option<(i64, f64)>, ChunkError> {
+        if self.read >= self.total {
+            return Ok(None);
+        }
+        if self.read > 1 {
+            self.step()?;
+        } else {
+            self.first_two()?;
+        }
+        if self.reader.overrun() {
+            return Err(self.truncated());
+        }
+        self.read += 1;
+        Ok(Some((self.timestamp, f64::from_bits(self.value))))
+    }
+
+    /// Appends all samples that are left to `timestamps` and `values`.
+    pub fn decode_into(
+        &mut self,
+        timestamps: &mut Vec<i64>,
+        values: &mut Vec<f64>,
+    ) -> Result<(), ChunkError> {
+        let left = usize::from(self.total - self.read).min(self.reader.remaining() / SAMPLE_BITS_MIN);
+        timestamps.reserve(left);
+        values.reserve(left);
+        // Working on a copy keeps the state in registers.
+        let mut cursor = self.clone();
+        let outcome = loop {
+            match cursor.next_sample() {
+                Ok(Some((timestamp, value))) => {
+                    timestamps.push(timestamp);
+                    values.push(value);
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        *self = cursor;
+        outcome
+    }
+
+    /// A sample after the second: the bits of time and value come from one word wherever they fit it.
+    #[inline]
+    fn step(&mut self) -> Result<(), ChunkError> {
+        let mut word = self.reader.peek();
+        let mut taken = 1;
+        if word >> 63 == 0 {
+            word <<= 1;
+        } else {
+            let (prefix, bits) = match (word << 1).leading_ones() {
+                0 => (2, 14),
+                1 => (3, 17),
+                2 => (4, 20),
+                _ => return self.step_wide(),
+            };
+            let dod = signed(word << prefix >> (64 - bits), bits);
+            self.delta = self.delta.wrapping_add(dod as u64);
+            taken = prefix + bits;
+            word <<= taken;
+        }
+        self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
+        if word >> 63 == 0 {
+            self.reader.skip(taken + 1);
+            return Ok(());
+        }
+        if word >> 62 == 0b10 {
+            taken += 2;
+            word <<= 2;
+        } else {
+            self.window = window_of(word << 2).ok_or_else(|| self.impossible_window())?;
+            taken += 13;
+            word <<= 13;
+        }
+        let (bits, shift) = self.window.significant();
+        let xor = if taken + bits <= PEEK_BITS {
+            self.reader.skip(taken + bits);
+            word >> (64 - bits)
+        } else {
+            self.reader.skip(taken);
+            self.reader.read(bits)
+        };
+        self.value ^= xor << shift;
+        Ok(())
+    }
+
+    /// A sample whose time took 64 bits.
+    #[cold]
+    fn step_wide(&mut self) -> Result<(), ChunkError> {
+        self.reader.skip(4);
+        self.delta = self.delta.wrapping_add(self.reader.read(64));
+        self.timestamp = self.timestamp.wrapping_add(self.delta as i64);
+        self.read_value()
+    }
+
+    fn read_value(&mut self) -> Result<(), ChunkError> {
+        self.value = read_xor(&mut self.reader, &mut self.window, self.value)
+            .ok_or_else(|| self.impossible_window())?;
+        Ok(())
+    }
+
+    #[cold]
+    fn first_two(&mut self) -> Result<(), ChunkError> {
+        let number = self.read_uvarint()?;
+        if self.read == 0 {
+            self.timestamp = (number >> 1) as i64 ^ -((number & 1) as i64);
+            self.value = self.reader.read(64);
+            return Ok(());
+        }
+        self.delta = number;
+        self.timestamp = self.timestamp.wrapping_add(number as i64);
+        self.read_value()
+    }
+
+    fn read_uvarint(&mut self) -> Result<u64, ChunkError> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.reader.read(8);
+            let bits = byte & 0x7f;
+            if bits << shift >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Ok(number);
+            }
+        }
+        Err(self.malformed("a varint of more than 64 bits"))
+    }
+
+    #[cold]
+    fn truncated(&self) -> ChunkError {
+        ChunkError::Truncated {
+            sample: self.read,
+            total: self.total,
+        }
+    }
+
+    #[cold]
+    fn impossible_window(&self) -> ChunkError {
+        self.malformed("leading zeros and significant bits exceed 64")
+    }
+
+    #[cold]
+    fn malformed(&self, what: &'static str) -> ChunkError {
+        ChunkError::Malformed {
+            sample: self.read,
+            total: self.total,
+            what,
+        }
+    }
+}
