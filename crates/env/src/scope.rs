@@ -1,0 +1,312 @@
+//! The tasks of one instance. Everything an instance runs is spawned in its scope, so that stopping can wait for all
+//! of it and a simulated crash can end all of it at once.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::task::{AbortHandle, JoinError, JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use crate::Clock;
+
+/// Why a task gave no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TaskError {
+    /// The task, or its scope, was aborted.
+    #[error("task {task} was aborted")]
+    Aborted {
+        /// The task's name.
+        task: &'static str,
+    },
+    /// The task panicked.
+    #[error("task {task} panicked: {message}")]
+    Panicked {
+        /// The task's name.
+        task: &'static str,
+        /// What it said.
+        message: String,
+    },
+}
+
+/// A tree of tasks. Clones are the same scope. Spawning needs a tokio runtime.
+#[derive(Debug, Clone)]
+pub struct Scope {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    name: String,
+    blocking: Blocking,
+    cancel: CancellationToken,
+    /// This scope's own tracker, then its ancestors': a task counts in each, so that joining a scope waits for the
+    /// tasks of its children.
+    trackers: Vec<TaskTracker>,
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocking {
+    /// On tokio's pool for blocking work.
+    Pool,
+    /// In place, so that one thread does everything in one order.
+    Inline,
+}
+
+#[derive(Debug, Default)]
+struct Tasks {
+    aborted: bool,
+    next_id: u64,
+    live: BTreeMap<u64, AbortHandle>,
+    children: Vec<Weak<Inner>>,
+    /// Children are swept of dead ones when there are this many.
+    sweep_at: usize,
+}
+
+impl Scope {
+    /// A scope whose blocking work runs on tokio's blocking pool.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self::root(name.into(), Blocking::Pool)
+    }
+
+    /// A scope for simulation: blocking work runs in place.
+    pub fn simulated(name: impl Into<String>) -> Self {
+        Self::root(name.into(), Blocking::Inline)
+    }
+
+    fn root(name: String, blocking: Blocking) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                name,
+                blocking,
+                cancel: CancellationToken::new(),
+                trackers: vec![TaskTracker::new()],
+                tasks: Mutex::default(),
+            }),
+        }
+    }
+
+    /// A scope inside this one: cancelling, aborting or joining this one reaches it, not the other way round.
+    pub fn child(&self, name: impl Into<String>) -> Self {
+        let mut trackers = vec![TaskTracker::new()];
+        trackers.extend(self.inner.trackers.iter().cloned());
+        let mut tasks = self.inner.tasks.lock();
+        let child = Arc::new(Inner {
+            name: format!("{}/{}", self.inner.name, name.into()),
+            blocking: self.inner.blocking,
+            cancel: self.inner.cancel.child_token(),
+            trackers,
+            tasks: Mutex::new(Tasks {
+                aborted: tasks.aborted,
+                ..Tasks::default()
+            }),
+        });
+        if tasks.children.len() >= tasks.sweep_at {
+            tasks.children.retain(|child| child.strong_count() > 0);
+            tasks.sweep_at = 16 + 2 * tasks.children.len();
+        }
+        tasks.children.push(Arc::downgrade(&child));
+        Self { inner: child }
+    }
+
+    /// The scope's name, its ancestors' first.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// Runs `future` as a task of this scope. In an aborted scope it never runs and its handle says so.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the seam that everybody else uses"
+    )]
+    pub fn spawn<F>(&self, name: &'static str, future: F) -> TaskHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        let mut tasks = self.inner.tasks.lock();
+        let id = tasks.next_id;
+        tasks.next_id += 1;
+        let registration = Registration {
+            scope: Arc::clone(&self.inner),
+            id,
+            name,
+            _tokens: self.tokens(),
+        };
+        // The lock is held over the spawn, so the task cannot end before it is listed.
+        let join = tokio::spawn(async move {
+            let _registration = registration;
+            future.await
+        });
+        if tasks.aborted {
+            join.abort();
+        } else {
+            tasks.live.insert(id, join.abort_handle());
+        }
+        TaskHandle { name, join }
+    }
+
+    /// Runs `work`, which may block, away from the threads that serve I/O; in a simulated scope in place.
+    ///
+    /// # Errors
+    /// When `work` panics, or the runtime is shutting down.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the seam that everybody else uses"
+    )]
+    pub async fn run_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, TaskError> {
+        const NAME: &str = "blocking";
+        match self.inner.blocking {
+            Blocking::Inline => catch_unwind(AssertUnwindSafe(work)).map_err(|payload| TaskError::Panicked {
+                task: NAME,
+                message: panic_message(payload.as_ref()),
+            }),
+            Blocking::Pool => {
+                let tokens = self.tokens();
+                tokio::task::spawn_blocking(move || {
+                    let _tokens = tokens;
+                    work()
+                })
+                .await
+                .map_err(|error| task_error(NAME, error))
+            }
+        }
+    }
+
+    /// Becomes ready once this scope or an ancestor was asked to stop.
+    pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.inner.cancel.clone().cancelled_owned()
+    }
+
+    /// Whether this scope or an ancestor was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.inner.cancel.is_cancelled()
+    }
+
+    /// Asks the tasks of this scope and of its children to stop; they do so in their own time.
+    pub fn cancel(&self) {
+        self.inner.cancel.cancel();
+    }
+
+    /// Ends every task of this scope and of its children where it next waits, as a crash does. Nothing spawned later
+    /// runs. Blocking work that has begun on the pool runs to its end.
+    pub fn abort(&self) {
+        self.inner.cancel.cancel();
+        self.inner.abort();
+    }
+
+    /// Waits until every task of this scope and of its children has ended, at most for `bound`; whether they have.
+    pub async fn join(&self, clock: &dyn Clock, bound: Duration) -> bool {
+        let Some(tracker) = self.inner.trackers.first() else {
+            return true;
+        };
+        tracker.close();
+        let timeout = clock.sleep(bound);
+        tokio::select! {
+            biased;
+            () = tracker.wait() => true,
+            () = timeout => false,
+        }
+    }
+
+    fn tokens(&self) -> Vec<TaskTrackerToken> {
+        self.inner.trackers.iter().map(TaskTracker::token).collect()
+    }
+}
+
+impl Inner {
+    fn abort(&self) {
+        let (live, children) = {
+            let mut tasks = self.tasks.lock();
+            tasks.aborted = true;
+            (
+                std::mem::take(&mut tasks.live),
+                std::mem::take(&mut tasks.children),
+            )
+        };
+        for handle in live.values() {
+            handle.abort();
+        }
+        for child in children.iter().filter_map(Weak::upgrade) {
+            child.abort();
+        }
+    }
+}
+
+/// A running task. It is ready when the task ends; dropping it lets the task go on.
+#[derive(Debug)]
+pub struct TaskHandle<T> {
+    name: &'static str,
+    join: JoinHandle<T>,
+}
+
+impl<T> TaskHandle<T> {
+    /// Ends the task where it next waits.
+    pub fn abort(&self) {
+        self.join.abort();
+    }
+
+    /// Whether the task has ended.
+    pub fn is_finished(&self) -> bool {
+        self.join.is_finished()
+    }
+}
+
+impl<T> Future for TaskHandle<T> {
+    type Output = Result<T, TaskError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let name = self.name;
+        Pin::new(&mut self.join)
+            .poll(context)
+            .map_err(|error| task_error(name, error))
+    }
+}
+
+/// Takes a task off its scope's list when it ends, however it ends.
+struct Registration {
+    scope: Arc<Inner>,
+    id: u64,
+    name: &'static str,
+    _tokens: Vec<TaskTrackerToken>,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(task = self.name, scope = %self.scope.name, "task panicked");
+        }
+        self.scope.tasks.lock().live.remove(&self.id);
+    }
+}
+
+fn task_error(task: &'static str, error: JoinError) -> TaskError {
+    match error.try_into_panic() {
+        Ok(payload) => TaskError::Panicked {
+            task,
+            message: panic_message(payload.as_ref()),
+        },
+        Err(_) => TaskError::Aborted { task },
+    }
+}
+
+fn panic_message(payload: &(dyn std::any::Any + Send)) -> String {
+    if let Some(text) = payload.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = payload.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "no message".to_owned()
+    }
+}
