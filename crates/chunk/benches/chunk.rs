@@ -19,11 +19,7 @@ fn series(kind: &str) -> Vec<(i64, f64)> {
     let mut counter = 1_000_000.0;
     (0..SAMPLES as i64)
         .map(|i| {
-            let jitter = if random() % 8 == 0 {
-                (random() % 5) as i64 - 2
-            } else {
-                0
-            };
+            let jitter = if random() % 8 == 0 { (random() % 5) as i64 - 2 } else { 0 };
             let value = match kind {
                 "constant" => 1.0,
                 "counter" => {
@@ -40,9 +36,7 @@ fn series(kind: &str) -> Vec<(i64, f64)> {
 fn encode(samples: &[(i64, f64)]) -> XorAppender {
     let mut appender = XorAppender::new();
     for &(timestamp, value) in samples {
-        appender
-            .append(timestamp, value)
-            .expect("120 samples fit a chunk");
+        appender.append(timestamp, value).expect("120 samples fit a chunk");
     }
     appender
 }
@@ -53,7 +47,7 @@ fn floats(c: &mut Criterion) {
     for kind in ["constant", "counter", "gauge"] {
         let samples = series(kind);
         group.bench_function(format!("append/{kind}"), |b| {
-            b.iter(|| encode(black_box(&samples)))
+            b.iter(|| encode(black_box(&samples)));
         });
         let chunk = encode(&samples).into_bytes();
         let (mut timestamps, mut values) = (Vec::new(), Vec::new());
@@ -62,9 +56,7 @@ fn floats(c: &mut Criterion) {
                 timestamps.clear();
                 values.clear();
                 let mut cursor = XorCursor::new(black_box(&chunk)).expect("a chunk just written");
-                cursor
-                    .decode_into(&mut timestamps, &mut values)
-                    .expect("a chunk just written");
+                cursor.decode_into(&mut timestamps, &mut values).expect("a chunk just written");
                 black_box(values.len())
             });
         });

@@ -5,7 +5,7 @@ use crate::error::ChunkError;
 
 /// Reads bits from a byte slice.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BitReader<'a> {
+pub struct BitReader<'a> {
     data: &'a [u8],
     /// The next bit to read; may be past the end.
     position: usize,
@@ -78,7 +78,7 @@ impl<'a> BitReader<'a> {
 /// by bit: a field of whole bytes that ends at the border of a byte leaves an empty byte behind, which the next field
 /// fills. To be equal byte by byte at any time, so do we.
 #[derive(Debug)]
-pub(crate) struct BitWriter<'a> {
+pub struct BitWriter<'a> {
     buffer: &'a mut Vec<u8>,
     spare: &'a mut u8,
 }
@@ -123,7 +123,7 @@ impl<'a> BitWriter<'a> {
         if total > 64 {
             bytes[8] = (aligned << (64 - used) >> 56) as u8;
         }
-        let opens_next = total % 8 == 0 && last % 8 == 0;
+        let opens_next = total.is_multiple_of(8) && last.is_multiple_of(8);
         let length = total.div_ceil(8) + u32::from(opens_next);
         *self.spare = (length * 8 - total) as u8;
         let end = self.buffer.len() + length as usize;
@@ -140,8 +140,7 @@ impl<'a> BitWriter<'a> {
     fn extend_tight(&mut self, bytes: &[u8; 9], end: usize) {
         let start = self.buffer.len();
         if end > self.buffer.capacity() {
-            self.buffer
-                .reserve_exact(grown(self.buffer.capacity(), end) - start);
+            self.buffer.reserve_exact(grown(self.buffer.capacity(), end) - start);
         }
         self.buffer.extend_from_slice(&bytes[..end - start]);
     }
@@ -195,9 +194,7 @@ mod tests {
         if bits.len() % 8 == 0 && parts.last().is_some_and(|(_, count)| count % 8 == 0) {
             bits.push(0);
         }
-        bits.chunks(8)
-            .map(|byte| byte.iter().enumerate().map(|(i, bit)| bit << (7 - i)).sum())
-            .collect()
+        bits.chunks(8).map(|byte| byte.iter().enumerate().map(|(i, bit)| bit << (7 - i)).sum()).collect()
     }
 
     proptest! {
@@ -236,10 +233,7 @@ mod tests {
         let mut capacity = 32;
         while capacity < 1 << 20 {
             let next = grown(capacity, capacity + 1);
-            assert!(
-                next > capacity && next <= capacity + capacity / 2 + 16,
-                "{capacity} to {next}"
-            );
+            assert!(next > capacity && next <= capacity + capacity / 2 + 16, "{capacity} to {next}");
             capacity = next;
         }
     }

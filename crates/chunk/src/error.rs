@@ -56,6 +56,14 @@ pub enum ChunkError {
         /// Buckets that the spans describe.
         spanned: u64,
     },
+    /// A histogram's spans overlap.
+    #[error("a {sign} span has the offset {offset}, which may not be negative after the first")]
+    SpanOffset {
+        /// `positive` or `negative`.
+        sign: &'static str,
+        /// The offset.
+        offset: i32,
+    },
     /// A histogram's schema is none that we know.
     #[error("histogram schema {schema} is unknown, known are -4 to 8 and -53")]
     UnknownSchema {

@@ -3,9 +3,16 @@
 //! The formats are drawn in `docs/formats/chunks.md`.
 
 mod bits;
+mod cursor;
 mod error;
+mod histogram;
 mod varbit;
 mod xor;
 
+pub use cursor::{Cursor, Encoding, ValueRef, cursor};
 pub use error::ChunkError;
+pub use histogram::{
+    Appended, CounterResetHeader, CutReason, FloatHistogramAppender, FloatHistogramCursor, HistogramAppender,
+    IntegerHistogramCursor,
+};
 pub use xor::{XorAppender, XorCursor};

@@ -11,11 +11,7 @@ struct Class {
 }
 
 const fn class(prefix: u64, prefix_bits: u32, bits: u32) -> Class {
-    Class {
-        prefix,
-        prefix_bits,
-        bits,
-    }
+    Class { prefix, prefix_bits, bits }
 }
 
 /// The classes of a varbit integer by the number of ones in the prefix; none at all is the value 0.
@@ -31,12 +27,8 @@ const VARBIT: [Class; 8] = [
 ];
 
 /// The classes of the second difference of an XOR chunk's timestamps.
-const TIMESTAMP: [Class; 4] = [
-    class(0b10, 2, 14),
-    class(0b110, 3, 17),
-    class(0b1110, 4, 20),
-    class(0b1111, 4, 64),
-];
+const TIMESTAMP: [Class; 4] =
+    [class(0b10, 2, 14), class(0b110, 3, 17), class(0b1110, 4, 20), class(0b1111, 4, 64)];
 
 /// Whether `value` fits `bits` bits of the chunk encodings' signed form, which is two's complement but for the value
 /// `1000…0`: that is positive.
@@ -51,11 +43,7 @@ fn fits_signed(value: i64, bits: u32) -> bool {
 /// Undoes the signed form of `bits` bits.
 #[inline]
 pub(crate) fn signed(raw: u64, bits: u32) -> i64 {
-    if bits < 64 && raw > 1 << (bits - 1) {
-        raw.wrapping_sub(1 << bits) as i64
-    } else {
-        raw as i64
-    }
+    if bits < 64 && raw > 1 << (bits - 1) { raw.wrapping_sub(1 << bits) as i64 } else { raw as i64 }
 }
 
 fn push_signed(writer: &mut BitWriter<'_>, classes: &[Class], value: i64) {
@@ -123,10 +111,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// No value differed from the one before yet.
-    pub(crate) const NONE: Self = Self {
-        leading: u8::MAX,
-        trailing: 0,
-    };
+    pub(crate) const NONE: Self = Self { leading: u8::MAX, trailing: 0 };
 
     /// How many bits are significant and how many zeros follow; without a window, the whole word as upstream reads it.
     #[inline]
@@ -134,20 +119,14 @@ impl Window {
         if self.leading == u8::MAX {
             return (64, 0);
         }
-        (
-            64 - u32::from(self.leading) - u32::from(self.trailing),
-            u32::from(self.trailing),
-        )
+        (64 - u32::from(self.leading) - u32::from(self.trailing), u32::from(self.trailing))
     }
 
     /// The window with these many leading zeros and significant bits; `None` where they are more than 64.
     #[inline]
     pub(crate) fn new(leading: u32, significant: u32) -> Option<Self> {
         let trailing = 64u32.checked_sub(leading + significant)?;
-        Some(Self {
-            leading: leading as u8,
-            trailing: trailing as u8,
-        })
+        Some(Self { leading: leading as u8, trailing: trailing as u8 })
     }
 }
 
@@ -168,10 +147,7 @@ pub(crate) fn push_xor(writer: &mut BitWriter<'_>, window: &mut Window, previous
         let (bits, shift) = window.significant();
         writer.push_two((0b10, 2), (xor >> shift, bits));
     } else {
-        *window = Window {
-            leading: leading as u8,
-            trailing: trailing as u8,
-        };
+        *window = Window { leading: leading as u8, trailing: trailing as u8 };
         let bits = 64 - leading - trailing;
         // 64 does not fit six bits and is written as 0, which cannot occur otherwise.
         let head = 0b11 << 11 | u64::from(leading) << 6 | u64::from(bits % 64);

@@ -33,14 +33,7 @@ impl XorAppender {
     pub fn new() -> Self {
         let mut buffer = Vec::with_capacity(INITIAL_CAPACITY);
         buffer.extend_from_slice(&[0; HEADER_BYTES]);
-        Self {
-            buffer,
-            timestamp: 0,
-            value: 0,
-            delta: 0,
-            window: Window::NONE,
-            spare: 0,
-        }
+        Self { buffer, timestamp: 0, value: 0, delta: 0, window: Window::NONE, spare: 0 }
     }
 
     /// An appender that goes on where `chunk` ends: what it writes is what the appender of that chunk would have
@@ -49,21 +42,8 @@ impl XorAppender {
         let mut cursor = XorCursor::new(chunk)?;
         while cursor.next_sample()?.is_some() {}
         let (buffer, spare) = continued(chunk, &cursor.reader)?;
-        let XorCursor {
-            timestamp,
-            value,
-            delta,
-            window,
-            ..
-        } = cursor;
-        Ok(Self {
-            buffer,
-            timestamp,
-            value,
-            delta,
-            window,
-            spare,
-        })
+        let XorCursor { timestamp, value, delta, window, .. } = cursor;
+        Ok(Self { buffer, timestamp, value, delta, window, spare })
     }
 
     /// Appends a sample; `timestamp` is in milliseconds and may be any. Fails only at 65,535 samples.
@@ -126,9 +106,7 @@ impl XorAppender {
 /// The number of samples that a chunk's header gives; 0 where there is no header.
 #[inline]
 pub(crate) fn count_of(chunk: &[u8]) -> u16 {
-    chunk
-        .first_chunk()
-        .map_or(0, |header| u16::from_be_bytes(*header))
+    chunk.first_chunk().map_or(0, |header| u16::from_be_bytes(*header))
 }
 
 /// Walks a float chunk.
@@ -148,10 +126,7 @@ impl<'a> XorCursor<'a> {
     pub fn new(chunk: &'a [u8]) -> Result<Self, ChunkError> {
         let (header, samples) = chunk
             .split_first_chunk::<HEADER_BYTES>()
-            .ok_or(ChunkError::ShortHeader {
-                length: chunk.len(),
-                header: HEADER_BYTES,
-            })?;
+            .ok_or(ChunkError::ShortHeader { length: chunk.len(), header: HEADER_BYTES })?;
         Ok(Self {
             reader: BitReader::new(samples),
             total: u16::from_be_bytes(*header),
@@ -301,10 +276,7 @@ impl<'a> XorCursor<'a> {
 
     #[cold]
     fn truncated(&self) -> ChunkError {
-        ChunkError::Truncated {
-            sample: self.read,
-            total: self.total,
-        }
+        ChunkError::Truncated { sample: self.read, total: self.total }
     }
 
     #[cold]
@@ -314,10 +286,6 @@ impl<'a> XorCursor<'a> {
 
     #[cold]
     fn malformed(&self, what: &'static str) -> ChunkError {
-        ChunkError::Malformed {
-            sample: self.read,
-            total: self.total,
-            what,
-        }
+        ChunkError::Malformed { sample: self.read, total: self.total, what }
     }
 }

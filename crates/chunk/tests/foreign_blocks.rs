@@ -14,7 +14,7 @@ fn fixtures() -> Option<PathBuf> {
 }
 
 fn chunk_files(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(folder).expect("a folder of fixtures").flatten() {
         let path = entry.path();
         if path.is_dir() {
             chunk_files(&path, found);
@@ -42,7 +42,7 @@ fn chunks(file: &[u8]) -> Vec<(u8, &[u8])> {
     while !rest.is_empty() {
         let (length, width) = uvarint(rest);
         let (checked, after) = rest[width..].split_at(length + 1);
-        let (checksum, after) = after.split_first_chunk().unwrap();
+        let (checksum, after) = after.split_first_chunk().expect("a checksum behind each chunk");
         assert_eq!(crc32c::crc32c(checked), u32::from_be_bytes(*checksum));
         found.push((checked[0], &checked[1..]));
         rest = after;

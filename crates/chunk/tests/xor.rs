@@ -8,7 +8,7 @@ type Bits = Vec<(i64, u64)>;
 fn encode(samples: &Bits) -> XorAppender {
     let mut appender = XorAppender::new();
     for &(timestamp, value) in samples {
-        appender.append(timestamp, f64::from_bits(value)).unwrap();
+        appender.append(timestamp, f64::from_bits(value)).expect("room for a sample");
     }
     appender
 }
@@ -137,10 +137,7 @@ fn a_chunk_byte_by_byte() {
     assert_eq!(appender.bytes()[10..], [0, 0xac, 0x02, 0]);
     appender.append(599, 2.0).unwrap();
     // 0 | 0: same delta; 1 1 00001 001011: 1 leading zero, 11 significant bits; 1.0 xor 2.0 = 0x7ff0…
-    assert_eq!(
-        appender.bytes()[13..],
-        [0b0011_0000, 0b1001_0111, 0b1111_1111, 0b1100_0000]
-    );
+    assert_eq!(appender.bytes()[13..], [0b0011_0000, 0b1001_0111, 0b1111_1111, 0b1100_0000]);
     assert_eq!(appender.num_samples(), 3);
 }
 
@@ -161,10 +158,7 @@ fn bytes_behind_the_last_sample_are_read_over_but_not_continued() {
     let mut chunk = encode(&vec![(1, 2), (3, 4)]).into_bytes().into_vec();
     chunk.extend([0, 0]);
     assert_eq!(decode(&chunk).unwrap(), [(1, 2), (3, 4)]);
-    assert_eq!(
-        XorAppender::resume(&chunk).unwrap_err(),
-        ChunkError::TrailingBytes { bytes: 2 }
-    );
+    assert_eq!(XorAppender::resume(&chunk).unwrap_err(), ChunkError::TrailingBytes { bytes: 2 });
 }
 
 #[test]
