@@ -1,0 +1,71 @@
+# What a person runs, and what CI runs: the same recipes. `make` alone lists them.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# Tests, the processes they start, clippy and documentation share one profile, so that nothing is built twice.
+PROFILE := ci
+export BAROGRAPH_PEERS_DIR ?= $(CURDIR)/.tools/sid
+# Arguments for the program that is run: make run ARGS="--http 127.0.0.1:9010".
+ARGS ?=
+# How long each fuzz target runs.
+FUZZ_SECONDS ?= 30
+
+.PHONY: help
+help: ## List the targets.
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: build ## Build Barograph and start it, with data in ./data (arguments in ARGS).
+	target/release/barograph $(ARGS)
+
+.PHONY: build
+build: prerequisites ## Build the release programs into target/release.
+	@echo "==> building target/release (the first time takes some minutes)"
+	cargo build --release --bins
+
+.PHONY: test
+test: prerequisites test-peers ## Run all tests; brings the programs they need.
+	@echo "==> running all tests"
+	cargo test --workspace --profile $(PROFILE) --no-fail-fast
+
+.PHONY: check
+check: prerequisites ## Check formatting, lints, layers and documentation.
+	@echo "==> formatting"
+	cargo fmt --all -- --check
+	@echo "==> layers, sizes, words, dependencies"
+	cargo run --quiet --profile $(PROFILE) -p xtask -- check
+	@echo "==> clippy"
+	cargo clippy --workspace --all-targets --profile $(PROFILE) -- -D warnings
+	@echo "==> documentation"
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --profile $(PROFILE)
+
+.PHONY: format
+format: ## Format the code.
+	cargo fmt --all
+
+.PHONY: bench
+bench: prerequisites ## Run the criterion benchmarks (one with ARGS="-p wal").
+	cargo bench $(if $(ARGS),$(ARGS),--workspace) --benches
+
+.PHONY: deny
+deny: prerequisites ## Check licences and sources of dependencies, and advisories.
+	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
+	cargo deny check
+
+.PHONY: prerequisites
+prerequisites: ## Install what building needs and is missing.
+	@scripts/prerequisites.sh
+
+.PHONY: test-peers
+test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter) into .tools.
+	@scripts/peers.sh prometheus promtool prometheus-node-exporter
+
+.PHONY: peers
+peers: test-peers ## Bring, besides, those that comparisons need (VictoriaMetrics, Alertmanager).
+	@scripts/peers.sh victoria-metrics prometheus-alertmanager
+
+.PHONY: clean
+clean: ## Remove everything that was built or fetched; data stays.
+	cargo clean
+	rm -rf .tools
