@@ -22,7 +22,7 @@ run: build ## Build Barograph and start it, with data in ./data (arguments in AR
 .PHONY: build
 build: prerequisites ## Build the release programs into target/release.
 	@echo "==> building target/release (the first time takes some minutes)"
-	cargo build --release --bins
+	cargo build --release -p barograph -p loadtest
 
 .PHONY: test
 test: prerequisites test-peers ## Run all tests; brings the programs they need.
