@@ -1,0 +1,17 @@
+//! Who owns which series: instances, their tokens and zones, replica sets and quorums. Pure data and pure functions:
+//! nothing here knows how instances find each other, and a ring never changes. Whoever watches the members makes a new
+//! one.
+//!
+//! The ring is the circle of 64-bit hashes. Every instance has tokens on it; a series belongs to the instances that
+//! come next clockwise from its hash, one in each of RF zones.
+
+mod instance;
+mod quorum;
+mod tokens;
+
+pub mod lookup;
+
+pub use instance::{Instance, InstanceId, State};
+pub use lookup::{Replicas, Ring, RingError};
+pub use quorum::{Outcome, Quorum, Tally};
+pub use tokens::{TOKENS_PER_INSTANCE, tokens};
