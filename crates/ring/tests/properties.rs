@@ -17,7 +17,7 @@ fn instance(zone: Option<u8>, number: u8, state: State) -> Instance {
     }
 }
 
-fn names<'a>(ring: &'a Ring, hash: u64) -> Vec<&'a str> {
+fn names(ring: &Ring, hash: u64) -> Vec<&str> {
     ring.lookup(SeriesHash(hash)).iter().map(|i| ring.instances()[i].id.as_str()).collect()
 }
 
@@ -27,7 +27,7 @@ fn hashes(count: u64) -> impl Iterator<Item = u64> {
 }
 
 /// The rule, spelt out without tables: walk the circle, take the first owner of each zone, replace inside the zone.
-fn reference<'a>(instances: &'a [Instance], replicas: usize, hash: u64) -> Vec<&'a str> {
+fn reference(instances: &[Instance], replicas: usize, hash: u64) -> Vec<&str> {
     let zone = |i: &Instance| i.zone.as_deref().unwrap_or(i.id.as_str()).to_owned();
     let mut circle: Vec<(u64, &Instance)> = instances
         .iter()
