@@ -81,20 +81,11 @@ mod tests {
     /// Computed with the reference implementation of xxh3. Frozen: a change of any of them moves every series of every cluster.
     #[test]
     fn frozen_values() {
-        let labels = Labels::from_pairs([
-            ("__name__", "up"),
-            ("instance", "localhost:9090"),
-            ("job", "prometheus"),
-        ]);
+        let labels =
+            Labels::from_pairs([("__name__", "up"), ("instance", "localhost:9090"), ("job", "prometheus")]);
         let tenant = TenantId::new("team-a").unwrap();
-        assert_eq!(
-            SeriesHash::of(TenantSeed::of(&tenant), &labels),
-            SeriesHash(0x35a9_74e1_b6e5_48ed)
-        );
-        assert_eq!(
-            SeriesHash::of(TenantSeed::NONE, &labels),
-            SeriesHash(0x741c_1fd2_218a_6785)
-        );
+        assert_eq!(SeriesHash::of(TenantSeed::of(&tenant), &labels), SeriesHash(0x35a9_74e1_b6e5_48ed));
+        assert_eq!(SeriesHash::of(TenantSeed::NONE, &labels), SeriesHash(0x741c_1fd2_218a_6785));
     }
 
     #[test]

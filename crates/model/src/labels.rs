@@ -22,10 +22,7 @@ struct Inner {
 impl Labels {
     /// No labels.
     pub fn empty() -> Self {
-        Self(Arc::new(Inner {
-            text: "".into(),
-            ends: Box::new([]),
-        }))
+        Self(Arc::new(Inner { text: "".into(), ends: Box::new([]) }))
     }
 
     /// The label set of these pairs, in any order. Of several pairs with one name the last wins; empty values are
@@ -48,10 +45,7 @@ impl Labels {
             text.push_str(value);
             ends.push(text.len() as u32);
         }
-        let labels = Self(Arc::new(Inner {
-            text: text.into(),
-            ends: ends.into(),
-        }));
+        let labels = Self(Arc::new(Inner { text: text.into(), ends: ends.into() }));
         debug_assert!(
             labels.iter().zip(labels.iter().skip(1)).all(|(a, b)| a.0 < b.0),
             "labels out of order: {labels}"
@@ -76,11 +70,7 @@ impl Labels {
 
     fn pair(&self, index: usize) -> (&str, &str) {
         let Inner { text, ends } = &*self.0;
-        let start = if index == 0 {
-            0
-        } else {
-            ends[2 * index - 1] as usize
-        };
+        let start = if index == 0 { 0 } else { ends[2 * index - 1] as usize };
         let (middle, end) = (ends[2 * index] as usize, ends[2 * index + 1] as usize);
         (&text[start..middle], &text[middle..end])
     }
@@ -110,9 +100,7 @@ impl Labels {
 
     /// A builder that starts from this set.
     pub fn to_builder(&self) -> LabelsBuilder {
-        LabelsBuilder {
-            pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-        }
+        LabelsBuilder { pairs: self.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect() }
     }
 
     /// This set without the label `name`.
@@ -264,9 +252,6 @@ mod tests {
 
     #[test]
     fn names_and_values_that_run_together_differ() {
-        assert_ne!(
-            Labels::from_pairs([("ab", "c")]),
-            Labels::from_pairs([("a", "bc")])
-        );
+        assert_ne!(Labels::from_pairs([("ab", "c")]), Labels::from_pairs([("a", "bc")]));
     }
 }

@@ -1,6 +1,7 @@
 //! The words everything else is written in: labels, samples, native histograms, exemplars, metadata, matchers,
 //! tenants. Pure data and pure functions: nothing here knows about clocks, sockets, files or randomness.
 
+pub mod compensated;
 pub mod exemplar;
 pub mod hash;
 pub mod histogram;
@@ -10,9 +11,10 @@ pub mod metadata;
 pub mod sample;
 pub mod tenant;
 
+pub use compensated::CompensatedSum;
 pub use exemplar::Exemplar;
 pub use hash::{SeriesHash, TenantSeed};
-pub use histogram::{BucketSpan, CounterResetHint, FloatHistogram, Histogram};
+pub use histogram::{BucketSpan, CounterResetHint, FloatHistogram, Histogram, HistogramSum};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};

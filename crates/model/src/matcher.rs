@@ -61,22 +61,12 @@ impl Matcher {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => Some(compile(value)?),
         };
-        Ok(Self {
-            name: name.into(),
-            op,
-            value: value.into(),
-            regex,
-        })
+        Ok(Self { name: name.into(), op, value: value.into(), regex })
     }
 
     /// The matcher `name="value"`.
     pub fn equal(name: &str, value: &str) -> Self {
-        Self {
-            name: name.into(),
-            op: MatchOp::Equal,
-            value: value.into(),
-            regex: None,
-        }
+        Self { name: name.into(), op: MatchOp::Equal, value: value.into(), regex: None }
     }
 
     /// The label that it looks at.
@@ -112,10 +102,7 @@ impl Matcher {
 }
 
 fn compile(pattern: &str) -> Result<Regex, MatcherError> {
-    let refuse = |reason: String| MatcherError {
-        pattern: pattern.to_owned(),
-        reason,
-    };
+    let refuse = |reason: String| MatcherError { pattern: pattern.to_owned(), reason };
     regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
         .size_limit(REGEX_SIZE_LIMIT_BYTES)
         .build()

@@ -68,17 +68,11 @@ pub struct TimeRange {
 
 impl TimeRange {
     /// All of time.
-    pub const ALL: Self = Self {
-        start: i64::MIN,
-        end: i64::MAX,
-    };
+    pub const ALL: Self = Self { start: i64::MIN, end: i64::MAX };
 
     /// The range from `start` to `end`, both included; `None` where `end` is before `start`.
     pub fn new(start_ms: i64, end_ms: i64) -> Option<Self> {
-        (start_ms <= end_ms).then_some(Self {
-            start: start_ms,
-            end: end_ms,
-        })
+        (start_ms <= end_ms).then_some(Self { start: start_ms, end: end_ms })
     }
 
     /// The first millisecond of the range.
@@ -103,9 +97,6 @@ impl TimeRange {
 
     /// The smallest range that holds both.
     pub fn hull(self, other: Self) -> Self {
-        Self {
-            start: self.start.min(other.start),
-            end: self.end.max(other.end),
-        }
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 }

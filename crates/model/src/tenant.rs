@@ -55,15 +55,10 @@ impl TenantId {
         }
         let allowed = |c: char| c.is_ascii_alphanumeric() || "!-_.*'()".contains(c);
         if let Some(character) = id.chars().find(|c| !allowed(*c)) {
-            return Err(TenantIdError::Character {
-                tenant: id.to_owned(),
-                character,
-            });
+            return Err(TenantIdError::Character { tenant: id.to_owned(), character });
         }
         if matches!(id, "." | ".." | "__mimir_cluster" | "__barograph") {
-            return Err(TenantIdError::Reserved {
-                tenant: id.to_owned(),
-            });
+            return Err(TenantIdError::Reserved { tenant: id.to_owned() });
         }
         Ok(Self(id.into()))
     }

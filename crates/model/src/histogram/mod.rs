@@ -4,6 +4,23 @@
 //! bounds (`custom_values`, ascending upper bounds without +Inf) and no negative or zero buckets.
 //! Source: Prometheus' native histogram specification.
 
+mod arithmetic;
+mod bucket;
+mod compact;
+mod reset;
+mod sparse;
+mod sum;
+mod text;
+mod trim;
+
+#[cfg(test)]
+mod tests;
+
+pub use arithmetic::{Combination, IncompatibleSchemas};
+pub use bucket::{Bucket, exponential_bound};
+pub use sum::HistogramSum;
+pub use trim::Keep;
+
 /// The schema of histograms with custom bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 /// The coarsest exponential schema.
