@@ -71,12 +71,8 @@ impl<'a> BitReader<'a> {
     }
 }
 
-/// Appends bits to a byte buffer whose last byte has `spare` unused low bits, 0 to 8. Buffer and `spare` are borrowed, so
+/// Appends bits to a byte buffer whose last byte has `spare` unused low bits, 0 to 7. Buffer and `spare` are borrowed, so
 /// that an appender can lay out its fields without padding.
-///
-/// 8 is an empty last byte. Upstream writes whole bytes of a field first and opens the next byte with each, the rest bit
-/// by bit: a field of whole bytes that ends at the border of a byte leaves an empty byte behind, which the next field
-/// fills. To be equal byte by byte at any time, so do we.
 #[derive(Debug)]
 pub struct BitWriter<'a> {
     buffer: &'a mut Vec<u8>,
@@ -91,24 +87,6 @@ impl<'a> BitWriter<'a> {
     /// Appends the low `bits` bits of `value`, the highest first; 1 to 64 bits.
     #[inline]
     pub(crate) fn push(&mut self, value: u64, bits: u32) {
-        self.push_joined(value, bits, bits);
-    }
-
-    /// Appends the low bits of `a` and then those of `b`, each a number and its count of bits: as one write where they fit.
-    #[inline]
-    pub(crate) fn push_two(&mut self, a: (u64, u32), b: (u64, u32)) {
-        let bits = a.1 + b.1;
-        if bits <= 64 {
-            self.push_joined((a.0 << b.1) | (b.0 & ((1 << b.1) - 1)), bits, b.1);
-        } else {
-            self.push(a.0, a.1);
-            self.push(b.0, b.1);
-        }
-    }
-
-    /// Appends the low `bits` bits of `value`, the last `last` of which are the last field.
-    #[inline]
-    fn push_joined(&mut self, value: u64, bits: u32, last: u32) {
         debug_assert!((1..=64).contains(&bits));
         let aligned = value << (64 - bits);
         let mut word = aligned;
@@ -123,8 +101,7 @@ impl<'a> BitWriter<'a> {
         if total > 64 {
             bytes[8] = (aligned << (64 - used) >> 56) as u8;
         }
-        let opens_next = total.is_multiple_of(8) && last.is_multiple_of(8);
-        let length = total.div_ceil(8) + u32::from(opens_next);
+        let length = total.div_ceil(8);
         *self.spare = (length * 8 - total) as u8;
         let end = self.buffer.len() + length as usize;
         if self.buffer.capacity() - self.buffer.len() >= bytes.len() {
@@ -133,6 +110,18 @@ impl<'a> BitWriter<'a> {
             self.buffer.truncate(end);
         } else {
             self.extend_tight(&bytes, end);
+        }
+    }
+
+    /// Appends the low bits of `a` and then those of `b`, each a number and its count of bits: as one write where they fit.
+    #[inline]
+    pub(crate) fn push_two(&mut self, a: (u64, u32), b: (u64, u32)) {
+        let bits = a.1 + b.1;
+        if bits <= 64 {
+            self.push((a.0 << b.1) | (b.0 & ((1 << b.1) - 1)), bits);
+        } else {
+            self.push(a.0, a.1);
+            self.push(b.0, b.1);
         }
     }
 
@@ -158,13 +147,13 @@ impl<'a> BitWriter<'a> {
 /// The buffer and spare bits with which a chunk is continued of which `reader` has read all samples.
 pub(crate) fn continued(chunk: &[u8], reader: &BitReader<'_>) -> Result<(Vec<u8>, u8), ChunkError> {
     let spare = reader.remaining();
-    if spare > 8 {
+    if spare >= 8 {
         return Err(ChunkError::TrailingBytes { bytes: spare / 8 });
     }
     let mut buffer = chunk.to_vec();
     if let Some(last) = buffer.last_mut() {
         // Padding that is not zero would be mixed into the next sample.
-        *last &= (0xff_u16 << spare) as u8;
+        *last = *last >> spare << spare;
     }
     Ok((buffer, spare as u8))
 }
@@ -191,9 +180,6 @@ mod tests {
         for &(value, count) in parts {
             bits.extend((0..count).rev().map(|i| (value >> i & 1) as u8));
         }
-        if bits.len() % 8 == 0 && parts.last().is_some_and(|(_, count)| count % 8 == 0) {
-            bits.push(0);
-        }
         bits.chunks(8).map(|byte| byte.iter().enumerate().map(|(i, bit)| bit << (7 - i)).sum()).collect()
     }
 
@@ -211,7 +197,7 @@ mod tests {
             }
             prop_assert!(!reader.overrun());
             prop_assert_eq!(reader.remaining(), usize::from(spare));
-            reader.skip(9);
+            reader.skip(8);
             prop_assert!(reader.overrun());
             prop_assert_eq!(reader.peek(), 0);
         }

@@ -71,8 +71,14 @@ fn float_chunks_are_rewritten_to_the_same_bytes() {
                 appender.append(timestamp, value).unwrap();
                 samples += 1;
             }
-            assert_eq!(appender.bytes(), data, "a chunk of {}", path.display());
-            assert_eq!(XorAppender::resume(data).unwrap().bytes(), data);
+            let written = appender.bytes();
+            // Before 3.0 Prometheus left an empty byte behind a last byte that was full.
+            let data = match data.split_at_checked(written.len()) {
+                Some((data, [] | [0])) => data,
+                _ => data,
+            };
+            assert_eq!(written, data, "a chunk of {}", path.display());
+            assert_eq!(XorAppender::resume(data).expect("an intact chunk").bytes(), data);
             floats += 1;
         }
     }

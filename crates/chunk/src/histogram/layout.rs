@@ -46,9 +46,11 @@ impl Layout<'_> {
                 push_int(writer, i64::from(span.offset));
             }
         }
-        push_uint(writer, self.custom_values.len() as u64);
-        for value in self.custom_values {
-            push_bound(writer, *value);
+        if self.schema == CUSTOM_BUCKETS_SCHEMA {
+            push_uint(writer, self.custom_values.len() as u64);
+            for value in self.custom_values {
+                push_bound(writer, *value);
+            }
         }
     }
 }
@@ -75,7 +77,7 @@ impl OwnedLayout {
             return Err("unknown histogram schema, known are -4 to 8 and -53");
         }
         let spans = [read_spans(reader)?, read_spans(reader)?];
-        let bounds = read_uint(reader);
+        let bounds = if schema == CUSTOM_BUCKETS_SCHEMA { read_uint(reader) } else { 0 };
         if bounds > reader.remaining() as u64 {
             return Err("more custom bounds than bits");
         }
@@ -168,8 +170,7 @@ mod tests {
         push_zero_threshold(&mut BitWriter::new(&mut buffer, &mut spare), threshold);
         let read = read_zero_threshold(&mut BitReader::new(&buffer));
         assert_eq!(read.to_bits(), threshold.to_bits());
-        // Less the byte that is opened for what follows.
-        buffer.len() - 1
+        buffer.len()
     }
 
     #[test]
@@ -188,7 +189,7 @@ mod tests {
     fn the_usual_threshold_is_the_byte_116() {
         let (mut buffer, mut spare) = (Vec::new(), 0);
         push_zero_threshold(&mut BitWriter::new(&mut buffer, &mut spare), 2f64.powi(-128));
-        assert_eq!(buffer, [116, 0]);
+        assert_eq!(buffer, [116]);
     }
 
     #[test]
