@@ -5,10 +5,7 @@
 
 /// `source` with comments, strings and characters replaced by spaces; line breaks stay.
 pub(crate) fn code_only(source: &str) -> String {
-    let mut lexer = Lexer {
-        rest: source,
-        out: String::with_capacity(source.len()),
-    };
+    let mut lexer = Lexer { rest: source, out: String::with_capacity(source.len()) };
     while !lexer.rest.is_empty() {
         lexer.step();
     }
@@ -27,11 +24,7 @@ impl Lexer<'_> {
             self.blank(rest.find('\n').unwrap_or(rest.len()));
         } else if rest.starts_with("/*") {
             self.blank(block_comment(rest));
-        } else if let Some(length) = self
-            .raw_string()
-            .or_else(|| string(rest))
-            .or_else(|| character(rest))
-        {
+        } else if let Some(length) = self.raw_string().or_else(|| string(rest)).or_else(|| character(rest)) {
             self.blank(length);
         } else {
             let length = rest.chars().next().map_or(0, char::len_utf8);
@@ -43,8 +36,7 @@ impl Lexer<'_> {
 
     fn blank(&mut self, length: usize) {
         let (blanked, rest) = self.rest.split_at(length);
-        self.out
-            .extend(blanked.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
+        self.out.extend(blanked.chars().map(|c| if c == '\n' { '\n' } else { ' ' }));
         self.rest = rest;
     }
 
@@ -54,10 +46,8 @@ impl Lexer<'_> {
             return None;
         }
         let rest = self.rest;
-        let after = rest
-            .strip_prefix("br")
-            .or_else(|| rest.strip_prefix("cr"))
-            .or_else(|| rest.strip_prefix('r'))?;
+        let after =
+            rest.strip_prefix("br").or_else(|| rest.strip_prefix("cr")).or_else(|| rest.strip_prefix('r'))?;
         let hashes = after.len() - after.trim_start_matches('#').len();
         let body = after.get(hashes..)?.strip_prefix('"')?;
         let close = format!("\"{}", "#".repeat(hashes));
@@ -114,18 +104,12 @@ fn character(text: &str) -> Option<usize> {
         characters.next();
         return characters.find(|(_, c)| *c == '\'').map(|(at, _)| at + 2);
     }
-    characters
-        .next()
-        .filter(|(_, c)| *c == '\'')
-        .map(|(at, _)| at + 2)
+    characters.next().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 2)
 }
 
 /// The 1-based lines on which `word` stands in `code`, not as a part of a longer word.
 pub(crate) fn lines_with<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    code.lines()
-        .enumerate()
-        .filter(|(_, line)| has_word(line, word))
-        .map(|(index, _)| index + 1)
+    code.lines().enumerate().filter(|(_, line)| has_word(line, word)).map(|(index, _)| index + 1)
 }
 
 /// Whether `word` stands in `line`, not as a part of a longer word.
@@ -134,9 +118,7 @@ pub(crate) fn has_word(line: &str, word: &str) -> bool {
     let ends_as_word = word.ends_with(is_word);
     line.match_indices(word).any(|(at, _)| {
         let before = line.get(..at).is_some_and(|text| text.ends_with(is_word));
-        let after = line
-            .get(at + word.len()..)
-            .is_some_and(|text| text.starts_with(is_word));
+        let after = line.get(at + word.len()..).is_some_and(|text| text.starts_with(is_word));
         !(starts_as_word && before || ends_as_word && after)
     })
 }
@@ -176,11 +158,7 @@ pub(crate) fn functions(code: &str) -> Vec<Function> {
         let Some(end) = body_end(after) else { continue };
         let count = |text: Option<&str>| text.map_or(0, |text| text.matches('\n').count());
         let line = count(code.get(..at)) + 1;
-        found.push(Function {
-            name,
-            line,
-            lines: count(after.get(..end)) + 1,
-        });
+        found.push(Function { name, line, lines: count(after.get(..end)) + 1 });
     }
     found
 }
@@ -212,11 +190,7 @@ mod tests {
     use super::*;
 
     fn check(source: &str, expected: &str) {
-        assert_eq!(
-            code_only(source).split_whitespace().collect::<Vec<_>>().join(" "),
-            expected,
-            "{source}"
-        );
+        assert_eq!(code_only(source).split_whitespace().collect::<Vec<_>>().join(" "), expected, "{source}");
         assert_eq!(code_only(source).lines().count(), source.lines().count());
     }
 
@@ -244,10 +218,7 @@ mod tests {
     #[test]
     fn tests_are_cut_off() {
         assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n b }"), "a\n");
-        assert_eq!(
-            without_tests("a\n#[cfg(test)]\nmod tests;\nb {}"),
-            "a\n#[cfg(test)]\nmod tests;\nb {}"
-        );
+        assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests;\nb {}"), "a\n#[cfg(test)]\nmod tests;\nb {}");
     }
 
     #[test]
@@ -255,21 +226,7 @@ mod tests {
         let code = "impl X {\n fn a(&self) -> [u8; 3]\n where X: Y {\n  if x { y }\n }\n fn b();\n}\npub fn c() {}\n";
         let found = functions(code);
         assert_eq!(found.len(), 2, "{found:?}");
-        assert_eq!(
-            found[0],
-            Function {
-                name: "a".into(),
-                line: 2,
-                lines: 4
-            }
-        );
-        assert_eq!(
-            found[1],
-            Function {
-                name: "c".into(),
-                line: 8,
-                lines: 1
-            }
-        );
+        assert_eq!(found[0], Function { name: "a".into(), line: 2, lines: 4 });
+        assert_eq!(found[1], Function { name: "c".into(), line: 8, lines: 1 });
     }
 }

@@ -24,21 +24,11 @@ pub(crate) fn check_reasons(packages: &[Package], reasons: &str, report: &mut Re
     for (name, package) in &needed {
         if !rows.contains_key(name) {
             let what = format!("dependency {name} has no reason");
-            report.find(
-                &package.manifest,
-                package.line_of(name),
-                what,
-                &format!("add a line to {REASONS}"),
-            );
+            report.find(&package.manifest, package.line_of(name), what, &format!("add a line to {REASONS}"));
         }
     }
     for (name, line) in rows.iter().filter(|(name, _)| !needed.contains_key(**name)) {
-        report.find(
-            REASONS,
-            *line,
-            format!("{name} is no dependency of any crate"),
-            "remove the line",
-        );
+        report.find(REASONS, *line, format!("{name} is no dependency of any crate"), "remove the line");
     }
 }
 
@@ -46,10 +36,7 @@ pub(crate) fn check_reasons(packages: &[Package], reasons: &str, report: &mut Re
 fn row(line: &str) -> Option<&str> {
     let mut cells = line.trim().strip_prefix('|')?.split('|').map(str::trim);
     let (name, why) = (cells.next()?, cells.next()?);
-    let is_name = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    let is_name = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
     let heading = name == "name" || name.chars().all(|c| c == '-');
     (is_name && !heading && !why.is_empty()).then_some(name)
 }
@@ -81,10 +68,7 @@ pub(crate) fn check_used(package: &Package, files: &[File], report: &mut Report)
         .collect();
     for dependency in &package.dependencies {
         let name = dependency.name.replace('-', "_");
-        if !sources
-            .iter()
-            .any(|source| source.lines().any(|line| has_word(line, &name)))
-        {
+        if !sources.iter().any(|source| source.lines().any(|line| has_word(line, &name))) {
             let line = package.line_of(&dependency.name);
             let what = format!("{} never names its dependency {}", package.name, dependency.name);
             report.find(&package.manifest, line, what, "remove it");
@@ -98,10 +82,7 @@ mod tests {
     use crate::workspace::{Dependency, DependencyKind};
 
     fn package(dependencies: &[&str]) -> Package {
-        let lines: Vec<String> = dependencies
-            .iter()
-            .map(|name| format!("{name}.workspace = true"))
-            .collect();
+        let lines: Vec<String> = dependencies.iter().map(|name| format!("{name}.workspace = true")).collect();
         Package {
             name: "wire".into(),
             manifest: "crates/wire/Cargo.toml".into(),
@@ -109,11 +90,7 @@ mod tests {
             directory: "crates/wire".into(),
             dependencies: dependencies
                 .iter()
-                .map(|name| Dependency {
-                    name: (*name).into(),
-                    kind: DependencyKind::Normal,
-                    ours: false,
-                })
+                .map(|name| Dependency { name: (*name).into(), kind: DependencyKind::Normal, ours: false })
                 .collect(),
         }
     }
@@ -125,35 +102,20 @@ mod tests {
         check_reasons(&[package(&["bytes", "snap"])], text, &mut report);
         let found = report.findings();
         assert_eq!(found.len(), 2, "{found:?}");
-        assert!(
-            found[0].starts_with("crates/wire/Cargo.toml:3: dependency snap has no reason"),
-            "{found:?}"
-        );
-        assert!(
-            found[1].starts_with("docs/decisions/dependencies.md:6: gone is no dependency"),
-            "{found:?}"
-        );
+        assert!(found[0].starts_with("crates/wire/Cargo.toml:3: dependency snap has no reason"), "{found:?}");
+        assert!(found[1].starts_with("docs/decisions/dependencies.md:6: gone is no dependency"), "{found:?}");
     }
 
     #[test]
     fn unused_dependencies_are_found() {
         let files = [
-            File {
-                path: "crates/wire/src/lib.rs".into(),
-                text: "use bytes::Bytes; // snap".into(),
-            },
-            File {
-                path: "crates/other/src/lib.rs".into(),
-                text: "use snap::raw;".into(),
-            },
+            File { path: "crates/wire/src/lib.rs".into(), text: "use bytes::Bytes; // snap".into() },
+            File { path: "crates/other/src/lib.rs".into(), text: "use snap::raw;".into() },
         ];
         let mut report = Report::default();
         check_used(&package(&["bytes", "snap"]), &files, &mut report);
         assert_eq!(report.findings().len(), 1, "{report}");
-        assert!(
-            report.findings()[0].contains("wire never names its dependency snap"),
-            "{report}"
-        );
+        assert!(report.findings()[0].contains("wire never names its dependency snap"), "{report}");
     }
 
     #[test]
@@ -162,9 +124,6 @@ mod tests {
         let mut report = Report::default();
         check_declared(&declared, &[package(&["bytes"])], &mut report);
         assert_eq!(report.findings().len(), 1, "{report}");
-        assert!(
-            report.findings()[0].starts_with("Cargo.toml:8: no crate uses snap"),
-            "{report}"
-        );
+        assert!(report.findings()[0].starts_with("Cargo.toml:8: no crate uses snap"), "{report}");
     }
 }

@@ -91,17 +91,9 @@ fn check_edge(layers: &Layers, package: &Package, layer: u8, to: &str, line: usi
     let Some(below) = layers.layers.get(to) else {
         return;
     };
-    let excepted = layers
-        .exceptions
-        .iter()
-        .any(|e| e.from == package.name && e.to == to);
+    let excepted = layers.exceptions.iter().any(|e| e.from == package.name && e.to == to);
     if is_role(layers, &package.name) && is_role(layers, to) {
-        report.find(
-            &package.manifest,
-            line,
-            format!("role {} imports role {to}", package.name),
-            ROLES,
-        );
+        report.find(&package.manifest, line, format!("role {} imports role {to}", package.name), ROLES);
     } else if *below >= layer && !excepted {
         let what = format!("{} (L{layer}) imports {to} (L{below})", package.name);
         report.find(
@@ -114,27 +106,15 @@ fn check_edge(layers: &Layers, package: &Package, layer: u8, to: &str, line: usi
 }
 
 fn check_file(layers: &Layers, packages: &[Package], report: &mut Report) {
-    for name in layers
-        .layers
-        .keys()
-        .filter(|name| packages.iter().all(|package| package.name != **name))
-    {
-        report.find(
-            FILE,
-            1,
-            format!("layer for {name}, which is no crate"),
-            "remove the line",
-        );
+    for name in layers.layers.keys().filter(|name| packages.iter().all(|package| package.name != **name)) {
+        report.find(FILE, 1, format!("layer for {name}, which is no crate"), "remove the line");
     }
     for exception in &layers.exceptions {
         let used = packages.iter().any(|package| {
             package.name == exception.from && package.dependencies.iter().any(|d| d.name == exception.to)
         });
         if !used || exception.why.is_empty() {
-            let what = format!(
-                "exception {} -> {} is unused or has no reason",
-                exception.from, exception.to
-            );
+            let what = format!("exception {} -> {} is unused or has no reason", exception.from, exception.to);
             report.find(FILE, 1, what, "remove it or say why");
         }
     }
@@ -146,11 +126,7 @@ fn is_role(layers: &Layers, name: &str) -> bool {
 
 /// Finds a crate that does not inherit `[workspace.lints]`.
 pub(crate) fn check_lints(package: &Package, report: &mut Report) {
-    let table = package
-        .manifest_text
-        .lines()
-        .skip_while(|line| line.trim() != "[lints]")
-        .skip(1);
+    let table = package.manifest_text.lines().skip_while(|line| line.trim() != "[lints]").skip(1);
     let inherits = table
         .take_while(|line| !line.starts_with('['))
         .any(|line| line.split_whitespace().collect::<String>() == "workspace=true");
@@ -193,11 +169,7 @@ mod tests {
             directory: name.into(),
             dependencies: dependencies
                 .iter()
-                .map(|(name, kind)| Dependency {
-                    name: (*name).into(),
-                    kind: *kind,
-                    ours: true,
-                })
+                .map(|(name, kind)| Dependency { name: (*name).into(), kind: *kind, ours: true })
                 .collect(),
         }
     }
@@ -213,26 +185,16 @@ mod tests {
             package("querier", &[("chunk", Normal)]),
         ];
         let name = bad.name.clone();
-        let packages: Vec<Package> = good
-            .into_iter()
-            .filter(|package| package.name != name)
-            .chain(std::iter::once(bad))
-            .collect();
+        let packages: Vec<Package> =
+            good.into_iter().filter(|package| package.name != name).chain(std::iter::once(bad)).collect();
         let mut report = Report::default();
-        check(
-            &toml::from_str(LAYERS).expect("a good file"),
-            &packages,
-            &mut report,
-        );
+        check(&toml::from_str(LAYERS).expect("a good file"), &packages, &mut report);
         report.findings().to_vec()
     }
 
     #[test]
     fn good_edges_pass() {
-        assert_eq!(
-            findings(package("querier", &[("chunk", DependencyKind::Normal)])),
-            Vec::<String>::new()
-        );
+        assert_eq!(findings(package("querier", &[("chunk", DependencyKind::Normal)])), Vec::<String>::new());
     }
 
     #[test]
@@ -240,23 +202,11 @@ mod tests {
         use DependencyKind::{Dev, Normal};
         let check = |bad, expected: &str| {
             let found = findings(bad);
-            assert!(
-                found.len() == 1 && found[0].contains(expected),
-                "{found:?} lacks {expected:?}"
-            );
+            assert!(found.len() == 1 && found[0].contains(expected), "{found:?} lacks {expected:?}");
         };
-        check(
-            package("model", &[("wire", Normal)]),
-            "model (L0) imports wire (L1)",
-        );
-        check(
-            package("querier", &[("ingester", Normal)]),
-            "role querier imports role ingester",
-        );
-        check(
-            package("querier", &[("ingester", Dev)]),
-            "role querier tests with role ingester",
-        );
+        check(package("model", &[("wire", Normal)]), "model (L0) imports wire (L1)");
+        check(package("querier", &[("ingester", Normal)]), "role querier imports role ingester");
+        check(package("querier", &[("ingester", Dev)]), "role querier tests with role ingester");
         check(package("wire", &[("testkit", Normal)]), "testkit is for tests");
         check(package("chunk", &[]), "exception chunk -> model is unused");
         check(package("newcomer", &[]), "crate newcomer has no layer");

@@ -31,31 +31,16 @@ check   layers, purity of L0, sizes of files and functions, words and paths that
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut out = std::io::stdout().lock();
-    let (text, code) = match arguments
-        .iter()
-        .map(String::as_str)
-        .collect::<Vec<_>>()
-        .as_slice()
-    {
+    let (text, code) = match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["check"] => match Workspace::open() {
             Ok(workspace) => {
                 let report = check(&workspace);
-                (
-                    report.to_string(),
-                    if report.passed() {
-                        ExitCode::SUCCESS
-                    } else {
-                        ExitCode::FAILURE
-                    },
-                )
+                (report.to_string(), if report.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
             }
             Err(error) => (format!("xtask: {error}\n"), ExitCode::FAILURE),
         },
         [] | ["help" | "--help" | "-h"] => (USAGE.to_owned(), ExitCode::SUCCESS),
-        other => (
-            format!("xtask: no such command: {}\n\n{USAGE}", other.join(" ")),
-            ExitCode::FAILURE,
-        ),
+        other => (format!("xtask: no such command: {}\n\n{USAGE}", other.join(" ")), ExitCode::FAILURE),
     };
     match out.write_all(text.as_bytes()) {
         Ok(()) => code,
@@ -72,12 +57,7 @@ fn check(workspace: &Workspace) -> Report {
         layers::check_lints(package, &mut report);
         dependencies::check_used(package, &workspace.files, &mut report);
         if workspace.layers.layers.get(&package.name) == Some(&0) {
-            purity::check(
-                &workspace.layers.pure.words,
-                package,
-                &workspace.files,
-                &mut report,
-            );
+            purity::check(&workspace.layers.pure.words, package, &workspace.files, &mut report);
         }
     }
     for file in &workspace.files {
@@ -85,10 +65,6 @@ fn check(workspace: &Workspace) -> Report {
         text::check(file, &mut report);
     }
     workspace.check_shell(&mut report);
-    report.note(format!(
-        "{} files, {} crates checked",
-        workspace.files.len(),
-        workspace.packages.len()
-    ));
+    report.note(format!("{} files, {} crates checked", workspace.files.len(), workspace.packages.len()));
     report
 }

@@ -42,10 +42,7 @@ mod tests {
             directory: "crates/model".into(),
             dependencies: Vec::new(),
         };
-        let file = |path: &str, text: &str| File {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
         let files = [
             file(
                 "crates/model/src/a.rs",
@@ -57,9 +54,6 @@ mod tests {
         let mut report = Report::default();
         check(&["std::fs".to_owned()], &package, &files, &mut report);
         assert_eq!(report.findings().len(), 1, "{report}");
-        assert!(
-            report.findings()[0].starts_with("crates/model/src/a.rs:2: std::fs in L0"),
-            "{report}"
-        );
+        assert!(report.findings()[0].starts_with("crates/model/src/a.rs:2: std::fs in L0"), "{report}");
     }
 }

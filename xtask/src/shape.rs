@@ -39,12 +39,7 @@ pub(crate) fn check(file: &File, report: &mut Report) {
         );
     }
     if !file.text.starts_with("//!") {
-        report.find(
-            &file.path,
-            1,
-            "no //! at the top",
-            "say what the file holds and what it does not",
-        );
+        report.find(&file.path, 1, "no //! at the top", "say what the file holds and what it does not");
     }
     let code = code_only(&file.text);
     check_functions(file, &code, report);
@@ -58,16 +53,12 @@ pub(crate) fn check(file: &File, report: &mut Report) {
 }
 
 fn is_test(path: &str) -> bool {
-    ["/tests/", "/benches/", "/fuzz_targets/"]
-        .iter()
-        .any(|part| path.contains(part))
+    ["/tests/", "/benches/", "/fuzz_targets/"].iter().any(|part| path.contains(part))
         || path.ends_with("/tests.rs")
 }
 
 fn allows(code: &str, line: usize) -> bool {
-    code.lines()
-        .nth(line - 1)
-        .is_some_and(|line| line.contains("[allow("))
+    code.lines().nth(line - 1).is_some_and(|line| line.contains("[allow("))
 }
 
 fn check_functions(file: &File, code: &str, report: &mut Report) {
@@ -119,22 +110,13 @@ mod tests {
 
     fn findings(text: &str) -> Report {
         let mut report = Report::default();
-        check(
-            &File {
-                path: "crates/x/src/a.rs".into(),
-                text: text.into(),
-            },
-            &mut report,
-        );
+        check(&File { path: "crates/x/src/a.rs".into(), text: text.into() }, &mut report);
         report
     }
 
     fn found(text: &str, expected: &str) {
         let report = findings(text);
-        assert!(
-            report.findings().len() == 1 && report.findings()[0].contains(expected),
-            "{report}"
-        );
+        assert!(report.findings().len() == 1 && report.findings()[0].contains(expected), "{report}");
     }
 
     #[test]
@@ -149,31 +131,16 @@ mod tests {
     fn bad_files_are_found() {
         found("fn a() {}\n", "no //! at the top");
         found(&format!("//! x\n{}", "\n".repeat(700)), "701 lines");
-        found(
-            &format!("//! x\nfn a() {{{}}}\n", "\n".repeat(150)),
-            "function a has 151 lines",
-        );
+        found(&format!("//! x\nfn a() {{{}}}\n", "\n".repeat(150)), "function a has 151 lines");
         found(concat!("//! x\nfn a() { to", "do!() }\n"), "finish it");
-        found(
-            concat!("//! x\n#[ig", "nore = \"slow\"]\nfn a() {}\n"),
-            "mend the test",
-        );
-        found(
-            "//! x\nstatic COUNT: AtomicU64 = AtomicU64::new(0);\n",
-            "a.rs:2: state of the whole process",
-        );
-        found(
-            "//! x\npub(crate) static mut COUNT: u8 = 0;\n",
-            "state of the whole process",
-        );
+        found(concat!("//! x\n#[ig", "nore = \"slow\"]\nfn a() {}\n"), "mend the test");
+        found("//! x\nstatic COUNT: AtomicU64 = AtomicU64::new(0);\n", "a.rs:2: state of the whole process");
+        found("//! x\npub(crate) static mut COUNT: u8 = 0;\n", "state of the whole process");
     }
 
     #[test]
     fn long_functions_and_allowed_lints_are_noted() {
-        let report = findings(&format!(
-            "//! x\n#[allow(dead_code)]\nfn a() {{{}}}\n",
-            "\n".repeat(120)
-        ));
+        let report = findings(&format!("//! x\n#[allow(dead_code)]\nfn a() {{{}}}\n", "\n".repeat(120)));
         assert!(report.passed(), "{report}");
         assert_eq!(report.notes().len(), 2, "{report}");
     }

@@ -6,12 +6,8 @@ use crate::report::Report;
 use crate::workspace::File;
 
 /// Parts of paths that exist on one machine only. Written in two halves, so that this file does not contain them.
-const MACHINE_PATHS: [(&str, &str); 4] = [
-    ("/wo", "rk/"),
-    ("/ro", "ot/"),
-    ("/tmp/bri", "efs"),
-    (".libr", "ary/"),
-];
+const MACHINE_PATHS: [(&str, &str); 4] =
+    [("/wo", "rk/"), ("/ro", "ot/"), ("/tmp/bri", "efs"), (".libr", "ary/")];
 
 /// Hosts that packages come from: a script takes them from the machine's own configuration.
 const REGISTRY_HOSTS: [(&str, &str); 8] = [
@@ -86,12 +82,7 @@ fn check_yaml(file: &File, report: &mut Report) {
         let line = error.location().map_or(1, |location| location.line() as usize);
         let message = error.to_string();
         let message = message.lines().next().unwrap_or("").to_owned();
-        report.find(
-            &file.path,
-            line,
-            format!("YAML does not parse: {message}"),
-            "mend it",
-        );
+        report.find(&file.path, line, format!("YAML does not parse: {message}"), "mend it");
     }
 }
 
@@ -101,13 +92,7 @@ mod tests {
 
     fn found(path: &str, text: &str, expected: &[&str]) {
         let mut report = Report::default();
-        check(
-            &File {
-                path: path.into(),
-                text: text.into(),
-            },
-            &mut report,
-        );
+        check(&File { path: path.into(), text: text.into() }, &mut report);
         assert_eq!(report.findings().len(), expected.len(), "{report}");
         for (finding, expected) in report.findings().iter().zip(expected) {
             assert!(finding.contains(expected), "{report}");
@@ -116,16 +101,8 @@ mod tests {
 
     #[test]
     fn bad_lines_are_found() {
-        found(
-            "a.md",
-            concat!("see /wo", "rk/main\n"),
-            &["a.md:1: a path of one machine"],
-        );
-        found(
-            "a.md",
-            concat!("at\n~/ro", "ot/x /ro", "ot/.cargo\n"),
-            &["a.md:2: a path of one machine"],
-        );
+        found("a.md", concat!("see /wo", "rk/main\n"), &["a.md:1: a path of one machine"]);
+        found("a.md", concat!("at\n~/ro", "ot/x /ro", "ot/.cargo\n"), &["a.md:2: a path of one machine"]);
         found(
             "a.sh",
             concat!("curl http://deb.deb", "ian.org/x\n"),
@@ -136,11 +113,7 @@ mod tests {
 
     #[test]
     fn good_lines_pass() {
-        found(
-            "a.md",
-            concat!("frame", "work/x ./wo", "rk/x TO", "DOS mktemp XX", "XXXX\n"),
-            &[],
-        );
+        found("a.md", concat!("frame", "work/x ./wo", "rk/x TO", "DOS mktemp XX", "XXXX\n"), &[]);
         found("Cargo.lock", concat!("static.cra", "tes.io"), &[]);
     }
 

@@ -38,14 +38,9 @@ pub(crate) struct Package {
 impl Package {
     /// The line of the manifest that names the dependency, for messages.
     pub(crate) fn line_of(&self, dependency: &str) -> usize {
-        let names = |line: &str| {
-            line.strip_prefix(dependency)
-                .is_some_and(|rest| rest.starts_with(['.', ' ', '=']))
-        };
-        self.manifest_text
-            .lines()
-            .position(names)
-            .map_or(1, |index| index + 1)
+        let names =
+            |line: &str| line.strip_prefix(dependency).is_some_and(|rest| rest.starts_with(['.', ' ', '=']));
+        self.manifest_text.lines().position(names).map_or(1, |index| index + 1)
     }
 }
 
@@ -90,11 +85,8 @@ impl Workspace {
     /// The workspace that the current directory is in.
     pub(crate) fn open() -> Result<Self, String> {
         let metadata: Metadata = {
-            let text = run(
-                Path::new("."),
-                "cargo",
-                &["metadata", "--format-version=1", "--no-deps", "--locked"],
-            )?;
+            let text =
+                run(Path::new("."), "cargo", &["metadata", "--format-version=1", "--no-deps", "--locked"])?;
             serde_json::from_str(&text).map_err(|error| format!("cargo metadata: {error}"))?
         };
         let root = metadata.workspace_root.clone();
@@ -107,34 +99,17 @@ impl Workspace {
         let declared = declared(&read("Cargo.toml")?);
         // A missing table is an empty one: every dependency then lacks its reason.
         let reasons = read(REASONS).unwrap_or_default();
-        Ok(Self {
-            files,
-            packages,
-            layers,
-            reasons,
-            declared,
-            root,
-        })
+        Ok(Self { files, packages, layers, reasons, declared, root })
     }
 
     /// Finds shell scripts that do not parse, or do not stop at errors.
     pub(crate) fn check_shell(&self, report: &mut Report) {
         for file in self.files.iter().filter(|file| is_shell(file)) {
             if !file.text.lines().any(|line| line.trim() == "set -euo pipefail") {
-                report.find(
-                    &file.path,
-                    1,
-                    "the script goes on after errors",
-                    "add set -euo pipefail",
-                );
+                report.find(&file.path, 1, "the script goes on after errors", "add set -euo pipefail");
             }
             if let Err(error) = run(&self.root, "bash", &["-n", &file.path]) {
-                report.find(
-                    &file.path,
-                    1,
-                    format!("bash does not parse it: {error}"),
-                    "mend it",
-                );
+                report.find(&file.path, 1, format!("bash does not parse it: {error}"), "mend it");
             }
         }
     }
@@ -152,29 +127,19 @@ fn run(directory: &Path, program: &str, arguments: &[&str]) -> Result<String, St
         .output()
         .map_err(|error| format!("{program}: {error}"))?;
     if !output.status.success() {
-        return Err(format!(
-            "{program}: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        ));
+        return Err(format!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim()));
     }
     String::from_utf8(output.stdout).map_err(|error| format!("{program}: {error}"))
 }
 
 /// The text files that git tracks or would add; binary ones are left out.
 fn files(root: &Path) -> Result<Vec<File>, String> {
-    let listed = run(
-        root,
-        "git",
-        &["ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-    )?;
+    let listed = run(root, "git", &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
     let mut files: Vec<File> = listed
         .split('\0')
         .filter(|path| !path.is_empty())
         .filter_map(|path| {
-            Some(File {
-                path: path.to_owned(),
-                text: std::fs::read_to_string(root.join(path)).ok()?,
-            })
+            Some(File { path: path.to_owned(), text: std::fs::read_to_string(root.join(path)).ok()? })
         })
         .collect();
     files.sort_by(|a, b| a.path.cmp(&b.path));
@@ -202,12 +167,7 @@ struct MetadataDependency {
 }
 
 fn packages(root: &Path, metadata: Metadata) -> Result<Vec<Package>, String> {
-    let relative = |path: &Path| {
-        path.strip_prefix(root)
-            .unwrap_or(path)
-            .to_string_lossy()
-            .into_owned()
-    };
+    let relative = |path: &Path| path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned();
     let mut packages = Vec::new();
     for package in metadata.packages {
         let manifest = relative(&package.manifest_path);
@@ -260,10 +220,7 @@ mod tests {
 
     #[test]
     fn shell_is_recognised() {
-        let file = |path: &str, text: &str| File {
-            path: path.into(),
-            text: text.into(),
-        };
+        let file = |path: &str, text: &str| File { path: path.into(), text: text.into() };
         assert!(is_shell(&file(".ci/run", "#!/usr/bin/env bash\n")));
         assert!(is_shell(&file("a.sh", "echo\n")));
         assert!(!is_shell(&file("a.py", "#!/usr/bin/env python3\n")));

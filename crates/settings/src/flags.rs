@@ -5,6 +5,9 @@ use clap::{Arg, ArgAction, Command};
 use crate::section::KeySpec;
 use crate::values::Schema;
 
+/// The heading of flags that are in no section.
+const GENERAL: &str = "General";
+
 impl Schema {
     /// `command` with one flag for each key, grouped by section.
     pub fn add_flags(&self, command: Command) -> Command {
@@ -15,20 +18,19 @@ impl Schema {
 fn flag(key: &KeySpec) -> Arg {
     let heading = match key.path.rsplit_once('.') {
         Some((section, _)) => section.to_owned(),
-        None => "General".to_owned(),
+        None => GENERAL.to_owned(),
     };
     let arg = Arg::new(key.path.clone())
         .long(key.flag())
         .value_name(key.type_name.to_uppercase())
         .help(help(key))
+        // `-h` shows what most people need, `--help` everything.
+        .hide_short_help(heading != GENERAL && heading != "web")
         .help_heading(heading)
         .action(ArgAction::Set);
     match key.type_name {
         // `--flag` alone switches on, so that flags read as they do elsewhere.
-        "boolean" => arg
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true"),
+        "boolean" => arg.num_args(0..=1).require_equals(true).default_missing_value("true"),
         _ => arg.allow_hyphen_values(true),
     }
 }

@@ -41,23 +41,15 @@ struct Table<L> {
 
 impl<L> Clone for Overrides<L> {
     fn clone(&self) -> Self {
-        Self {
-            table: Arc::clone(&self.table),
-        }
+        Self { table: Arc::clone(&self.table) }
     }
 }
 
 impl<L> Overrides<L> {
     /// Limits that are `default` for every tenant, until a loader that knows of them says otherwise.
     pub fn fixed(default: L) -> Self {
-        let table = Table {
-            default: Arc::new(default),
-            tenants: HashMap::new(),
-            generation: 0,
-        };
-        Self {
-            table: Arc::new(ArcSwap::from_pointee(table)),
-        }
+        let table = Table { default: Arc::new(default), tenants: HashMap::new(), generation: 0 };
+        Self { table: Arc::new(ArcSwap::from_pointee(table)) }
     }
 
     /// The limits of `tenant`. Cheap enough for every request: no lock, no copy.
@@ -79,15 +71,8 @@ impl<L> Overrides<L> {
     /// Replaces what tenants have of their own; tenants not named get the default.
     pub fn replace(&self, tenants: HashMap<TenantId, L>) {
         let old = self.table.load();
-        let tenants = tenants
-            .into_iter()
-            .map(|(tenant, limits)| (tenant, Arc::new(limits)))
-            .collect();
-        let table = Table {
-            default: Arc::clone(&old.default),
-            tenants,
-            generation: old.generation + 1,
-        };
+        let tenants = tenants.into_iter().map(|(tenant, limits)| (tenant, Arc::new(limits))).collect();
+        let table = Table { default: Arc::clone(&old.default), tenants, generation: old.generation + 1 };
         self.table.store(Arc::new(table));
     }
 }
@@ -130,9 +115,7 @@ impl LimitsLoader {
                 Err(found) => problems.extend(found),
             }
         }
-        let loaded = Loaded {
-            tenants: tenants.0.len(),
-        };
+        let loaded = Loaded { tenants: tenants.0.len() };
         problems.into_result(())?;
         ready.into_iter().for_each(|apply| apply());
         Ok(loaded)
@@ -167,10 +150,7 @@ impl LimitsLoader {
         let known: BTreeSet<String> = self.roles.iter().flat_map(|role| role.names()).collect();
         for (key, value) in mapping(file, "overrides", node)? {
             if tenants.0.len() >= MAX_TENANTS {
-                return Err(Problem::new(
-                    at(file, &key),
-                    format!("more than {MAX_TENANTS} tenants"),
-                ));
+                return Err(Problem::new(at(file, &key), format!("more than {MAX_TENANTS} tenants")));
             }
             let tenant = match TenantId::new(&key.text) {
                 Ok(tenant) => tenant,
@@ -179,11 +159,7 @@ impl LimitsLoader {
                     continue;
                 }
             };
-            let limits = if value.is_null() {
-                Vec::new()
-            } else {
-                mapping(file, &key.text, value)?
-            };
+            let limits = if value.is_null() { Vec::new() } else { mapping(file, &key.text, value)? };
             for (limit, _) in &limits {
                 if let Some(message) = unknown(&known, &key.text, limit) {
                     problems.push(Problem::new(at(file, limit), message));
@@ -201,9 +177,7 @@ impl LimitsLoader {
 
 impl std::fmt::Debug for LimitsLoader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LimitsLoader")
-            .field("roles", &self.roles.len())
-            .finish()
+        f.debug_struct("LimitsLoader").field("roles", &self.roles.len()).finish()
     }
 }
 
@@ -213,9 +187,7 @@ fn unknown(known: &BTreeSet<String>, tenant: &str, limit: &Key) -> Option<String
         return None;
     }
     let near = nearest(&name, known.iter().map(String::as_str));
-    let hint = near
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default();
+    let hint = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
     Some(format!("overrides.{tenant}.{name}: no such limit{hint}"))
 }
 
@@ -251,28 +223,17 @@ trait Role: Send + Sync {
 
 impl<L: Section> Role for Overrides<L> {
     fn names(&self) -> Vec<String> {
-        L::keys()
-            .iter()
-            .map(|key| short_name::<L>(&key.path).to_owned())
-            .collect()
+        L::keys().iter().map(|key| short_name::<L>(&key.path).to_owned()).collect()
     }
 
     fn prepare(&self, tenants: &Tenants) -> Result<Apply, Problems> {
-        let defaults: BTreeMap<String, String> = self
-            .default_limits()
-            .print()
-            .into_iter()
-            .map(|(key, value)| (key.path, value))
-            .collect();
+        let defaults: BTreeMap<String, String> =
+            self.default_limits().print().into_iter().map(|(key, value)| (key.path, value)).collect();
         let mut problems = Problems::default();
         let mut parsed = HashMap::with_capacity(tenants.0.len());
         for (tenant, limits) in &tenants.0 {
-            let lookup = TenantLookup::<L> {
-                tenant,
-                limits,
-                defaults: &defaults,
-                section: std::marker::PhantomData,
-            };
+            let lookup =
+                TenantLookup::<L> { tenant, limits, defaults: &defaults, section: std::marker::PhantomData };
             match L::read(&lookup) {
                 Ok(limits) => drop(parsed.insert(tenant.clone(), limits)),
                 Err(found) => problems.extend(found),
@@ -285,9 +246,7 @@ impl<L: Section> Role for Overrides<L> {
 }
 
 fn short_name<L: Section>(path: &str) -> &str {
-    path.strip_prefix(L::NAME)
-        .and_then(|rest| rest.strip_prefix('.'))
-        .unwrap_or(path)
+    path.strip_prefix(L::NAME).and_then(|rest| rest.strip_prefix('.')).unwrap_or(path)
 }
 
 /// A tenant's limits, the process' defaults behind them.
@@ -303,9 +262,7 @@ impl<L: Section> Lookup for TenantLookup<'_, L> {
         if let Some((place, node)) = self.limits.get(short_name::<L>(path)) {
             return Some((place.clone(), Input::Node(node)));
         }
-        self.defaults
-            .get(path)
-            .map(|text| (Location::Default, Input::Text(text)))
+        self.defaults.get(path).map(|text| (Location::Default, Input::Text(text)))
     }
 
     fn name(&self, path: &str) -> String {

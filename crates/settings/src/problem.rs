@@ -31,11 +31,7 @@ pub enum Location {
 impl Location {
     /// A place in a file.
     pub fn file(name: &str, line: usize, column: usize) -> Self {
-        Self::File {
-            name: name.to_owned(),
-            line,
-            column,
-        }
+        Self::File { name: name.to_owned(), line, column }
     }
 }
 
@@ -62,10 +58,7 @@ pub struct Problem {
 impl Problem {
     /// A problem at `location`.
     pub fn new(location: Location, message: impl Into<String>) -> Self {
-        Self {
-            location,
-            message: message.into(),
-        }
+        Self { location, message: message.into() }
     }
 }
 

@@ -47,11 +47,7 @@ pub struct KeySpec {
 impl KeySpec {
     /// A key of `section` named `field` with values of type `T`.
     pub fn new<T: Setting>(section: &str, field: &str, doc: &'static str, default: &'static str) -> Self {
-        let path = if section.is_empty() {
-            field.to_owned()
-        } else {
-            format!("{section}.{field}")
-        };
+        let path = if section.is_empty() { field.to_owned() } else { format!("{section}.{field}") };
         Self {
             path,
             doc,
@@ -67,29 +63,19 @@ impl KeySpec {
     /// Values lie between `low` and `high`, both included.
     #[must_use]
     pub fn range(self, low: &'static str, high: &'static str) -> Self {
-        Self {
-            low: Some(low),
-            high: Some(high),
-            ..self
-        }
+        Self { low: Some(low), high: Some(high), ..self }
     }
 
     /// Values are at least `low`.
     #[must_use]
     pub fn min(self, low: &'static str) -> Self {
-        Self {
-            low: Some(low),
-            ..self
-        }
+        Self { low: Some(low), ..self }
     }
 
     /// Values are at most `high`.
     #[must_use]
     pub fn max(self, high: &'static str) -> Self {
-        Self {
-            high: Some(high),
-            ..self
-        }
+        Self { high: Some(high), ..self }
     }
 
     /// The flag without dashes: `ingester.snapshot-interval`.
@@ -99,11 +85,7 @@ impl KeySpec {
 
     /// The environment variable: `BAROGRAPH_INGESTER_SNAPSHOT_INTERVAL`.
     pub fn variable(&self) -> String {
-        format!(
-            "{}{}",
-            crate::values::VARIABLE_PREFIX,
-            self.path.replace(['.', '-'], "_").to_uppercase()
-        )
+        format!("{}{}", crate::values::VARIABLE_PREFIX, self.path.replace(['.', '-'], "_").to_uppercase())
     }
 
     /// What is allowed, as one phrase; empty when the type says it all.
@@ -121,9 +103,7 @@ impl KeySpec {
 
     /// The lines of the documentation without the space that a doc comment begins with.
     pub fn doc_lines(&self) -> impl Iterator<Item = &'static str> {
-        self.doc
-            .lines()
-            .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        self.doc.lines().map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
     }
 }
 
@@ -159,9 +139,7 @@ impl Lookup for Defaults {
 
 /// The value of `key`, parsed and within its range. Used by [`section!`](crate::section).
 pub fn read_key<T: Setting>(key: &KeySpec, lookup: &dyn Lookup) -> Result<T, Problem> {
-    let (location, input) = lookup
-        .find(&key.path)
-        .unwrap_or((Location::Default, Input::Text(key.default)));
+    let (location, input) = lookup.find(&key.path).unwrap_or((Location::Default, Input::Text(key.default)));
     let (given, parsed) = match input {
         Input::Text(text) => (Some(text), T::parse(text)),
         Input::Node(node) => (node.scalar().filter(|_| !node.is_null()), T::from_node(node)),
@@ -176,11 +154,8 @@ pub fn read_key<T: Setting>(key: &KeySpec, lookup: &dyn Lookup) -> Result<T, Pro
             allowed if allowed.is_empty() || !key.choices.is_empty() => String::new(),
             allowed => format!(", {allowed}"),
         };
-        let message = format!(
-            "{}: value{value} refused; expected {}{allowed}",
-            lookup.name(&key.path),
-            expected.0
-        );
+        let message =
+            format!("{}: value{value} refused; expected {}{allowed}", lookup.name(&key.path), expected.0);
         Problem::new(location.clone(), message)
     };
     let value = parsed.map_err(refuse)?;
@@ -215,25 +190,14 @@ pub fn with_values<S: Section>(values: &[(&str, &str)]) -> Result<S, Problems> {
     impl Lookup for Given<'_> {
         fn find(&self, path: &str) -> Option<(Location, Input<'_>)> {
             let (_, text) = self.0.iter().find(|(given, _)| given == path)?;
-            Some((
-                Location::Flag {
-                    flag: format!("--{}", path.replace('_', "-")),
-                },
-                Input::Text(text),
-            ))
+            Some((Location::Flag { flag: format!("--{}", path.replace('_', "-")) }, Input::Text(text)))
         }
     }
     let path = |field: &str| KeySpec::new::<String>(S::NAME, field, "", "").path;
     let given = Given(values.iter().map(|(field, text)| (path(field), *text)).collect());
     let known = S::keys();
-    if let Some((unknown, _)) = given
-        .0
-        .iter()
-        .find(|(path, _)| known.iter().all(|key| key.path != *path))
-    {
-        let location = Location::Flag {
-            flag: format!("--{unknown}"),
-        };
+    if let Some((unknown, _)) = given.0.iter().find(|(path, _)| known.iter().all(|key| key.path != *path)) {
+        let location = Location::Flag { flag: format!("--{unknown}") };
         return Err(Problem::new(location, format!("{unknown}: no such key")).into());
     }
     S::read(&given)

@@ -35,11 +35,7 @@ pub trait Setting: Sized + Clone + Send + Sync + 'static {
     fn from_node(node: &Node) -> Result<Self, Expected> {
         match &node.kind {
             Kind::Scalar { text, .. } if !node.is_null() => Self::parse(text),
-            _ => Err(Expected(format!(
-                "{}, not {}",
-                with_article(Self::TYPE),
-                node.describe()
-            ))),
+            _ => Err(Expected(format!("{}, not {}", with_article(Self::TYPE), node.describe()))),
         }
     }
 
@@ -56,11 +52,7 @@ pub trait Setting: Sized + Clone + Send + Sync + 'static {
 
 /// `a duration`, `an integer`.
 pub(crate) fn with_article(noun: &str) -> String {
-    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) {
-        "an"
-    } else {
-        "a"
-    };
+    let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {noun}")
 }
 
@@ -149,11 +141,7 @@ impl Setting for PathBuf {
     const TYPE: &'static str = "path";
 
     fn parse(text: &str) -> Result<Self, Expected> {
-        if text.is_empty() {
-            Err("a path".into())
-        } else {
-            Ok(text.into())
-        }
+        if text.is_empty() { Err("a path".into()) } else { Ok(text.into()) }
     }
 
     fn print(&self) -> String {
@@ -167,11 +155,7 @@ impl Setting for SocketAddr {
     fn parse(text: &str) -> Result<Self, Expected> {
         let expected = "an IP address and port such as 127.0.0.1:9009, 0.0.0.0:9009 or [::1]:9009";
         // A host left out means every interface, as `:9009` does for Prometheus.
-        let full = if text.starts_with(':') {
-            format!("0.0.0.0{text}")
-        } else {
-            text.to_owned()
-        };
+        let full = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
         full.parse().map_err(|_| expected.into())
     }
 
@@ -203,9 +187,7 @@ impl<T: Setting> Setting for Vec<T> {
 
     fn parse(text: &str) -> Result<Self, Expected> {
         let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-        items
-            .map(|item| T::parse(item).map_err(|expected| in_list(item, &expected)))
-            .collect()
+        items.map(|item| T::parse(item).map_err(|expected| in_list(item, &expected))).collect()
     }
 
     fn print(&self) -> String {
@@ -236,11 +218,7 @@ impl<T: Setting> Setting for Option<T> {
     const SECRET: bool = T::SECRET;
 
     fn parse(text: &str) -> Result<Self, Expected> {
-        if text.is_empty() {
-            Ok(None)
-        } else {
-            T::parse(text).map(Some)
-        }
+        if text.is_empty() { Ok(None) } else { T::parse(text).map(Some) }
     }
 
     fn print(&self) -> String {

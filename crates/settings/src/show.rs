@@ -14,14 +14,8 @@ impl Schema {
     }
 
     fn section_doc(&self, name: &str) -> Vec<String> {
-        let docs = self
-            .sections
-            .iter()
-            .filter(|section| section.name == name)
-            .map(|section| section.doc);
-        docs.flat_map(str::lines)
-            .map(|line| line.trim().to_owned())
-            .collect()
+        let docs = self.sections.iter().filter(|section| section.name == name).map(|section| section.doc);
+        docs.flat_map(str::lines).map(|line| line.trim().to_owned()).collect()
     }
 }
 
@@ -34,11 +28,7 @@ impl Shown {
     pub fn add<S: Section>(&mut self, section: &S) {
         for (key, value) in section.print() {
             if self.0.iter().all(|(other, _)| other.path != key.path) {
-                let value = if key.secret && !value.is_empty() {
-                    HIDDEN.to_owned()
-                } else {
-                    value
-                };
+                let value = if key.secret && !value.is_empty() { HIDDEN.to_owned() } else { value };
                 self.0.push((key, value));
             }
         }
@@ -64,9 +54,7 @@ fn render(mut entries: Vec<(KeySpec, String)>, doc: impl Fn(&str) -> Vec<String>
             if comments {
                 out.push('\n');
                 let path = parts.get(..=depth).unwrap_or_default().join(".");
-                doc(&path)
-                    .iter()
-                    .for_each(|line| out.push_str(&format!("{indent}# {line}\n")));
+                doc(&path).iter().for_each(|line| out.push_str(&format!("{indent}# {line}\n")));
             }
             out.push_str(&format!("{indent}{part}:\n"));
         }
@@ -92,16 +80,8 @@ fn push_comments(out: &mut String, key: &KeySpec, indent: &str) {
         out.push('\n');
     }
     let allowed = key.allowed();
-    let allowed = if allowed.is_empty() {
-        allowed
-    } else {
-        format!(", {allowed}")
-    };
-    out.push_str(&format!(
-        "{indent}# Type: {}{allowed}. Flag: --{}.\n",
-        key.type_name,
-        key.flag()
-    ));
+    let allowed = if allowed.is_empty() { allowed } else { format!(", {allowed}") };
+    out.push_str(&format!("{indent}# Type: {}{allowed}. Flag: --{}.\n", key.type_name, key.flag()));
 }
 
 /// `value` as YAML: quoted where plain text would mean something else.
@@ -113,9 +93,5 @@ fn scalar(key: &KeySpec, value: &str) -> String {
         && !value.ends_with(' ')
         && !value.contains(": ");
     let word = matches!(value, "true" | "false" | "null") && key.type_name == "text";
-    if structure || (plain && !word) {
-        value.to_owned()
-    } else {
-        serde_json::Value::from(value).to_string()
-    }
+    if structure || (plain && !word) { value.to_owned() } else { serde_json::Value::from(value).to_string() }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use model::TenantId;
 use serde::de::DeserializeOwned;
 
 use crate::setting::{Expected, Setting};
@@ -46,19 +47,11 @@ impl Setting for ByteSize {
         let (number, unit) = text.split_at(digits);
         let factor = match unit {
             "" => Some(1),
-            unit => SIZES
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(unit))
-                .map(|(_, factor)| *factor),
+            unit => SIZES.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|(_, factor)| *factor),
         };
-        let bytes = number
-            .parse::<u64>()
-            .ok()
-            .zip(factor)
-            .and_then(|(number, factor)| number.checked_mul(factor));
-        bytes
-            .map(Self)
-            .ok_or_else(|| "a size in bytes such as 1048576, 512KiB, 64MiB or 1GB".into())
+        let bytes =
+            number.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+        bytes.map(Self).ok_or_else(|| "a size in bytes such as 1048576, 512KiB, 64MiB or 1GB".into())
     }
 
     fn print(&self) -> String {
@@ -79,6 +72,18 @@ impl fmt::Display for ByteSize {
             Some((unit, factor)) => write!(f, "{}{unit}", self.0 / factor),
             None => write!(f, "{}", self.0),
         }
+    }
+}
+
+impl Setting for TenantId {
+    const TYPE: &'static str = "tenant";
+
+    fn parse(text: &str) -> Result<Self, Expected> {
+        Self::new(text).map_err(|error| Expected(format!("a tenant ID; {error}")))
+    }
+
+    fn print(&self) -> String {
+        self.as_str().to_owned()
     }
 }
 
@@ -122,10 +127,7 @@ pub struct Nested<T> {
 
 impl<T> Clone for Nested<T> {
     fn clone(&self) -> Self {
-        Self {
-            value: Arc::clone(&self.value),
-            text: Arc::clone(&self.text),
-        }
+        Self { value: Arc::clone(&self.value), text: Arc::clone(&self.text) }
     }
 }
 
@@ -168,10 +170,7 @@ impl<T: DeserializeOwned + Send + Sync + 'static> Setting for Nested<T> {
         let json = node.to_json();
         let text = json.to_string().into();
         match serde_json::from_value(json) {
-            Ok(value) => Ok(Self {
-                value: Arc::new(value),
-                text,
-            }),
+            Ok(value) => Ok(Self { value: Arc::new(value), text }),
             Err(error) => Err(Expected(format!("another structure: {error}"))),
         }
     }

@@ -46,19 +46,10 @@ impl Schema {
             let other = self.key(&key.path);
             let alike =
                 other.is_none_or(|other| other.default == key.default && other.type_name == key.type_name);
-            assert!(
-                alike,
-                "key {} is declared twice, with different defaults or types",
-                key.path
-            );
+            assert!(alike, "key {} is declared twice, with different defaults or types", key.path);
         }
         let check = |values: &Values| values.get::<S>().map(drop);
-        self.sections.push(SectionSpec {
-            name: S::NAME,
-            doc: S::DOC,
-            keys,
-            check,
-        });
+        self.sections.push(SectionSpec { name: S::NAME, doc: S::DOC, keys, check });
         self
     }
 
@@ -112,38 +103,23 @@ impl Schema {
             let node = Node { line, column, kind };
             let message = match path {
                 "" => format!("expected keys and values, not {}", node.describe()),
-                path => format!(
-                    "{path}: expected a mapping of the section's keys, not {}",
-                    node.describe()
-                ),
+                path => format!("{path}: expected a mapping of the section's keys, not {}", node.describe()),
             };
             return problems.push(Problem::new(Location::file(file, line, column), message));
         };
         for (key, value) in entries {
             let name = key.text.replace('-', "_");
-            let path = if path.is_empty() {
-                name
-            } else {
-                format!("{path}.{name}")
-            };
+            let path = if path.is_empty() { name } else { format!("{path}.{name}") };
             let location = Location::file(file, key.line.max(1), key.column);
             if let Some(spec) = self.key(&path) {
                 let place = Location::file(file, value.line, value.column);
-                if values
-                    .given
-                    .insert(spec.path.clone(), (place, Given::Node(value)))
-                    .is_some()
-                {
-                    problems.push(Problem::new(
-                        location,
-                        format!("{path}: given twice in this file"),
-                    ));
+                if values.given.insert(spec.path.clone(), (place, Given::Node(value))).is_some() {
+                    problems.push(Problem::new(location, format!("{path}: given twice in this file")));
                 }
-            } else if self.keys().any(|key| {
-                key.path
-                    .strip_prefix(&path)
-                    .is_some_and(|rest| rest.starts_with('.'))
-            }) {
+            } else if self
+                .keys()
+                .any(|key| key.path.strip_prefix(&path).is_some_and(|rest| rest.starts_with('.')))
+            {
                 if !value.is_null() {
                     self.take_mapping(file, &path, value, values, problems);
                 }
@@ -165,10 +141,9 @@ impl Schema {
         for (variable, text) in environment.filter(|(name, _)| name.starts_with(VARIABLE_PREFIX)) {
             match known.get(&variable) {
                 Some(key) => {
-                    values.given.insert(
-                        key.path.clone(),
-                        (Location::Environment { variable }, Given::Text(text)),
-                    );
+                    values
+                        .given
+                        .insert(key.path.clone(), (Location::Environment { variable }, Given::Text(text)));
                 }
                 None => values.unknown_variables.push(UnknownVariable {
                     near: nearest(&variable, known.keys().map(String::as_str)).map(str::to_owned),
@@ -182,10 +157,7 @@ impl Schema {
         for key in self.keys() {
             if let Ok(Some(text)) = flags.try_get_one::<String>(&key.path) {
                 let flag = format!("--{}", key.flag());
-                values.given.insert(
-                    key.path.clone(),
-                    (Location::Flag { flag }, Given::Text(text.clone())),
-                );
+                values.given.insert(key.path.clone(), (Location::Flag { flag }, Given::Text(text.clone())));
             }
         }
     }

@@ -84,10 +84,7 @@ impl Node {
             Kind::Scalar { text, plain: true } => plain_to_json(text),
             Kind::Sequence(items) => items.iter().map(Self::to_json).collect(),
             Kind::Mapping(entries) => serde_json::Value::Object(
-                entries
-                    .iter()
-                    .map(|(k, v)| (k.text.clone(), v.to_json()))
-                    .collect(),
+                entries.iter().map(|(k, v)| (k.text.clone(), v.to_json())).collect(),
             ),
         }
     }
@@ -116,10 +113,7 @@ fn plain_to_json(text: &str) -> serde_json::Value {
 /// The one document in `text`; `None` when there is nothing but comments. `file` names the text in errors.
 pub fn parse(file: &str, text: &str) -> Result<Option<Node>, Problem> {
     if text.len() > MAX_FILE_BYTES {
-        let message = format!(
-            "the file is {} bytes long; at most {MAX_FILE_BYTES} are read",
-            text.len()
-        );
+        let message = format!("the file is {} bytes long; at most {MAX_FILE_BYTES} are read", text.len());
         return Err(Problem::new(Location::file(file, 1, 1), message));
     }
     let mut builder = Builder::new(file);
@@ -139,11 +133,7 @@ pub fn parse(file: &str, text: &str) -> Result<Option<Node>, Problem> {
 /// A collection whose end has not come yet.
 enum Open {
     Sequence(Vec<Node>),
-    Mapping {
-        entries: Vec<(Key, Node)>,
-        seen: HashSet<String>,
-        key: Option<Key>,
-    },
+    Mapping { entries: Vec<(Key, Node)>, seen: HashSet<String>, key: Option<Key> },
 }
 
 struct Builder<'a> {
@@ -156,22 +146,13 @@ struct Builder<'a> {
 
 impl<'a> Builder<'a> {
     fn new(file: &'a str) -> Self {
-        Self {
-            file,
-            open: Vec::new(),
-            anchors: HashMap::new(),
-            root: None,
-            nodes: 0,
-        }
+        Self { file, open: Vec::new(), anchors: HashMap::new(), root: None, nodes: 0 }
     }
 
     fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Problem> {
         match event {
             Event::Scalar(text, style, anchor, _) => {
-                let kind = Kind::Scalar {
-                    text: text.into_owned(),
-                    plain: style == ScalarStyle::Plain,
-                };
+                let kind = Kind::Scalar { text: text.into_owned(), plain: style == ScalarStyle::Plain };
                 self.finish(kind, span, anchor, 1)
             }
             Event::SequenceStart(_, anchor, _) => {
@@ -179,11 +160,7 @@ impl<'a> Builder<'a> {
                 Ok(())
             }
             Event::MappingStart(_, anchor, _) => {
-                let open = Open::Mapping {
-                    entries: Vec::new(),
-                    seen: HashSet::new(),
-                    key: None,
-                };
+                let open = Open::Mapping { entries: Vec::new(), seen: HashSet::new(), key: None };
                 self.open.push((open, span, anchor));
                 Ok(())
             }
@@ -208,25 +185,15 @@ impl<'a> Builder<'a> {
     fn finish(&mut self, kind: Kind, span: Span, anchor: usize, size: usize) -> Result<(), Problem> {
         self.nodes += size;
         if self.nodes > MAX_NODES {
-            return Err(self.problem(
-                span,
-                &format!("more than {MAX_NODES} values, aliases written out"),
-            ));
+            return Err(self.problem(span, &format!("more than {MAX_NODES} values, aliases written out")));
         }
-        let node = Node {
-            line: span.start.line(),
-            column: span.start.col() + 1,
-            kind,
-        };
+        let node = Node { line: span.start.line(), column: span.start.col() + 1, kind };
         if anchor != 0 {
             let size = count(&node);
             self.anchors.insert(anchor, (node.clone(), size));
         }
         let problem = |node: &Node, message: String| {
-            Err(Problem::new(
-                Location::file(self.file, node.line, node.column),
-                message,
-            ))
+            Err(Problem::new(Location::file(self.file, node.line, node.column), message))
         };
         match self.open.last_mut() {
             None if self.root.is_some() => problem(&node, "a second document; a file holds one".to_owned()),
@@ -241,11 +208,7 @@ impl<'a> Builder<'a> {
             Some((Open::Mapping { entries, seen, key }, ..)) => match key.take() {
                 None => match node.kind {
                     Kind::Scalar { text, .. } => {
-                        *key = Some(Key {
-                            text,
-                            line: node.line,
-                            column: node.column,
-                        });
+                        *key = Some(Key { text, line: node.line, column: node.column });
                         Ok(())
                     }
                     _ => problem(&node, format!("a key is text, this is {}", node.describe())),
@@ -257,10 +220,7 @@ impl<'a> Builder<'a> {
                 Some(name) => {
                     if !seen.insert(name.text.clone()) {
                         // A merged key gives way to one that is written out; any other stands twice.
-                        match entries
-                            .iter()
-                            .position(|(k, _)| k.text == name.text && k.line == 0)
-                        {
+                        match entries.iter().position(|(k, _)| k.text == name.text && k.line == 0) {
                             Some(merged) => drop(entries.remove(merged)),
                             None => {
                                 let message = format!("key {:?} stands twice in one mapping", name.text);
@@ -279,10 +239,7 @@ impl<'a> Builder<'a> {
     }
 
     fn problem(&self, span: Span, message: &str) -> Problem {
-        Problem::new(
-            Location::file(self.file, span.start.line(), span.start.col() + 1),
-            message,
-        )
+        Problem::new(Location::file(self.file, span.start.line(), span.start.col() + 1), message)
     }
 }
 
@@ -293,13 +250,7 @@ fn merge(node: &Node, entries: &mut Vec<(Key, Node)>, seen: &mut HashSet<String>
             for (key, value) in merged {
                 if seen.insert(key.text.clone()) {
                     // Line 0 marks what was merged until the mapping is complete; its value knows its own place.
-                    entries.push((
-                        Key {
-                            line: 0,
-                            ..key.clone()
-                        },
-                        value.clone(),
-                    ));
+                    entries.push((Key { line: 0, ..key.clone() }, value.clone()));
                 }
             }
             true

@@ -45,10 +45,7 @@ struct Process {
 
 fn process() -> Process {
     let mut loader = LimitsLoader::new();
-    let write = loader.register(WriteLimits {
-        ingestion_rate: 500.0,
-        ..WriteLimits::default()
-    });
+    let write = loader.register(WriteLimits { ingestion_rate: 500.0, ..WriteLimits::default() });
     let keep = loader.register(KeepLimits::default());
     Process { loader, write, keep }
 }
@@ -77,25 +74,15 @@ overrides:
 fn every_role_gets_its_limits_and_the_rest_are_the_process_defaults() {
     let process = process();
     assert_eq!(process.loader.load("o.yaml", FILE).unwrap().tenants, 4);
-    let (a, b, c) = (
-        process.write.of(&tenant("a")),
-        process.write.of(&tenant("b")),
-        process.write.of(&tenant("c")),
-    );
+    let (a, b, c) =
+        (process.write.of(&tenant("a")), process.write.of(&tenant("b")), process.write.of(&tenant("c")));
     assert_eq!((a.max_label_names_per_series, a.ingestion_rate), (40, 500.0));
     assert_eq!((b.max_label_names_per_series, b.ingestion_rate), (30, 1e6));
     assert_eq!((c.max_label_names_per_series, c.ingestion_rate), (7, 1e6));
     assert_eq!(a.relabel[0].source_labels, ["__name__", "job"]);
     assert_eq!(a.relabel[0].options["x"], 7);
-    assert_eq!(
-        process.keep.of(&tenant("a")).out_of_order_time_window,
-        Duration::from_secs(3_600)
-    );
-    assert_eq!(
-        process.keep.of(&tenant("a")).max_label_names_per_series,
-        40,
-        "both roles read it"
-    );
+    assert_eq!(process.keep.of(&tenant("a")).out_of_order_time_window, Duration::from_secs(3_600));
+    assert_eq!(process.keep.of(&tenant("a")).max_label_names_per_series, 40, "both roles read it");
     for id in ["d", "nobody"] {
         assert_eq!(process.write.of(&tenant(id)).ingestion_rate, 500.0);
     }
@@ -107,10 +94,7 @@ fn a_reload_forgets_tenants_no_longer_named_and_reaches_clones() {
     let kept = process.write.clone();
     process.loader.load("o.yaml", FILE).unwrap();
     let before = kept.generation();
-    process
-        .loader
-        .load("o.yaml", "overrides: {b: {ingestion_rate: 3}}")
-        .expect("a good file");
+    process.loader.load("o.yaml", "overrides: {b: {ingestion_rate: 3}}").expect("a good file");
     assert_eq!(kept.of(&tenant("b")).ingestion_rate, 3.0);
     assert_eq!(kept.of(&tenant("a")).max_label_names_per_series, 30);
     assert_eq!(kept.generation(), before + 1);
@@ -120,17 +104,10 @@ fn a_reload_forgets_tenants_no_longer_named_and_reaches_clones() {
 
 fn refused(text: &str, expected: &str) {
     let process = process();
-    process
-        .loader
-        .load("o.yaml", "overrides: {b: {ingestion_rate: 3}}")
-        .expect("a good file");
+    process.loader.load("o.yaml", "overrides: {b: {ingestion_rate: 3}}").expect("a good file");
     let error = process.loader.load("o.yaml", text).expect_err(text).to_string();
     assert_eq!(error, expected);
-    assert_eq!(
-        process.write.of(&tenant("b")).ingestion_rate,
-        3.0,
-        "what was in force stays: {text}"
-    );
+    assert_eq!(process.write.of(&tenant("b")).ingestion_rate, 3.0, "what was in force stays: {text}");
     assert_eq!(process.keep.generation(), 1, "{text}");
 }
 
@@ -157,35 +134,16 @@ fn a_bad_file_changes_nothing() {
         "multi_kv_config: {}\n",
         "o.yaml:1:1: multi_kv_config: no such key; an overrides file has one key, overrides",
     );
-    refused(
-        "overrides: [a]\n",
-        "o.yaml:1:12: overrides: expected a mapping, not a list",
-    );
-    refused(
-        "overrides:\n  a: 3\n",
-        "o.yaml:2:6: a: expected a mapping, not a single value",
-    );
-    refused(
-        "overrides: {a: {}, a: {}}\n",
-        "o.yaml:1:20: key \"a\" stands twice in one mapping",
-    );
-    refused(
-        "--- {}\n--- {}\n",
-        "o.yaml:2:5: a second document; a file holds one",
-    );
+    refused("overrides: [a]\n", "o.yaml:1:12: overrides: expected a mapping, not a list");
+    refused("overrides:\n  a: 3\n", "o.yaml:2:6: a: expected a mapping, not a single value");
+    refused("overrides: {a: {}, a: {}}\n", "o.yaml:1:20: key \"a\" stands twice in one mapping");
+    refused("--- {}\n--- {}\n", "o.yaml:2:5: a second document; a file holds one");
 }
 
 #[test]
 fn tenants_with_impossible_names_are_refused() {
-    let error = process()
-        .loader
-        .load("o.yaml", "overrides:\n  \"a/b\": {}\n")
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.starts_with("o.yaml:2:3: overrides: tenant ID \"a/b\" contains '/'"),
-        "{error}"
-    );
+    let error = process().loader.load("o.yaml", "overrides:\n  \"a/b\": {}\n").unwrap_err().to_string();
+    assert!(error.starts_with("o.yaml:2:3: overrides: tenant ID \"a/b\" contains '/'"), "{error}");
 }
 
 #[test]

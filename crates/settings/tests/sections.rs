@@ -64,21 +64,14 @@ fn shards_fit_buffer(config: &IngesterConfig) -> Result<(), String> {
 }
 
 fn schema() -> Schema {
-    Schema::new()
-        .with::<Top>()
-        .with::<IngesterConfig>()
-        .with::<WalConfig>()
+    Schema::new().with::<Top>().with::<IngesterConfig>().with::<WalConfig>()
 }
 
 fn read(file: &str, environment: &[(&str, &str)], flags: &[&str]) -> Result<Values, String> {
     let command = schema().add_flags(clap::Command::new("barograph"));
     let flags = std::iter::once("barograph").chain(flags.iter().copied());
-    let matches = command
-        .try_get_matches_from(flags)
-        .map_err(|error| error.to_string())?;
-    let environment = environment
-        .iter()
-        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let matches = command.try_get_matches_from(flags).map_err(|error| error.to_string())?;
+    let environment = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     schema()
         .values(Some(("b.yaml", file)), environment, Some(&matches))
         .map_err(|problems| problems.to_string())
@@ -91,23 +84,12 @@ fn refused(file: &str, expected: &str) {
 #[test]
 fn later_sources_win() {
     let file = "target: [ingester, querier]\ningester:\n  snapshot_interval: 2m\n  shards: 3\n  buffer: 1MB\n  wal: {sync: never}\n";
-    let environment = [
-        ("BAROGRAPH_INGESTER_SNAPSHOT_INTERVAL", "3m"),
-        ("BAROGRAPH_INGESTER_SHARDS", "4"),
-        ("HOME", "/"),
-    ];
-    let values = read(
-        file,
-        &environment,
-        &["--ingester.snapshot-interval=4m", "--ingester.early"],
-    )
-    .unwrap();
+    let environment =
+        [("BAROGRAPH_INGESTER_SNAPSHOT_INTERVAL", "3m"), ("BAROGRAPH_INGESTER_SHARDS", "4"), ("HOME", "/")];
+    let values = read(file, &environment, &["--ingester.snapshot-interval=4m", "--ingester.early"]).unwrap();
     let config: IngesterConfig = values.get().unwrap();
     assert_eq!(config.snapshot_interval, Duration::from_secs(240));
-    assert_eq!(
-        (config.shards, config.buffer.bytes(), config.early, config.zone),
-        (4, 1_000_000, true, None)
-    );
+    assert_eq!((config.shards, config.buffer.bytes(), config.early, config.zone), (4, 1_000_000, true, None));
     assert_eq!(values.get::<Top>().unwrap().target, ["ingester", "querier"]);
     assert_eq!(values.get::<WalConfig>().unwrap().sync, Sync::Never);
     assert_eq!(values.unknown_variables(), []);
@@ -116,10 +98,7 @@ fn later_sources_win() {
 #[test]
 fn kebab_case_is_accepted_in_files() {
     let values = read("ingester:\n  snapshot-interval: 1h30m\n", &[], &[]).unwrap();
-    assert_eq!(
-        values.get::<IngesterConfig>().unwrap().snapshot_interval,
-        Duration::from_secs(5_400)
-    );
+    assert_eq!(values.get::<IngesterConfig>().unwrap().snapshot_interval, Duration::from_secs(5_400));
 }
 
 #[test]
@@ -161,10 +140,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
         "ingester:\n  snapshot_intervall: 2m\n",
         "b.yaml:2:3: ingester.snapshot_intervall: no such key; did you mean ingester.snapshot_interval?",
     );
-    refused(
-        "zzz: 1\n",
-        "b.yaml:1:1: zzz: no such key; `barograph config defaults` lists all of them",
-    );
+    refused("zzz: 1\n", "b.yaml:1:1: zzz: no such key; `barograph config defaults` lists all of them");
     refused(
         "ingester: 3\n",
         "b.yaml:1:11: ingester: expected a mapping of the section's keys, not a single value",
@@ -174,12 +150,7 @@ fn unknown_keys_are_refused_with_the_nearest() {
 
 #[test]
 fn all_problems_are_reported_at_once() {
-    let error = read(
-        "ingester:\n  shards: x\n  early: 1\nnope: 1\n",
-        &[],
-        &["--http=here"],
-    )
-    .unwrap_err();
+    let error = read("ingester:\n  shards: x\n  early: 1\nnope: 1\n", &[], &["--http=here"]).unwrap_err();
     assert_eq!(error.lines().count(), 4, "{error}");
     assert!(
         error.contains("flag --http: http: value \"here\" refused; expected an IP address and port"),
@@ -189,10 +160,7 @@ fn all_problems_are_reported_at_once() {
 
 #[test]
 fn keys_given_twice_are_refused() {
-    refused(
-        "http: :1\nhttp: :2\n",
-        "b.yaml:2:1: key \"http\" stands twice in one mapping",
-    );
+    refused("http: :1\nhttp: :2\n", "b.yaml:2:1: key \"http\" stands twice in one mapping");
     refused(
         "ingester:\n  snapshot-interval: 2m\n  snapshot_interval: 2m\n",
         "b.yaml:3:3: ingester.snapshot_interval: given twice in this file",
@@ -222,23 +190,13 @@ fn secrets_are_not_shown() {
     let mut shown = Shown::default();
     shown.add(&config);
     let yaml = shown.to_yaml();
-    assert!(
-        yaml.contains("  password: \"(hidden)\"\n") && !yaml.contains("hunter2"),
-        "{yaml}"
-    );
+    assert!(yaml.contains("  password: \"(hidden)\"\n") && !yaml.contains("hunter2"), "{yaml}");
 }
 
 #[test]
 fn unknown_variables_are_reported_not_refused() {
-    let values = read(
-        "",
-        &[
-            ("BAROGRAPH_PORT", "tcp://10.0.0.1:80"),
-            ("BAROGRAPH_INGESTER_SHARD", "2"),
-        ],
-        &[],
-    )
-    .unwrap();
+    let values =
+        read("", &[("BAROGRAPH_PORT", "tcp://10.0.0.1:80"), ("BAROGRAPH_INGESTER_SHARD", "2")], &[]).unwrap();
     let unknown = values.unknown_variables();
     assert_eq!(unknown.len(), 2);
     assert_eq!(unknown[1].near.as_deref(), Some("BAROGRAPH_INGESTER_SHARDS"));
@@ -267,9 +225,7 @@ ingester:
   shards: 16
 ";
     assert!(text.starts_with(expected), "{text}");
-    let values = schema()
-        .values(Some(("defaults", &text)), std::iter::empty(), None)
-        .unwrap();
+    let values = schema().values(Some(("defaults", &text)), std::iter::empty(), None).unwrap();
     assert_eq!(
         format!("{:?}", values.get::<IngesterConfig>()),
         format!("{:?}", Ok::<_, ()>(IngesterConfig::default()))
@@ -282,10 +238,7 @@ fn help_teaches() {
     let help = command.render_long_help().to_string();
     assert!(help.contains("ingester.wal:\n"), "{help}");
     assert!(help.contains("--ingester.snapshot-interval <DURATION>"), "{help}");
-    assert!(
-        help.contains("[from 1m to 6h; default 15m; BAROGRAPH_INGESTER_SNAPSHOT_INTERVAL]"),
-        "{help}"
-    );
+    assert!(help.contains("[from 1m to 6h; default 15m; BAROGRAPH_INGESTER_SNAPSHOT_INTERVAL]"), "{help}");
 }
 
 #[test]

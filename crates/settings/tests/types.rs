@@ -6,9 +6,7 @@ use proptest::prelude::*;
 use settings::{ByteSize, Setting};
 
 fn duration(text: &str) -> Option<u64> {
-    Duration::parse(text)
-        .ok()
-        .map(|duration| duration.as_millis() as u64)
+    Duration::parse(text).ok().map(|duration| duration.as_millis() as u64)
 }
 
 #[test]
@@ -61,12 +59,7 @@ fn sizes() {
 fn lists() {
     assert_eq!(Vec::<u32>::parse("1, 2,3").unwrap(), [1, 2, 3]);
     assert!(Vec::<u32>::parse("").unwrap().is_empty());
-    assert!(
-        Vec::<u32>::parse("1,x")
-            .unwrap_err()
-            .0
-            .ends_with("in place of \"x\"")
-    );
+    assert!(Vec::<u32>::parse("1,x").unwrap_err().0.ends_with("in place of \"x\""));
 }
 
 proptest! {

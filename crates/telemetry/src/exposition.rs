@@ -119,20 +119,12 @@ fn lines(openmetrics: &str) -> impl Iterator<Item = Line<'_>> {
             return Some(Line::Sample(without_exemplar(line)));
         };
         let mut words = comment.splitn(3, ' ');
-        let (keyword, name, rest) = (
-            words.next()?,
-            words.next().unwrap_or(""),
-            words.next().unwrap_or(""),
-        );
+        let (keyword, name, rest) = (words.next()?, words.next().unwrap_or(""), words.next().unwrap_or(""));
         match keyword {
             "HELP" => help = (name, rest),
             "TYPE" => {
                 let help = if help.0 == name { help.1 } else { "" };
-                return Some(Line::Family(Family {
-                    name,
-                    help,
-                    kind: rest,
-                }));
+                return Some(Line::Family(Family { name, help, kind: rest }));
             }
             _ => {}
         }

@@ -25,9 +25,7 @@ impl FromStr for LogFormat {
         match text {
             "text" => Ok(Self::Text),
             "json" => Ok(Self::Json),
-            _ => Err(LogError::Format {
-                format: text.to_owned(),
-            }),
+            _ => Err(LogError::Format { format: text.to_owned() }),
         }
     }
 }
@@ -52,10 +50,7 @@ pub struct LogConfig {
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Text,
-            filter: "info".to_owned(),
-        }
+        Self { format: LogFormat::Text, filter: "info".to_owned() }
     }
 }
 
@@ -104,8 +99,5 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LogError> {
     let builder = EnvFilter::builder();
-    builder.parse(filter).map_err(|source| LogError::Filter {
-        filter: filter.to_owned(),
-        source,
-    })
+    builder.parse(filter).map_err(|source| LogError::Filter { filter: filter.to_owned(), source })
 }

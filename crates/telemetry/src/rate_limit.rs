@@ -26,10 +26,7 @@ struct Entry {
 impl<K: Hash + Eq + Clone> LogRateLimit<K> {
     /// A limit of one line per key and `interval`.
     pub fn new(interval: Duration) -> Self {
-        Self {
-            interval,
-            keys: Mutex::default(),
-        }
+        Self { interval, keys: Mutex::default() }
     }
 
     /// Whether a line about `key` may be written at `now`, a monotonic time since any fixed origin.
@@ -49,22 +46,13 @@ impl<K: Hash + Eq + Clone> LogRateLimit<K> {
         if keys.len() >= MAX_KEYS {
             forget_stalest(&mut keys);
         }
-        keys.insert(
-            key.clone(),
-            Entry {
-                let_through: now,
-                held_back: 0,
-            },
-        );
+        keys.insert(key.clone(), Entry { let_through: now, held_back: 0 });
         Some(0)
     }
 }
 
 fn forget_stalest<K: Hash + Eq + Clone>(keys: &mut HashMap<K, Entry>) {
-    let stalest = keys
-        .iter()
-        .min_by_key(|(_, entry)| entry.let_through)
-        .map(|(key, _)| key.clone());
+    let stalest = keys.iter().min_by_key(|(_, entry)| entry.let_through).map(|(key, _)| key.clone());
     if let Some(key) = stalest {
         keys.remove(&key);
     }

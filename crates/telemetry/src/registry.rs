@@ -50,18 +50,12 @@ struct Shared {
 impl Registry {
     /// An empty registry whose metrics are named `barograph_…`.
     pub fn new() -> Self {
-        Self {
-            shared: Arc::default(),
-            prefix: PREFIX.into(),
-        }
+        Self { shared: Arc::default(), prefix: PREFIX.into() }
     }
 
     /// The same registry with `part` added to the prefix: `sub("ingester")` registers `barograph_ingester_…`.
     pub fn sub(&self, part: &str) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-            prefix: format!("{}_{part}", self.prefix).into(),
-        }
+        Self { shared: Arc::clone(&self.shared), prefix: format!("{}_{part}", self.prefix).into() }
     }
 
     /// Registers `metric` as `<prefix>_<name>`.
@@ -71,10 +65,7 @@ impl Registry {
     pub fn register(&self, name: &str, help: &str, metric: impl Metric) {
         let full = format!("{}_{name}", self.prefix);
         let mut shared = self.lock();
-        assert!(
-            shared.names.insert(full.clone()),
-            "metric {full} is registered twice"
-        );
+        assert!(shared.names.insert(full.clone()), "metric {full} is registered twice");
         shared.registry.register(full, help.trim_end_matches('.'), metric);
     }
 
@@ -172,8 +163,6 @@ impl Default for Registry {
 
 impl fmt::Debug for Registry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry")
-            .field("prefix", &self.prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("Registry").field("prefix", &self.prefix).finish_non_exhaustive()
     }
 }

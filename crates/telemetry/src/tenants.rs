@@ -62,11 +62,7 @@ where
     pub fn register_bounded(registry: &Registry, name: &str, help: &str, max_tenants: usize) -> Self {
         let family = Family::default();
         registry.register(name, help, family.clone());
-        Self {
-            family,
-            tenants: Arc::default(),
-            max_tenants,
-        }
+        Self { family, tenants: Arc::default(), max_tenants }
     }
 
     /// The metric of `tenant` and `labels`. Where it is used per request, keep what this returns.
@@ -74,27 +70,17 @@ where
     /// What has been kept goes on counting unseen after [`Self::remove`].
     pub fn of_labels(&self, tenant: &str, labels: &L) -> M {
         let tenant = self.admit(tenant, labels);
-        self.family
-            .get_or_create_owned(&(TenantLabel { tenant }, labels.clone()))
+        self.family.get_or_create_owned(&(TenantLabel { tenant }, labels.clone()))
     }
 
     /// Forgets everything about `tenant`; it is no longer exposed.
     pub fn remove(&self, tenant: &str) {
-        let removed = self
-            .tenants
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove_entry(tenant);
+        let removed = self.tenants.write().unwrap_or_else(PoisonError::into_inner).remove_entry(tenant);
         let Some((tenant, label_sets)) = removed else {
             return;
         };
         for labels in label_sets {
-            self.family.remove(&(
-                TenantLabel {
-                    tenant: Arc::clone(&tenant),
-                },
-                labels,
-            ));
+            self.family.remove(&(TenantLabel { tenant: Arc::clone(&tenant) }, labels));
         }
     }
 
@@ -114,15 +100,8 @@ where
         drop(known);
         let mut tenants = self.tenants.write().unwrap_or_else(PoisonError::into_inner);
         let full = tenants.len() >= self.max_tenants && !tenants.contains_key(tenant);
-        let name: Arc<str> = if full {
-            OVERFLOW_TENANT.into()
-        } else {
-            tenant.into()
-        };
-        tenants
-            .entry(Arc::clone(&name))
-            .or_default()
-            .insert(labels.clone());
+        let name: Arc<str> = if full { OVERFLOW_TENANT.into() } else { tenant.into() };
+        tenants.entry(Arc::clone(&name)).or_default().insert(labels.clone());
         name
     }
 }

@@ -12,18 +12,13 @@ struct Reason {
 }
 
 fn reason(text: &str) -> Reason {
-    Reason {
-        reason: text.to_owned(),
-    }
+    Reason { reason: text.to_owned() }
 }
 
 #[test]
 fn names_carry_the_prefix_and_counters_their_suffix() {
     let registry = Registry::new();
-    registry
-        .sub("ingester")
-        .counter("appended_samples", "Samples appended.")
-        .inc_by(3);
+    registry.sub("ingester").counter("appended_samples", "Samples appended.").inc_by(3);
     let text = registry.encode(Format::OpenMetrics);
     assert_eq!(
         text,
@@ -48,17 +43,13 @@ fn gathered_samples_are_what_was_set() {
     let family: Family<Reason, Counter> = registry.family("refused", "Refused");
     let awkward = "a \"quoted\" # {x=\"1\"} back\\slash\nline";
     family.get_or_create(&reason(awkward)).inc();
-    registry
-        .histogram("wait_seconds", "Wait", &[0.1, 1.0])
-        .observe(0.5);
+    registry.histogram("wait_seconds", "Wait", &[0.1, 1.0]).observe(0.5);
     let samples = registry.gather();
     let find = |name: &str, label: Option<&str>| {
         let mut matching = samples
             .iter()
             .filter(|s| s.name == name && label.is_none_or(|label| s.labels.iter().any(|(_, v)| v == label)));
-        let found = matching
-            .next()
-            .unwrap_or_else(|| panic!("no {name} {label:?} in {samples:#?}"));
+        let found = matching.next().unwrap_or_else(|| panic!("no {name} {label:?} in {samples:#?}"));
         assert!(matching.next().is_none(), "{name} {label:?} is there twice");
         found
     };
@@ -70,10 +61,7 @@ fn gathered_samples_are_what_was_set() {
     assert_eq!(find("barograph_wait_seconds_bucket", Some("0.1")).value, 0.0);
     assert_eq!(find("barograph_wait_seconds_bucket", Some("+Inf")).value, 1.0);
     assert_eq!(find("barograph_wait_seconds_sum", None).value, 0.5);
-    assert_eq!(
-        find("barograph_wait_seconds_sum", None).family,
-        "barograph_wait_seconds"
-    );
+    assert_eq!(find("barograph_wait_seconds_sum", None).family, "barograph_wait_seconds");
 }
 
 #[test]
@@ -98,23 +86,12 @@ fn tenants_are_bounded_and_removable() {
     let registry = Registry::new();
     let family: TenantFamily<Counter, Reason> =
         TenantFamily::register_bounded(&registry, "discarded", "D", 2);
-    for (tenant, why) in [
-        ("a", "late"),
-        ("b", "late"),
-        ("c", "late"),
-        ("d", "late"),
-        ("a", "rate"),
-    ] {
+    for (tenant, why) in [("a", "late"), ("b", "late"), ("c", "late"), ("d", "late"), ("a", "rate")] {
         family.of_labels(tenant, &reason(why)).inc();
     }
     let exposed = |tenant: &str| {
         let wanted = ("tenant".to_owned(), tenant.to_owned());
-        registry
-            .gather()
-            .iter()
-            .filter(|s| s.labels.contains(&wanted))
-            .map(|s| s.value)
-            .sum::<f64>()
+        registry.gather().iter().filter(|s| s.labels.contains(&wanted)).map(|s| s.value).sum::<f64>()
     };
     assert_eq!((exposed("a"), exposed("b"), exposed("c")), (2.0, 1.0, 0.0));
     assert_eq!(exposed(OVERFLOW_TENANT), 2.0, "c and d share the overflow");
@@ -141,11 +118,7 @@ fn remembered_keys_are_bounded() {
     for key in 0..telemetry::rate_limit::MAX_KEYS + 1 {
         assert_eq!(limit.allow(&key, Duration::from_millis(key as u64)), Some(0));
     }
-    assert_eq!(
-        limit.allow(&0, Duration::from_secs(2)),
-        Some(0),
-        "the stalest key was forgotten"
-    );
+    assert_eq!(limit.allow(&0, Duration::from_secs(2)), Some(0), "the stalest key was forgotten");
     assert_eq!(limit.allow(&5, Duration::from_secs(2)), None);
 }
 
