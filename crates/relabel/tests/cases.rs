@@ -48,7 +48,7 @@ fn rule(yaml: &str) -> Result<Rule, String> {
 
 fn check(yaml: &str, input: &[(&str, &str)], expected: Option<&[(&str, &str)]>) {
     let mut labels = Labels::from_pairs(input.iter().copied()).to_builder();
-    let verdict = apply(&[rule(yaml).unwrap()], &mut labels);
+    let verdict = apply(&[rule(yaml).expect("the rule is a right one")], &mut labels);
     let result = (verdict == Verdict::Keep).then(|| labels.build());
     assert_eq!(result, expected.map(|pairs| Labels::from_pairs(pairs.iter().copied())), "{yaml}");
 }
