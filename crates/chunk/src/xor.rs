@@ -168,20 +168,24 @@ impl<'a> XorCursor<'a> {
         values: &mut Vec<f64>,
     ) -> Result<(), ChunkError> {
         let left = usize::from(self.total - self.read).min(self.reader.remaining() / SAMPLE_BITS_MIN);
-        timestamps.reserve(left);
-        values.reserve(left);
+        let (first_timestamp, first_value) = (timestamps.len(), values.len());
+        timestamps.resize(first_timestamp + left, 0);
+        values.resize(first_value + left, 0.0);
         // Working on a copy keeps the state in registers.
         let mut cursor = self.clone();
-        let outcome = loop {
-            match cursor.next_sample() {
-                Ok(Some((timestamp, value))) => {
-                    timestamps.push(timestamp);
-                    values.push(value);
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
+        let mut decoded = 0;
+        let slots = timestamps.iter_mut().skip(first_timestamp).zip(values.iter_mut().skip(first_value));
+        let outcome = slots.into_iter().try_for_each(|(timestamp, value)| {
+            if let Some(sample) = cursor.next_sample()? {
+                (*timestamp, *value) = sample;
+                decoded += 1;
             }
-        };
+            Ok(())
+        });
+        timestamps.truncate(first_timestamp + decoded);
+        values.truncate(first_value + decoded);
+        // Where the bits could not hold all samples, the next one fails.
+        let outcome = outcome.and_then(|()| cursor.next_sample().map(|_| ()));
         *self = cursor;
         outcome
     }

@@ -60,13 +60,13 @@ impl Side {
 
     /// Gives a sample of the chunk the buckets that it lacks.
     pub(crate) fn expand_old<S: Sample>(&self, side: usize, sample: &mut S) {
-        let counts = S::counts(sample.buckets()[side]);
+        let counts: Vec<_> = S::counts(sample.buckets()[side]).collect();
         self.expand(side, sample, &counts, |(old, _)| *old);
     }
 
     /// Gives the new sample the buckets that it lacks.
     pub(crate) fn expand_new<S: Sample>(&self, side: usize, sample: &mut S) {
-        let counts = S::counts(sample.buckets()[side]);
+        let counts: Vec<_> = S::counts(sample.buckets()[side]).collect();
         self.expand(side, sample, &counts, |(_, new)| *new);
     }
 
@@ -147,8 +147,9 @@ pub(crate) fn fit<S: Sample>(gauges: bool, last: &S, new: &S) -> Result<Fit, Cut
 fn bucket_fell<S: Sample>(expansion: Option<&Side>, side: usize, last: &S, new: &S) -> bool {
     let (old, new) = (S::counts(last.buckets()[side]), S::counts(new.buckets()[side]));
     let Some(expansion) = expansion else {
-        return old.iter().zip(&new).any(|(old, new)| new < old);
+        return old.zip(new).any(|(old, new)| new < old);
     };
+    let (old, new): (Vec<_>, Vec<_>) = (old.collect(), new.collect());
     let at =
         |counts: &[S::Count], i: Option<usize>| i.and_then(|i| counts.get(i).copied()).unwrap_or_default();
     let zero = S::Count::default();
@@ -171,6 +172,7 @@ pub(crate) fn same_observations<S: Sample>(a: &S, b: &S) -> bool {
         && a_layout.same_bounds(&b_layout)
         && (0..2).all(|side| {
             let (a_counts, b_counts) = (S::counts(a.buckets()[side]), S::counts(b.buckets()[side]));
+            let (a_counts, b_counts): (Vec<_>, Vec<_>) = (a_counts.collect(), b_counts.collect());
             let at = |counts: &[S::Count], i: Option<usize>| i.and_then(|i| counts.get(i).copied());
             Union::new(a_layout.spans[side], b_layout.spans[side]).positions.iter().all(|&(i, j)| {
                 let (a, b) = (at(&a_counts, i).unwrap_or_default(), at(&b_counts, j).unwrap_or_default());

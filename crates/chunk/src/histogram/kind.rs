@@ -31,7 +31,7 @@ pub trait Sample: Clone + Default + Debug {
     /// The buckets, and their spans with them.
     fn set_side(&mut self, side: usize, spans: Vec<model::BucketSpan>, counts: Vec<Self::Count>);
     /// The counts of buckets.
-    fn counts(buckets: &[Self::Bucket]) -> Vec<Self::Count>;
+    fn counts(buckets: &[Self::Bucket]) -> impl Iterator<Item = Self::Count>;
     /// Whether there are fewer observations than in `last`.
     fn count_fell(&self, last: &Self) -> bool;
     /// Whether there are fewer observations in the zero bucket than in `last`.
@@ -132,12 +132,12 @@ impl Sample for Histogram {
 
     fields_of_the_same_name!();
 
-    fn counts(deltas: &[i64]) -> Vec<i64> {
+    fn counts(deltas: &[i64]) -> impl Iterator<Item = i64> {
         let sum = |count: &mut i64, delta: &i64| {
             *count = count.wrapping_add(*delta);
             Some(*count)
         };
-        deltas.iter().scan(0, sum).collect()
+        deltas.iter().scan(0, sum)
     }
 
     fn same_totals(&self, other: &Self) -> bool {
@@ -157,8 +157,8 @@ impl Sample for FloatHistogram {
 
     fields_of_the_same_name!();
 
-    fn counts(counts: &[f64]) -> Vec<f64> {
-        counts.to_vec()
+    fn counts(counts: &[f64]) -> impl Iterator<Item = f64> {
+        counts.iter().copied()
     }
 
     fn same_totals(&self, other: &Self) -> bool {

@@ -32,8 +32,8 @@ impl Layout<'_> {
     }
 
     pub(crate) fn same_bounds(&self, other: &Self) -> bool {
-        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-        self.schema != CUSTOM_BUCKETS_SCHEMA || bits(self.custom_values) == bits(other.custom_values)
+        let bits = |values| <[f64]>::iter(values).map(|value| value.to_bits());
+        self.schema != CUSTOM_BUCKETS_SCHEMA || bits(self.custom_values).eq(bits(other.custom_values))
     }
 
     pub(crate) fn write(&self, writer: &mut BitWriter<'_>) {
