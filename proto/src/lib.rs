@@ -5,13 +5,14 @@ pub mod error;
 pub mod push;
 pub mod read;
 
+pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
 pub use push::{
     Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,
     Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,
 };
 pub use read::{
-    Chunk, ChunkEncoding, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
+    Chunk, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
     LabelValuesRequest, MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks,
     SeriesExemplars, SeriesRequest, TenantStats,
 };

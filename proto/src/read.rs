@@ -2,42 +2,11 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use chunk::Encoding;
 use futures::stream::BoxStream;
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange};
 
 use crate::Error;
-
-/// How a chunk is encoded: the numbers of the Prometheus TSDB.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum ChunkEncoding {
-    /// Floats.
-    Xor,
-    /// Integer native histograms.
-    Histogram,
-    /// Float native histograms.
-    FloatHistogram,
-}
-
-impl ChunkEncoding {
-    /// The encoding's number in chunk files.
-    pub fn number(self) -> u8 {
-        match self {
-            Self::Xor => 1,
-            Self::Histogram => 2,
-            Self::FloatHistogram => 3,
-        }
-    }
-
-    /// The encoding with this number, if there is one.
-    pub fn from_number(number: u8) -> Option<Self> {
-        match number {
-            1 => Some(Self::Xor),
-            2 => Some(Self::Histogram),
-            3 => Some(Self::FloatHistogram),
-            _ => None,
-        }
-    }
-}
 
 /// An encoded chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +14,7 @@ pub struct Chunk {
     /// From its first to its last sample.
     pub range: TimeRange,
     /// How `data` is encoded.
-    pub encoding: ChunkEncoding,
+    pub encoding: Encoding,
     /// The chunk as the Prometheus TSDB has it in its chunk files, without length, encoding byte and checksum.
     pub data: Bytes,
 }
