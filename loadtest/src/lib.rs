@@ -1,0 +1,15 @@
+//! Load generator and correctness oracle for remote write receivers. It speaks public HTTP APIs only and knows
+//! nothing of any server's inside, so that it measures and checks every one alike.
+
+pub mod cli;
+pub mod client;
+pub mod encode;
+pub mod group;
+mod latency;
+pub mod ledger;
+pub mod measure;
+pub mod population;
+pub mod process;
+pub mod report;
+pub mod verify;
+pub mod write;

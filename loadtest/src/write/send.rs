@@ -1,0 +1,94 @@
+//! One request until it is acknowledged or given up, with the retries of a Prometheus sender.
+
+use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use env::Clock;
+use http::StatusCode;
+use parking_lot::Mutex;
+
+use super::statistics::Statistics;
+use crate::client::{Answer, ClientError};
+
+/// What a sender does with failures.
+#[derive(Debug, Clone, Copy)]
+pub struct RetryPolicy {
+    /// For how long a request is tried again after connection failures and 5xx; zero: never.
+    pub keep_trying: Duration,
+    /// Whether 429 is tried again too (Prometheus: `retry_on_http_429`).
+    pub on_429: bool,
+    /// The first wait; each further one is twice as long.
+    pub min_backoff: Duration,
+    /// The longest wait, unless the server asks for a longer one.
+    pub max_backoff: Duration,
+}
+
+impl Default for RetryPolicy {
+    /// The waits of Prometheus' queue configuration, for five minutes.
+    fn default() -> Self {
+        Self {
+            keep_trying: Duration::from_secs(300),
+            on_429: false,
+            min_backoff: Duration::from_millis(30),
+            max_backoff: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The longest Retry-After that is honoured.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(120);
+/// How often a waiting sender looks whether it shall stop.
+const STOP_CHECK: Duration = Duration::from_millis(50);
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) enum Delivery {
+    /// With a 2xx.
+    Acknowledged(Answer),
+    /// With a refusal or without an answer: some samples may have been stored all the same.
+    GivenUp,
+}
+
+/// Tries until the server accepts or refuses, the policy is exhausted, or `stop` is set.
+pub(super) async fn deliver<F, Fut>(
+    policy: &RetryPolicy,
+    clock: &dyn Clock,
+    stop: &AtomicBool,
+    statistics: &Mutex<Statistics>,
+    attempt: F,
+) -> Delivery
+where
+    F: Fn() -> Fut,
+    Fut: Future<Output = Result<Answer, ClientError>>,
+{
+    let give_up_at = clock.monotonic() + policy.keep_trying;
+    let mut backoff = policy.min_backoff;
+    loop {
+        let began = clock.monotonic();
+        let outcome = attempt().await;
+        statistics.lock().answered(clock.monotonic() - began, &outcome);
+        let wait = match outcome {
+            Ok(answer) if answer.status.is_success() => return Delivery::Acknowledged(answer),
+            Ok(answer) if !retryable(answer.status, policy) => return Delivery::GivenUp,
+            Ok(answer) => answer.retry_after().map_or(backoff, |wait| wait.min(MAX_RETRY_AFTER)),
+            Err(_) => backoff,
+        };
+        let until = clock.monotonic() + wait;
+        if until > give_up_at {
+            return Delivery::GivenUp;
+        }
+        while clock.monotonic() < until {
+            if stop.load(Ordering::Relaxed) {
+                return Delivery::GivenUp;
+            }
+            clock.sleep(STOP_CHECK.min(until - clock.monotonic())).await;
+        }
+        backoff = (backoff * 2).min(policy.max_backoff);
+        statistics.lock().retried();
+    }
+}
+
+fn retryable(status: StatusCode, policy: &RetryPolicy) -> bool {
+    status.is_server_error() || (status == StatusCode::TOO_MANY_REQUESTS && policy.on_429)
+}
