@@ -67,8 +67,10 @@ pub(crate) fn check_used(package: &Package, files: &[File], report: &mut Report)
         .map(|file| code_only(&file.text))
         .collect();
     for dependency in &package.dependencies {
-        let name = dependency.name.replace('-', "_");
-        if !sources.iter().any(|source| source.lines().any(|line| has_word(line, &name))) {
+        // A crate such as md-5 may call its library md5.
+        let names = [dependency.name.replace('-', "_"), dependency.name.replace('-', "")];
+        let named = |line: &str| names.iter().any(|name| has_word(line, name));
+        if !sources.iter().any(|source| source.lines().any(named)) {
             let line = package.line_of(&dependency.name);
             let what = format!("{} never names its dependency {}", package.name, dependency.name);
             report.find(&package.manifest, line, what, "remove it");

@@ -9,7 +9,7 @@
 //!     max_label_names_per_series: 40
 //! ```
 //!
-//! Each role declares the limits it knows with [`limits!`](crate::limits) and asks [`Overrides::of`] for those of a tenant.
+//! Each role declares the limits it knows with [`limits!`](crate::limits!) and asks [`Overrides::of`] for those of a tenant.
 //! [`LimitsLoader`] parses the file once for all of them, and refuses a limit that none of them knows. A file with any
 //! problem changes nothing: every tenant keeps the limits it had.
 

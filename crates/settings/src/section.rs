@@ -6,7 +6,7 @@ use crate::problem::{Location, Problem, Problems};
 use crate::setting::{Expected, Setting, with_article};
 use crate::yaml::Node;
 
-/// One group of keys and the struct that holds their values. Written by [`section!`](crate::section).
+/// One group of keys and the struct that holds their values. Written by [`section!`](crate::section!).
 pub trait Section: Sized + Clone + Send + Sync + 'static {
     /// The dotted path in front of the keys; empty for keys at the top.
     const NAME: &'static str;
@@ -137,7 +137,7 @@ impl Lookup for Defaults {
     }
 }
 
-/// The value of `key`, parsed and within its range. Used by [`section!`](crate::section).
+/// The value of `key`, parsed and within its range. Used by [`section!`](crate::section!).
 pub fn read_key<T: Setting>(key: &KeySpec, lookup: &dyn Lookup) -> Result<T, Problem> {
     let (location, input) = lookup.find(&key.path).unwrap_or((Location::Default, Input::Text(key.default)));
     let (given, parsed) = match input {
