@@ -3,6 +3,7 @@
 
 pub mod cli;
 pub mod client;
+pub mod crash;
 pub mod encode;
 pub mod group;
 mod latency;

@@ -128,12 +128,10 @@ impl VerifyReport {
 
     /// For people.
     pub fn readable(&self) -> String {
+        let found = self.samples - self.unacknowledged_samples;
         let mut text = format!(
-            "{} of {} acknowledged samples found as written, and {} unacknowledged ones, by {} queries\n",
-            self.samples - self.unacknowledged_samples,
-            self.acknowledged_samples,
-            self.unacknowledged_samples,
-            self.queries
+            "{found} acknowledged samples found as written (of {}), and {} unacknowledged ones, by {} queries\n",
+            self.acknowledged_samples, self.unacknowledged_samples, self.queries
         );
         for (kind, count) in &self.differences.counts {
             text.push_str(&format!("{count} × {kind:?}\n"));
@@ -224,8 +222,18 @@ impl Oracle {
             let Ok(matrix) = parse::<Matrix<'_>>(&answer, &what) else { continue };
             let compared =
                 Window::new(&knowledge, part, steps.clone()).compare(&matrix, &mut report.differences);
+            report.acknowledged_samples += self.acknowledged(&before, part, steps.clone());
             report.compared(compared);
         }
+    }
+
+    /// How many samples of a part have to be there.
+    fn acknowledged(&self, fates: &Fates, part: &Part, steps: Range<u32>) -> u64 {
+        let of_slot = |slot| {
+            let group = group_of(&self.groups, slot);
+            steps.clone().filter(|step| fates.of(group, *step) == Fate::Acknowledged).count() as u64
+        };
+        part.slots.clone().map(of_slot).sum()
     }
 
     fn knowledge<'a>(&'a self, before: &'a Fates, after: &'a Fates) -> Knowledge<'a> {
@@ -257,13 +265,8 @@ impl Oracle {
 
     async fn verify_part(&self, knowledge: &Knowledge<'_>, part: &Part) -> Result<VerifyReport, VerifyError> {
         let steps = knowledge.after.steps();
-        let mut report = VerifyReport::default();
-        for slot in part.slots.clone() {
-            let group = group_of(&self.groups, slot);
-            let acknowledged =
-                (0..steps).filter(|step| knowledge.before.of(group, *step) == Fate::Acknowledged);
-            report.acknowledged_samples += acknowledged.count() as u64;
-        }
+        let acknowledged_samples = self.acknowledged(knowledge.before, part, 0..steps);
+        let mut report = VerifyReport { acknowledged_samples, ..VerifyReport::default() };
         for window in self.windows(part, steps) {
             let what = format!("query of part {part:?}, steps {window:?}");
             let answer = self.matrix(part, &window, steps, &what).await?;
