@@ -19,8 +19,8 @@ mirror() {
     local codename
     codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
     # shellcheck disable=SC2016 # the words in dollars are apt's
-    apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(RELEASE) $(COMPONENT)' 'Created-By: Packages' |
-        awk -v name="$codename" '($2 == name || $3 == name) && $4 == "main" { print $1; exit }'
+    apt-get indextargets --format '$(REPO_URI)|$(CODENAME)|$(RELEASE)|$(COMPONENT)' 'Created-By: Packages' |
+        awk -F '|' -v name="$codename" '($2 == name || $3 == name || $3 == "stable") && $4 == "main" { print $1; exit }'
 }
 
 # apt-get with lists and caches of its own.
