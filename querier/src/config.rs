@@ -1,0 +1,59 @@
+//! What the querier can be told, and the limits of its tenants.
+
+use std::time::Duration;
+
+use settings::ByteSize;
+
+settings::section! {
+    /// The querier: evaluates queries.
+    pub struct QuerierConfig ("querier") {
+        /// How long a query may take, waiting included. A request may ask for less.
+        timeout: Duration = "2m", range "1s"..="1h";
+        /// How many queries are evaluated at the same time.
+        max_concurrent: usize = "20", range "1"..="10000";
+        /// How many queries may wait for their turn. Further ones are refused with 503.
+        max_queued: usize = "200", range "0"..="100000";
+        /// How far back an instant selector looks for a sample, unless a request says otherwise.
+        lookback_delta: Duration = "5m", range "1s"..="1d";
+        /// How many samples a query may hold in memory at a time.
+        max_samples: usize = "50000000", min "1000";
+    }
+}
+
+settings::limits! {
+    /// Limits of a tenant's queries.
+    pub struct QuerierLimits {
+        /// Data older than this is not queried; 0 for no limit.
+        max_query_lookback: Duration = "0";
+        /// The longest time range of a query, from its start to its end; 0 for no limit.
+        max_total_query_length: Duration = "0";
+        /// How many series a query may select; 0 for no limit.
+        max_fetched_series_per_query: usize = "500000";
+        /// How many bytes of chunks a query may select; 0 for no limit.
+        max_fetched_chunk_bytes_per_query: ByteSize = "1GiB";
+        /// The longest time range of requests for series, label names and label values; longer ones are answered from
+        /// their newest part. 0 for no limit.
+        max_labels_query_length: Duration = "0";
+        /// How many series one request for series returns; 0 for no limit.
+        max_series_query_limit: usize = "100000";
+        /// How many names one request for label names returns; 0 for no limit.
+        max_label_names_limit: usize = "0";
+        /// How many values one request for label values returns; 0 for no limit.
+        max_label_values_limit: usize = "0";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_those_of_prometheus() {
+        let config = QuerierConfig::default();
+        assert_eq!(config.timeout, Duration::from_secs(120));
+        assert_eq!(config.max_concurrent, 20);
+        assert_eq!(config.lookback_delta, Duration::from_secs(300));
+        assert_eq!(config.max_samples, 50_000_000);
+        assert_eq!(QuerierLimits::default().max_query_lookback, Duration::ZERO);
+    }
+}

@@ -1,0 +1,239 @@
+//! Answers of the API: the envelope around data, and the stream in which large results leave.
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+
+use crate::error::ApiError;
+use crate::value::{MatrixSeries, Point, QueryValue, VectorSample};
+
+use super::float::{push_plain, push_timestamp};
+use super::histogram::push_histogram;
+use super::json::{push_array, push_labels, push_quoted_value, push_text, push_texts};
+
+/// How much of a result is written at a time, about.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// How many warnings, and how many infos, an answer has at most; of more, the rest is counted.
+const MAX_ANNOTATIONS: usize = 10;
+
+/// Warnings and infos about a result.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Annotations {
+    /// What may make the result wrong.
+    pub(crate) warnings: Vec<String>,
+    /// What is worth knowing.
+    pub(crate) infos: Vec<String>,
+}
+
+/// A success whose data `push` writes.
+pub(crate) fn success(annotations: &Annotations, push: impl FnOnce(&mut Vec<u8>)) -> Response {
+    let mut out = b"{\"status\":\"success\",\"data\":".to_vec();
+    push(&mut out);
+    push_end(&mut out, annotations);
+    json(StatusCode::OK, Body::from(out))
+}
+
+/// A success with a query's result, written while it is sent.
+pub(crate) fn query_success(value: QueryValue, stats: Option<String>, annotations: Annotations) -> Response {
+    let mut pieces = Pieces::new(value, stats, annotations);
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else {
+        return json(StatusCode::OK, Body::from(first));
+    };
+    let pieces = [first, second].into_iter().chain(pieces);
+    let stream = futures::stream::iter(pieces.map(Ok::<_, std::convert::Infallible>));
+    json(StatusCode::OK, Body::from_stream(stream))
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut out = b"{\"status\":\"error\",\"errorType\":".to_vec();
+        push_text(&mut out, self.kind.as_str());
+        out.extend_from_slice(b",\"error\":");
+        push_text(&mut out, &self.message);
+        out.push(b'}');
+        let mut response = json(self.status(), Body::from(out));
+        if let Some(after) = self.retry_after {
+            response.headers_mut().insert(RETRY_AFTER, rpc::response::retry_after(after));
+        }
+        response
+    }
+}
+
+fn json(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// Everything behind the data.
+fn push_end(out: &mut Vec<u8>, annotations: &Annotations) {
+    push_annotations(out, "warnings", "warning", &annotations.warnings);
+    push_annotations(out, "infos", "info", &annotations.infos);
+    out.push(b'}');
+}
+
+fn push_annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) {
+    if texts.is_empty() {
+        return;
+    }
+    let omitted = texts.len().saturating_sub(MAX_ANNOTATIONS);
+    let note = (omitted > 0).then(|| format!("{omitted} more {kind} annotations omitted"));
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(key.as_bytes());
+    out.extend_from_slice(b"\":");
+    let shown = texts.iter().take(MAX_ANNOTATIONS).chain(note.as_ref());
+    push_texts(out, shown.map(String::as_str));
+}
+
+/// The answer to a query, piece by piece.
+struct Pieces {
+    items: Items,
+    stats: Option<String>,
+    annotations: Annotations,
+    buffer: Vec<u8>,
+    state: State,
+}
+
+enum State {
+    Start,
+    Between,
+    Ended,
+}
+
+/// What is left of a result.
+enum Items {
+    /// Scalars and strings, which are written with the start.
+    None,
+    Vector(std::vec::IntoIter<VectorSample>),
+    Matrix(std::vec::IntoIter<MatrixSeries>),
+}
+
+impl Pieces {
+    fn new(value: QueryValue, stats: Option<String>, annotations: Annotations) -> Self {
+        let mut buffer = b"{\"status\":\"success\",\"data\":{\"resultType\":\"".to_vec();
+        buffer.extend_from_slice(value.type_name().as_bytes());
+        buffer.extend_from_slice(b"\",\"result\":[");
+        let items = match value {
+            QueryValue::Scalar { timestamp_ms, value } => {
+                push_timestamp(&mut buffer, timestamp_ms);
+                buffer.extend_from_slice(b",\"");
+                push_plain(&mut buffer, value);
+                buffer.push(b'"');
+                Items::None
+            }
+            QueryValue::String { timestamp_ms, text } => {
+                push_timestamp(&mut buffer, timestamp_ms);
+                buffer.push(b',');
+                push_text(&mut buffer, &text);
+                Items::None
+            }
+            QueryValue::Vector(samples) => Items::Vector(samples.into_iter()),
+            QueryValue::Matrix(series) => Items::Matrix(series.into_iter()),
+        };
+        Self { items, stats, annotations, buffer, state: State::Start }
+    }
+
+    /// Writes the next item; whether there was one.
+    fn push_item(&mut self) -> bool {
+        let comma: &[u8] = match self.state {
+            State::Start => b"",
+            State::Between | State::Ended => b",",
+        };
+        let out = &mut self.buffer;
+        match &mut self.items {
+            Items::None => return false,
+            Items::Vector(samples) => match samples.next() {
+                Some(sample) => {
+                    out.extend_from_slice(comma);
+                    push_sample(out, &sample);
+                }
+                None => return false,
+            },
+            Items::Matrix(series) => match series.next() {
+                Some(series) => {
+                    out.extend_from_slice(comma);
+                    push_series(out, &series);
+                }
+                None => return false,
+            },
+        }
+        self.state = State::Between;
+        true
+    }
+}
+
+impl Iterator for Pieces {
+    type Item = Bytes;
+
+    fn next(&mut self) -> Option<Bytes> {
+        if matches!(self.state, State::Ended) {
+            return None;
+        }
+        while self.buffer.len() < PIECE_BYTES {
+            if self.push_item() {
+                continue;
+            }
+            self.state = State::Ended;
+            self.buffer.push(b']');
+            if let Some(stats) = &self.stats {
+                self.buffer.extend_from_slice(b",\"stats\":");
+                self.buffer.extend_from_slice(stats.as_bytes());
+            }
+            self.buffer.push(b'}');
+            push_end(&mut self.buffer, &self.annotations);
+            break;
+        }
+        Some(std::mem::take(&mut self.buffer).into())
+    }
+}
+
+fn push_sample(out: &mut Vec<u8>, sample: &VectorSample) {
+    out.extend_from_slice(b"{\"metric\":");
+    push_labels(out, &sample.labels);
+    match &sample.value {
+        Point::Float(value) => {
+            out.extend_from_slice(b",\"value\":");
+            push_float_point(out, sample.timestamp_ms, *value);
+        }
+        Point::Histogram(histogram) => {
+            out.extend_from_slice(b",\"histogram\":");
+            push_histogram_point(out, sample.timestamp_ms, histogram);
+        }
+    }
+    out.push(b'}');
+}
+
+fn push_series(out: &mut Vec<u8>, series: &MatrixSeries) {
+    out.extend_from_slice(b"{\"metric\":");
+    push_labels(out, &series.labels);
+    if !series.floats.is_empty() {
+        out.extend_from_slice(b",\"values\":");
+        push_array(out, &series.floats, |out, (t, v)| push_float_point(out, *t, *v));
+    }
+    if !series.histograms.is_empty() {
+        out.extend_from_slice(b",\"histograms\":");
+        push_array(out, &series.histograms, |out, (t, h)| push_histogram_point(out, *t, h));
+    }
+    out.push(b'}');
+}
+
+fn push_float_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
+    out.push(b'[');
+    push_timestamp(out, timestamp_ms);
+    out.push(b',');
+    push_quoted_value(out, value);
+    out.push(b']');
+}
+
+fn push_histogram_point(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &model::FloatHistogram) {
+    out.push(b'[');
+    push_timestamp(out, timestamp_ms);
+    out.push(b',');
+    push_histogram(out, histogram);
+    out.push(b']');
+}

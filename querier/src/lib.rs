@@ -1,0 +1,23 @@
+//! The querier: front door for reads. It answers the Prometheus query API from what ingesters hold, merged and
+//! deduplicated. It stores nothing, and knows ingesters only as [`proto::IngesterRead`].
+
+mod admission;
+pub mod config;
+pub mod error;
+mod eval;
+mod http;
+pub mod ingesters;
+mod labels;
+pub mod metrics;
+mod samples;
+mod select;
+pub mod service;
+pub mod value;
+
+pub use config::{QuerierConfig, QuerierLimits};
+pub use error::{ApiError, ErrorType};
+pub use eval::Steps;
+pub use ingesters::{FixedIngesters, Ingesters};
+pub use labels::{LabelRequest, Limited};
+pub use metrics::QuerierMetrics;
+pub use service::{Deps, Querier, QueryRequest, QueryResponse, QueryStats};

@@ -1,0 +1,169 @@
+//! Selections merged from all ingesters that hold a tenant's data.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::future::try_join_all;
+use model::{Matcher, TenantId, TimeRange};
+use proto::{Chunk, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
+
+use crate::config::QuerierLimits;
+use crate::error::ApiError;
+
+/// What one query may still fetch.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    series: Allowance,
+    chunk_bytes: Allowance,
+}
+
+/// A limit, and how much of it is left.
+#[derive(Debug)]
+struct Allowance {
+    limit: usize,
+    left: usize,
+}
+
+impl Allowance {
+    /// An allowance of `limit`; 0 means no limit.
+    fn new(limit: usize) -> Self {
+        let limit = if limit == 0 { usize::MAX } else { limit };
+        Self { limit, left: limit }
+    }
+
+    fn take(&mut self, amount: usize) -> bool {
+        let left = self.left.checked_sub(amount);
+        self.left = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// What may be asked of an ingester, which refuses to give more.
+    fn ask(&self) -> usize {
+        self.left.max(1)
+    }
+}
+
+impl Budget {
+    pub(crate) fn new(limits: &QuerierLimits) -> Self {
+        Self {
+            series: Allowance::new(limits.max_fetched_series_per_query),
+            chunk_bytes: Allowance::new(limits.max_fetched_chunk_bytes_per_query.as_usize()),
+        }
+    }
+
+    fn take(&mut self, series: &SeriesChunks) -> Result<(), ApiError> {
+        if !self.series.take(1) {
+            return Err(ApiError::execution(format!(
+                "the query exceeded the maximum number of series (limit: {} series, max_fetched_series_per_query); \
+                 select fewer with more label matchers or a shorter time range",
+                self.series.limit
+            )));
+        }
+        let bytes = series.chunks.iter().map(|c| c.data.len()).sum();
+        if !self.chunk_bytes.take(bytes) {
+            return Err(ApiError::execution(format!(
+                "the query exceeded the aggregated chunks size limit (limit: {} bytes, \
+                 max_fetched_chunk_bytes_per_query); select fewer series or a shorter time range",
+                self.chunk_bytes.limit
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// All series that match, sorted by labels, each once; their chunks sorted by their first sample.
+pub(crate) async fn select(
+    readers: &[Arc<dyn IngesterRead>],
+    tenant: &TenantId,
+    matchers: &[Matcher],
+    range: TimeRange,
+    budget: &mut Budget,
+) -> Result<Vec<SeriesChunks>, ApiError> {
+    let streams = readers.iter().map(|reader| {
+        reader.select(SelectRequest {
+            tenant: tenant.clone(),
+            matchers: matchers.to_vec(),
+            range,
+            max_series: budget.series.ask(),
+            max_chunk_bytes: budget.chunk_bytes.ask(),
+        })
+    });
+    let mut merged = Merged::new(try_join_all(streams).await?);
+    let mut selected = Vec::new();
+    while let Some(series) = merged.next().await? {
+        budget.take(&series)?;
+        selected.push(series);
+    }
+    Ok(selected)
+}
+
+/// Several selections as one.
+struct Merged {
+    inputs: Vec<Input>,
+}
+
+/// One selection, with its next series.
+struct Input {
+    stream: SelectStream,
+    batch: std::vec::IntoIter<SeriesChunks>,
+    head: Option<SeriesChunks>,
+    ended: bool,
+}
+
+impl Merged {
+    fn new(streams: Vec<SelectStream>) -> Self {
+        let input = |stream| Input { stream, batch: Vec::new().into_iter(), head: None, ended: false };
+        Self { inputs: streams.into_iter().map(input).collect() }
+    }
+
+    /// The next series by labels, with the chunks of all that have it.
+    async fn next(&mut self) -> Result<Option<SeriesChunks>, Error> {
+        try_join_all(self.inputs.iter_mut().map(Input::fill)).await?;
+        let heads = self.inputs.iter().filter_map(|input| input.head.as_ref());
+        let Some(labels) = heads.map(|series| &series.labels).min().cloned() else {
+            return Ok(None);
+        };
+        let same = |series: &mut SeriesChunks| series.labels == labels;
+        let chunks = self
+            .inputs
+            .iter_mut()
+            .filter_map(|input| input.head.take_if(same))
+            .map(|series| series.chunks)
+            .collect();
+        Ok(Some(SeriesChunks { labels, chunks: merge_chunks(chunks) }))
+    }
+}
+
+impl Input {
+    /// Fetches the next series, unless it is there already.
+    async fn fill(&mut self) -> Result<(), Error> {
+        while self.head.is_none() && !self.ended {
+            if let Some(series) = self.batch.next() {
+                self.head = Some(series);
+                return Ok(());
+            }
+            match self.stream.next().await {
+                Some(batch) => self.batch = batch?.into_iter(),
+                None => self.ended = true,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The chunks of one series from several ingesters: sorted, and equal ones, which replicas have, once.
+fn merge_chunks(mut sets: Vec<Vec<Chunk>>) -> Vec<Chunk> {
+    if sets.len() == 1 {
+        return sets.swap_remove(0);
+    }
+    let mut chunks = sets.concat();
+    chunks.sort_by(order);
+    chunks.dedup_by(|a, b| order(a, b) == Ordering::Equal);
+    chunks
+}
+
+fn order(a: &Chunk, b: &Chunk) -> Ordering {
+    let key = |c: &Chunk| (c.range.start_ms(), c.range.end_ms(), c.encoding as u8);
+    key(a).cmp(&key(b)).then_with(|| a.data.cmp(&b.data))
+}

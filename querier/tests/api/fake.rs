@@ -1,0 +1,335 @@
+//! An ingester in memory, with real chunks, and a querier over several of them.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use axum::body::Body;
+use chunk::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, XorAppender};
+use env::{Clock, ManualClock, Scope};
+use futures::StreamExt;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange, Value};
+use proto::{
+    Chunk, Code, Error, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
+    LabelValuesRequest, MetadataRequest, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars,
+    SeriesRequest, TenantStats,
+};
+use querier::{Deps, FixedIngesters, Querier, QuerierConfig, QuerierLimits};
+use rpc::{TenantLayer, TenantResolver};
+use settings::Overrides;
+use telemetry::Registry;
+use tower::ServiceExt;
+
+/// When tests happen.
+pub(crate) const NOW_MS: i64 = 1_700_000_000_000;
+
+/// How many samples the fake's chunks have at most: few, so that series have many chunks.
+const CHUNK_SAMPLES: usize = 7;
+
+/// A series of the fake.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct FakeSeries {
+    pub(crate) labels: Labels,
+    pub(crate) chunks: Vec<Chunk>,
+    pub(crate) exemplars: Vec<Exemplar>,
+}
+
+/// An ingester that holds what it is given, for one tenant.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fake {
+    pub(crate) series: Vec<FakeSeries>,
+    pub(crate) metadata: Vec<FamilyMetadata>,
+    /// What every request fails with.
+    pub(crate) failure: Option<Error>,
+    /// How long a selection takes: for ever, where it is set.
+    pub(crate) hangs: bool,
+}
+
+/// Chunks of `samples`, cut as the TSDB would cut them or shorter.
+pub(crate) fn chunks(samples: &[(i64, Value)]) -> Vec<Chunk> {
+    let mut out = Vec::new();
+    let kind = |v: &Value| std::mem::discriminant(v);
+    for run in samples.chunk_by(|a, b| kind(&a.1) == kind(&b.1)) {
+        for part in run.chunks(CHUNK_SAMPLES) {
+            encode(part, &mut out);
+        }
+    }
+    out
+}
+
+fn encode(samples: &[(i64, Value)], out: &mut Vec<Chunk>) {
+    let Some((first, value)) = samples.first() else { return };
+    let mut taken = 1;
+    let (encoding, data) = match value {
+        Value::Float(_) => {
+            let mut appender = XorAppender::new();
+            for (at, value) in samples {
+                let Value::Float(v) = value else { unreachable!() };
+                appender.append(*at, *v).unwrap();
+            }
+            taken = samples.len();
+            (Encoding::Xor, appender.into_bytes())
+        }
+        Value::Histogram(h) => {
+            let mut appender = HistogramAppender::start(*first, h).unwrap();
+            for (at, value) in &samples[1..] {
+                let Value::Histogram(h) = value else { unreachable!() };
+                match appender.append(*at, h).unwrap() {
+                    Appended::Appended | Appended::Recoded => taken += 1,
+                    Appended::NeedsNewChunk(_) => break,
+                }
+            }
+            (Encoding::Histogram, appender.into_bytes())
+        }
+        Value::FloatHistogram(h) => {
+            let mut appender = FloatHistogramAppender::start(*first, h).unwrap();
+            for (at, value) in &samples[1..] {
+                let Value::FloatHistogram(h) = value else { unreachable!() };
+                match appender.append(*at, h).unwrap() {
+                    Appended::Appended | Appended::Recoded => taken += 1,
+                    Appended::NeedsNewChunk(_) => break,
+                }
+            }
+            (Encoding::FloatHistogram, appender.into_bytes())
+        }
+    };
+    out.push(Chunk {
+        range: TimeRange::new(*first, samples[taken - 1].0).unwrap(),
+        encoding,
+        data: data.into_vec().into(),
+    });
+    encode(&samples[taken..], out);
+}
+
+impl Fake {
+    /// Adds a series of floats at seconds before [`NOW_MS`], given from the oldest.
+    pub(crate) fn floats(self, labels: &[(&str, &str)], samples: &[(i64, f64)]) -> Self {
+        let samples: Vec<_> =
+            samples.iter().map(|(seconds_ago, v)| (NOW_MS - seconds_ago * 1_000, Value::Float(*v))).collect();
+        self.samples(labels, &samples)
+    }
+
+    /// Adds a series.
+    pub(crate) fn samples(mut self, labels: &[(&str, &str)], samples: &[(i64, Value)]) -> Self {
+        self.series.push(FakeSeries {
+            labels: Labels::from_pairs(labels.iter().copied()),
+            chunks: chunks(samples),
+            exemplars: Vec::new(),
+        });
+        self.series.sort_by(|a, b| a.labels.cmp(&b.labels));
+        self
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn matching(&self, sets: &[Vec<Matcher>], range: TimeRange) -> Vec<&FakeSeries> {
+        let all = |set: &Vec<Matcher>, s: &FakeSeries| {
+            set.iter().all(|m| m.matches(s.labels.get_or_empty(m.name())))
+        };
+        self.series
+            .iter()
+            .filter(|s| sets.is_empty() || sets.iter().any(|set| all(set, s)))
+            .filter(|s| s.chunks.iter().any(|c| c.range.overlaps(range)))
+            .collect()
+    }
+
+    fn of_series<T: Ord>(
+        &self,
+        request: &SeriesRequest,
+        items: impl Fn(&FakeSeries) -> Vec<T>,
+    ) -> Result<Vec<T>, Error> {
+        self.check()?;
+        let found = self.matching(&request.matcher_sets, request.range);
+        let mut items: Vec<_> =
+            found.into_iter().flat_map(items).collect::<BTreeSet<_>>().into_iter().collect();
+        if request.limit > 0 {
+            items.truncate(request.limit);
+        }
+        Ok(items)
+    }
+}
+
+#[async_trait]
+impl IngesterRead for Fake {
+    async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
+        self.check()?;
+        if self.hangs {
+            std::future::pending::<()>().await;
+        }
+        let found = self.matching(std::slice::from_ref(&request.matchers), request.range);
+        if found.len() > request.max_series {
+            return Err(Error::new(Code::Unprocessable, "the ingester was asked for fewer series"));
+        }
+        let series: Vec<_> = found
+            .into_iter()
+            .map(|s| SeriesChunks {
+                labels: s.labels.clone(),
+                chunks: s.chunks.iter().filter(|c| c.range.overlaps(request.range)).cloned().collect(),
+            })
+            .collect();
+        // Batches of two, so that merging has to go over several.
+        let batches: Vec<_> = series.chunks(2).map(|batch| Ok(batch.to_vec())).collect();
+        Ok(futures::stream::iter(batches).boxed())
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
+        self.of_series(&request, |s| vec![s.labels.clone()])
+    }
+
+    async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
+        self.of_series(&request, |s| s.labels.iter().map(|(n, _)| n.to_owned()).collect())
+    }
+
+    async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
+        self.of_series(&request.series, |s| {
+            s.labels.get(&request.name).map(str::to_owned).into_iter().collect()
+        })
+    }
+
+    async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
+        self.check()?;
+        let wanted = |m: &&FamilyMetadata| request.family.as_ref().is_none_or(|family| *family == m.family);
+        Ok(self.metadata.iter().filter(wanted).cloned().collect())
+    }
+
+    async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
+        self.check()?;
+        let found = self.matching(&request.matcher_sets, TimeRange::ALL);
+        Ok(found
+            .into_iter()
+            .filter(|s| !s.exemplars.is_empty())
+            .map(|s| SeriesExemplars {
+                labels: s.labels.clone(),
+                exemplars: s
+                    .exemplars
+                    .iter()
+                    .filter(|e| request.range.contains(e.timestamp_ms))
+                    .cloned()
+                    .collect(),
+            })
+            .collect())
+    }
+
+    async fn stats(&self, _tenant: &TenantId) -> Result<TenantStats, Error> {
+        self.check()?;
+        Ok(TenantStats { series: self.series.len() as u64, samples: 0 })
+    }
+}
+
+/// Metadata of one family.
+pub(crate) fn family(name: &str, metric_type: model::MetricType, help: &str) -> FamilyMetadata {
+    FamilyMetadata {
+        family: name.to_owned(),
+        entries: vec![Metadata { metric_type, help: help.to_owned(), unit: String::new() }],
+    }
+}
+
+/// An API to ask.
+pub(crate) struct Api {
+    router: axum::Router,
+    pub(crate) querier: Querier,
+    pub(crate) clock: ManualClock,
+    pub(crate) registry: Registry,
+}
+
+/// An answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) content_type: String,
+    pub(crate) retry_after: Option<String>,
+    pub(crate) body: String,
+}
+
+/// An API over these ingesters, with these settings of the querier and these limits.
+pub(crate) fn api_with(fakes: Vec<Fake>, config: &[(&str, &str)], limits: &[(&str, &str)]) -> Api {
+    let clock = ManualClock::new(NOW_MS);
+    let registry = Registry::new();
+    let readers = fakes.into_iter().map(|fake| Arc::new(fake) as Arc<dyn IngesterRead>).collect();
+    let limits: QuerierLimits = settings::section::with_values(limits).unwrap();
+    let config: QuerierConfig = settings::section::with_values(config).unwrap();
+    let querier = Querier::build(
+        config,
+        Deps {
+            ingesters: Arc::new(FixedIngesters::new(readers)),
+            limits: Overrides::fixed(limits),
+            clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
+            scope: Scope::new("test"),
+            registry: registry.clone(),
+        },
+    );
+    let router = querier.router().layer(TenantLayer::new(TenantResolver::single_tenant()));
+    Api { router, querier, clock, registry }
+}
+
+/// An API over one ingester.
+pub(crate) fn api(fake: Fake) -> Api {
+    api_with(vec![fake], &[], &[])
+}
+
+impl Api {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
+        Answer {
+            status: response.status(),
+            content_type: header("content-type").unwrap_or_default(),
+            retry_after: header("retry-after"),
+            body: String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec())
+                .unwrap(),
+        }
+    }
+
+    /// GETs `path`, which begins below `/api/v1/`.
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Request::get(format!("/api/v1/{path}")).body(Body::empty()).unwrap()).await
+    }
+
+    /// POSTs a form to `path`.
+    pub(crate) async fn post(&self, path: &str, form: &str) -> Answer {
+        let request = Request::post(format!("/api/v1/{path}"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Body::from(form.to_owned()))
+            .unwrap();
+        self.send(request).await
+    }
+
+    /// Expects a success with this data.
+    pub(crate) async fn expect(&self, path: &str, data: &str) {
+        let answer = self.get(path).await;
+        assert_eq!(answer.body, format!(r#"{{"status":"success","data":{data}}}"#), "{path}");
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.content_type, "application/json");
+    }
+
+    /// Expects a failure with this status, type and message.
+    pub(crate) async fn expect_error(&self, path: &str, status: u16, kind: &str, message: &str) {
+        let answer = self.get(path).await;
+        let message = message.replace('"', "\\\"");
+        assert_eq!(
+            answer.body,
+            format!(r#"{{"status":"error","errorType":"{kind}","error":"{message}"}}"#),
+            "{path}"
+        );
+        assert_eq!(answer.status.as_u16(), status, "{path}");
+        assert_eq!(answer.content_type, "application/json");
+    }
+
+    /// Lets `duration` pass once somebody waits for time to pass.
+    pub(crate) async fn pass(&self, duration: Duration) {
+        while self.clock.sleepers() == 0 {
+            tokio::task::yield_now().await;
+        }
+        self.clock.advance(duration);
+    }
+}
+
+/// Text for a query string.
+pub(crate) fn escape(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

@@ -1,0 +1,11 @@
+//! The query API against ingesters in memory that hold real chunks.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod errors;
+mod fake;
+mod grafana;
+mod labels;
+mod limits;
+mod query;
+mod replicas;
