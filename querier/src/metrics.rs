@@ -1,6 +1,7 @@
 //! What the querier counts.
 
-use telemetry::metrics::{EncodeLabelSet, Family, Gauge, Histogram};
+use prometheus_client::encoding::EncodeLabelSet;
+use telemetry::metrics::{Counter, Family, Gauge, Histogram};
 use telemetry::{HistogramFamily, Registry};
 
 /// From a query that finds nothing to one that reaches its timeout.
@@ -18,8 +19,8 @@ pub struct QuerierMetrics {
     pub(crate) queue_length: Gauge,
     pub(crate) running: Gauge,
     pub(crate) fetched_series: Histogram,
-    pub(crate) fetched_chunk_bytes: telemetry::metrics::Counter,
-    pub(crate) failures: Family<FailureLabels, telemetry::metrics::Counter>,
+    pub(crate) fetched_chunk_bytes: Counter,
+    pub(crate) failures: Family<FailureLabels, Counter>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]

@@ -9,6 +9,7 @@ mod query;
 mod series;
 mod status;
 mod time;
+mod tree;
 
 use std::time::Duration;
 
@@ -37,6 +38,7 @@ pub(crate) fn router(querier: Querier) -> Router {
         .route("/query_range", get(query::range).post(query::range))
         .route("/query_exemplars", get(series::exemplars).post(series::exemplars))
         .route("/format_query", get(query::format).post(query::format))
+        .route("/parse_query", get(query::parse).post(query::parse))
         .route("/series", get(series::series).post(series::series))
         .route("/labels", get(series::label_names).post(series::label_names))
         .route("/label/{name}/values", get(series::label_values))

@@ -14,6 +14,7 @@ use crate::service::{Querier, QueryRequest, QueryStats};
 use super::answer::{Annotations, query_success, success};
 use super::json::push_text;
 use super::params::Params;
+use super::tree::push_tree;
 
 /// The most steps of a range query, as upstream has it.
 const MAX_STEPS: i64 = 11_000;
@@ -54,6 +55,12 @@ pub(super) async fn format(params: Params) -> Result<Response, ApiError> {
     let expr = promql::parse(params.get("query"), &ParseOptions::default())
         .map_err(|e| ApiError::invalid_parameter("query", e))?;
     Ok(success(&Annotations::default(), |out| push_text(out, &promql::pretty(&expr))))
+}
+
+pub(super) async fn parse(params: Params) -> Result<Response, ApiError> {
+    let expr = promql::parse(params.get("query"), &ParseOptions::default())
+        .map_err(|e| ApiError::invalid_parameter("query", e))?;
+    Ok(success(&Annotations::default(), |out| push_tree(out, &expr)))
 }
 
 fn step(params: &Params) -> Result<i64, ApiError> {

@@ -9,3 +9,4 @@ mod labels;
 mod limits;
 mod query;
 mod replicas;
+mod syntax;
