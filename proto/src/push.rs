@@ -189,6 +189,8 @@ pub enum RejectReason {
     MetricSeriesLimit,
     /// The tenant's ingestion rate.
     RateLimited,
+    /// More HA pairs than the tenant may have.
+    TooManyHaClusters,
     /// A body that cannot be decoded, or a symbol that does not exist.
     Malformed,
 }
@@ -213,6 +215,7 @@ impl RejectReason {
             Self::SeriesLimit => "per_user_series_limit",
             Self::MetricSeriesLimit => "per_metric_series_limit",
             Self::RateLimited => "rate_limited",
+            Self::TooManyHaClusters => "too_many_ha_clusters",
             Self::Malformed => "malformed",
         }
     }

@@ -1,0 +1,162 @@
+//! The slow path: series whose labels are wrong, unsorted, or changed on the way.
+
+use model::{LabelsBuilder, SeriesHash};
+use proto::{Frame, RejectReason, Source, Version};
+use relabel::Verdict;
+use wire::protobuf::put_bytes_field;
+
+use super::labels::{self, RawLabel};
+use super::tail::{Tail, splice};
+use super::{Refusal, Walker};
+use crate::error::WriteError;
+use crate::ha::Election;
+
+/// The labels that a series is to be stored with.
+pub(crate) enum Prepared<'a> {
+    /// As they were sent, sorted and without empty values.
+    Sent(Vec<(&'a str, &'a str)>),
+    /// Changed.
+    Changed(LabelsBuilder),
+}
+
+impl Prepared<'_> {
+    pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
+        match self {
+            Self::Sent(labels) => labels.clone(),
+            Self::Changed(labels) => labels.iter().collect(),
+        }
+    }
+}
+
+/// What is to become of a series.
+pub(crate) enum Decision<'a> {
+    Store(Prepared<'a>),
+    Refuse(Refusal),
+    /// Another replica of its HA pair is elected.
+    Deduplicate,
+    /// Relabelling dropped it.
+    Drop,
+}
+
+impl Walker<'_> {
+    /// Decides about a series by its labels.
+    pub(crate) fn decide<'l>(&self, raw: &[RawLabel<'l>]) -> Decision<'l> {
+        let sent = match labels::normalise(raw) {
+            Ok(sent) => sent,
+            Err(refusal) => return Decision::Refuse(refusal),
+        };
+        let prepared = match self.rewrite_all {
+            false => Prepared::Sent(sent),
+            true => match self.transform(&sent) {
+                Ok(labels) => Prepared::Changed(labels),
+                Err(decision) => return decision,
+            },
+        };
+        match labels::check(prepared.pairs().into_iter(), self.context.limits) {
+            Ok(()) => Decision::Store(prepared),
+            Err(refusal) => Decision::Refuse(refusal),
+        }
+    }
+
+    /// Deduplicates, removes labels and relabels.
+    fn transform<'l>(&self, sent: &[(&'l str, &'l str)]) -> Result<LabelsBuilder, Decision<'l>> {
+        let limits = self.context.limits;
+        let mut builder = LabelsBuilder::default();
+        for (name, value) in sent {
+            builder.set(name, value);
+        }
+        if limits.accept_ha_samples && self.is_elected(&builder)? {
+            builder.remove(&limits.ha_replica_label);
+        }
+        for name in &limits.drop_labels {
+            builder.remove(name);
+        }
+        match relabel::apply(&limits.metric_relabel_configs, &mut builder) {
+            Verdict::Keep => Ok(builder),
+            Verdict::Drop => Err(Decision::Drop),
+        }
+    }
+
+    /// Whether the series comes from the elected replica of a pair; false: it does not come from a pair.
+    fn is_elected<'l>(&self, labels: &LabelsBuilder) -> Result<bool, Decision<'l>> {
+        let (context, limits) = (self.context, self.context.limits);
+        let cluster = labels.get(&limits.ha_cluster_label);
+        let replica = labels.get(&limits.ha_replica_label);
+        let (Some(cluster), Some(replica)) = (cluster, replica) else {
+            return Ok(false);
+        };
+        let refuse = |reason, what: String| {
+            Err(Decision::Refuse(Refusal {
+                reason,
+                message: format!("series {}: {what}", labels::show(labels.iter())),
+            }))
+        };
+        let longest = limits.max_label_value_length;
+        if cluster.len().max(replica.len()) > longest {
+            return refuse(
+                RejectReason::LabelValueTooLong,
+                format!(
+                    "the names of HA pair and replica may have {longest} bytes at most (max_label_value_length)"
+                ),
+            );
+        }
+        let election =
+            context.ha.observe(context.tenant, cluster, replica, limits.ha_max_clusters, context.now);
+        match election {
+            Election::Elected => Ok(true),
+            Election::NotElected => Err(Decision::Deduplicate),
+            Election::TooManyClusters => refuse(
+                RejectReason::TooManyHaClusters,
+                format!(
+                    "there are {} HA pairs already, no more are allowed (ha_max_clusters)",
+                    limits.ha_max_clusters
+                ),
+            ),
+        }
+    }
+
+    /// Notes a series that is not stored.
+    pub(crate) fn leave_out(&mut self, decision: Decision<'_>, tail: &Tail) {
+        let samples = u64::from(tail.content.samples) + u64::from(tail.content.histograms);
+        match decision {
+            Decision::Store(_) => {}
+            Decision::Refuse(refusal) => self.refuse(tail.content.into(), refusal),
+            Decision::Deduplicate => self.plan.deduped += samples,
+            Decision::Drop => self.plan.dropped += samples,
+        }
+    }
+
+    /// Writes a series anew, with the labels whose canonical bytes [`Walker::canonical`] holds; a 2.0 series refers to
+    /// them with `refs`.
+    pub(crate) fn rewrite(
+        &mut self,
+        version: Version,
+        refs: &[u8],
+        body: &[u8],
+        tail: &Tail,
+    ) -> Result<(), WriteError> {
+        let start = self.plan.rewritten.len();
+        match version {
+            Version::V1 => self.plan.rewritten.extend_from_slice(&self.canonical),
+            Version::V2 => put_bytes_field(&mut self.plan.rewritten, 1, refs),
+        }
+        splice(version, body, self.latest_ms, &mut self.plan.rewritten)
+            .map_err(|source| super::malformed(version, source))?;
+        let end = self.plan.rewritten.len();
+        if end > u32::MAX as usize {
+            return Err(WriteError::TooLarge {
+                bytes: end,
+                max: u32::MAX as usize,
+                limit: "after relabelling",
+            });
+        }
+        let frame = Frame {
+            hash: SeriesHash::of_canonical(self.context.seed, &self.canonical),
+            source: Source::Rewritten,
+            start: start as u32,
+            len: (end - start) as u32,
+        };
+        self.plan.place(self.context.ring, frame, tail.kept());
+        Ok(())
+    }
+}
