@@ -48,6 +48,10 @@ format: ## Format the code.
 bench: prerequisites ## Run the criterion benchmarks (one with ARGS="-p wal").
 	cargo bench $(if $(ARGS),$(ARGS),--workspace) --benches
 
+.PHONY: bench-peers
+bench-peers: build peers ## Measure Barograph, Prometheus and VictoriaMetrics side by side (takes a quarter of an hour).
+	scripts/bench/side-by-side.sh $(ARGS)
+
 .PHONY: deny
 deny: prerequisites ## Check licences and sources of dependencies, and advisories.
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
