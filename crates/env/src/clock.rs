@@ -27,14 +27,9 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// A clock whose monotonic time starts now.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the seam that everybody else uses"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the seam that everybody else uses")]
     pub fn new() -> Self {
-        Self {
-            origin: Instant::now(),
-        }
+        Self { origin: Instant::now() }
     }
 }
 
@@ -45,10 +40,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the seam that everybody else uses"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the seam that everybody else uses")]
     fn now_ms(&self) -> i64 {
         match SystemTime::now().duration_since(UNIX_EPOCH) {
             Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
@@ -75,10 +67,7 @@ pub struct SimClock {
 impl SimClock {
     /// A clock that reads `start_ms + skew_ms` now and goes with the runtime's time.
     pub fn new(start_ms: i64, skew_ms: i64) -> Self {
-        Self {
-            origin: tokio::time::Instant::now(),
-            start_ms: start_ms.saturating_add(skew_ms),
-        }
+        Self { origin: tokio::time::Instant::now(), start_ms: start_ms.saturating_add(skew_ms) }
     }
 }
 
@@ -134,10 +123,8 @@ impl ManualClock {
             let mut state = self.state.lock();
             state.monotonic += duration;
             let now = state.monotonic;
-            let (due, waiting) = state
-                .sleepers
-                .drain(..)
-                .partition::<Vec<_>, _>(|(deadline, _)| *deadline <= now);
+            let (due, waiting) =
+                state.sleepers.drain(..).partition::<Vec<_>, _>(|(deadline, _)| *deadline <= now);
             state.sleepers = waiting;
             due
         };
@@ -150,12 +137,7 @@ impl ManualClock {
 
     /// How many sleeps are pending, dropped ones excluded, so that a test can wait until its subject sleeps.
     pub fn sleepers(&self) -> usize {
-        self.state
-            .lock()
-            .sleepers
-            .iter()
-            .filter(|(_, waker)| !waker.is_closed())
-            .count()
+        self.state.lock().sleepers.iter().filter(|(_, waker)| !waker.is_closed()).count()
     }
 }
 

@@ -27,9 +27,7 @@ pub struct SeededRng {
 impl SeededRng {
     /// The generator of `seed`.
     pub fn new(seed: u64) -> Self {
-        Self {
-            state: Mutex::new(Xoshiro256PlusPlus::seed_from_u64(seed)),
-        }
+        Self { state: Mutex::new(Xoshiro256PlusPlus::seed_from_u64(seed)) }
     }
 }
 
@@ -50,9 +48,7 @@ impl OsSeededRng {
     pub fn new() -> Self {
         // The standard library keys its hashers from the operating system's source: no crate is needed for a seed.
         let seed = RandomState::new().build_hasher().finish();
-        Self {
-            inner: SeededRng::new(seed),
-        }
+        Self { inner: SeededRng::new(seed) }
     }
 }
 

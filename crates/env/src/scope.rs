@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -104,10 +105,7 @@ impl Scope {
             blocking: self.inner.blocking,
             cancel: self.inner.cancel.child_token(),
             trackers,
-            tasks: Mutex::new(Tasks {
-                aborted: tasks.aborted,
-                ..Tasks::default()
-            }),
+            tasks: Mutex::new(Tasks { aborted: tasks.aborted, ..Tasks::default() }),
         });
         if tasks.children.len() >= tasks.sweep_at {
             tasks.children.retain(|child| child.strong_count() > 0);
@@ -123,34 +121,37 @@ impl Scope {
     }
 
     /// Runs `future` as a task of this scope. In an aborted scope it never runs and its handle says so.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the seam that everybody else uses"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the seam that everybody else uses")]
     pub fn spawn<F>(&self, name: &'static str, future: F) -> TaskHandle<F::Output>
     where
         F: Future + Send + 'static,
         F::Output: Send + 'static,
     {
-        let mut tasks = self.inner.tasks.lock();
-        let id = tasks.next_id;
-        tasks.next_id += 1;
+        let id = {
+            let mut tasks = self.inner.tasks.lock();
+            tasks.next_id += 1;
+            tasks.next_id
+        };
+        let ended = Arc::new(AtomicBool::new(false));
         let registration = Registration {
             scope: Arc::clone(&self.inner),
             id,
             name,
+            ended: Arc::clone(&ended),
             _tokens: self.tokens(),
         };
-        // The lock is held over the spawn, so the task cannot end before it is listed.
+        // Not under the lock: a runtime that shuts down drops the task, and with it the registration, right here.
         let join = tokio::spawn(async move {
             let _registration = registration;
             future.await
         });
+        let mut tasks = self.inner.tasks.lock();
         if tasks.aborted {
             join.abort();
-        } else {
+        } else if !ended.load(Ordering::Relaxed) {
             tasks.live.insert(id, join.abort_handle());
         }
+        drop(tasks);
         TaskHandle { name, join }
     }
 
@@ -158,10 +159,7 @@ impl Scope {
     ///
     /// # Errors
     /// When `work` panics, or the runtime is shutting down.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the seam that everybody else uses"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the seam that everybody else uses")]
     pub async fn run_blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -230,10 +228,7 @@ impl Inner {
         let (live, children) = {
             let mut tasks = self.tasks.lock();
             tasks.aborted = true;
-            (
-                std::mem::take(&mut tasks.live),
-                std::mem::take(&mut tasks.children),
-            )
+            (std::mem::take(&mut tasks.live), std::mem::take(&mut tasks.children))
         };
         for handle in live.values() {
             handle.abort();
@@ -268,9 +263,7 @@ impl<T> Future for TaskHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let name = self.name;
-        Pin::new(&mut self.join)
-            .poll(context)
-            .map_err(|error| task_error(name, error))
+        Pin::new(&mut self.join).poll(context).map_err(|error| task_error(name, error))
     }
 }
 
@@ -279,6 +272,8 @@ struct Registration {
     scope: Arc<Inner>,
     id: u64,
     name: &'static str,
+    /// Set under the lock of the scope's tasks.
+    ended: Arc<AtomicBool>,
     _tokens: Vec<TaskTrackerToken>,
 }
 
@@ -287,16 +282,15 @@ impl Drop for Registration {
         if std::thread::panicking() {
             tracing::error!(task = self.name, scope = %self.scope.name, "task panicked");
         }
-        self.scope.tasks.lock().live.remove(&self.id);
+        let mut tasks = self.scope.tasks.lock();
+        self.ended.store(true, Ordering::Relaxed);
+        tasks.live.remove(&self.id);
     }
 }
 
 fn task_error(task: &'static str, error: JoinError) -> TaskError {
     match error.try_into_panic() {
-        Ok(payload) => TaskError::Panicked {
-            task,
-            message: panic_message(payload.as_ref()),
-        },
+        Ok(payload) => TaskError::Panicked { task, message: panic_message(payload.as_ref()) },
         Err(_) => TaskError::Aborted { task },
     }
 }

@@ -148,37 +148,19 @@ pub struct OpenOptions {
 
 impl OpenOptions {
     /// To read a file that exists.
-    pub const READ: Self = Self {
-        read: true,
-        write: false,
-        create: false,
-        create_new: false,
-        truncate: false,
-    };
+    pub const READ: Self =
+        Self { read: true, write: false, create: false, create_new: false, truncate: false };
     /// To read and write a file that exists.
-    pub const READ_WRITE: Self = Self {
-        write: true,
-        ..Self::READ
-    };
+    pub const READ_WRITE: Self = Self { write: true, ..Self::READ };
     /// To make a file that must not exist.
-    pub const CREATE_NEW: Self = Self {
-        create_new: true,
-        ..Self::READ_WRITE
-    };
+    pub const CREATE_NEW: Self = Self { create_new: true, ..Self::READ_WRITE };
     /// To make a file, or empty the one that exists.
-    pub const CREATE_EMPTY: Self = Self {
-        create: true,
-        truncate: true,
-        ..Self::READ_WRITE
-    };
+    pub const CREATE_EMPTY: Self = Self { create: true, truncate: true, ..Self::READ_WRITE };
 }
 
 /// Whether an error says that the disk, or a quota on it, is full.
 pub fn is_no_space(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    )
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Fills `buf` from `offset`.
@@ -244,12 +226,7 @@ pub fn read_file(fs: &dyn FileSystem, path: &Path, limit: u64) -> io::Result<Vec
 /// # Errors
 /// The system's. The old contents are then still there, or the new ones but perhaps not durably.
 pub fn write_file_durable(fs: &dyn FileSystem, path: &Path, contents: &[u8]) -> io::Result<()> {
-    let no_name = || {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("{} names no file", path.display()),
-        )
-    };
+    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, format!("{} names no file", path.display()));
     let mut name = path.file_name().ok_or_else(no_name)?.to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
@@ -265,10 +242,7 @@ pub fn write_file_durable(fs: &dyn FileSystem, path: &Path, contents: &[u8]) -> 
 /// # Errors
 /// The system's.
 pub fn create_dir_durable(fs: &dyn FileSystem, path: &Path) -> io::Result<()> {
-    let missing = path
-        .ancestors()
-        .take_while(|dir| !dir.as_os_str().is_empty() && !fs.exists(dir))
-        .count();
+    let missing = path.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !fs.exists(dir)).count();
     fs.create_dir_all(path)?;
     // One more than was missing: a directory that exists may have been made, and not synced, by an attempt that failed.
     for dir in path.ancestors().take(missing + 1) {

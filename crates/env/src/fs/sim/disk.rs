@@ -137,9 +137,7 @@ impl FileData {
         };
         let mut bytes = self.durable.clone();
         // The length is an attribute of its own: it may be ahead of the pages, which then read as zeros.
-        let reach = survivors
-            .last()
-            .map_or(0, |page| ((page + 1) * PAGE).min(self.cache.len()));
+        let reach = survivors.last().map_or(0, |page| ((page + 1) * PAGE).min(self.cache.len()));
         let len = match rng.below(3) {
             0 => self.cache.len(),
             _ if self.cache.len() < bytes.len() => bytes.len(),
@@ -148,11 +146,7 @@ impl FileData {
         bytes.resize(len, 0);
         for (index, page) in survivors.iter().enumerate() {
             let torn = index + 1 == survivors.len() && rng.below(2) == 0;
-            let sectors = if torn {
-                rng.below((PAGE / SECTOR) as u64)
-            } else {
-                (PAGE / SECTOR) as u64
-            };
+            let sectors = if torn { rng.below((PAGE / SECTOR) as u64) } else { (PAGE / SECTOR) as u64 };
             let limit = usize::try_from(sectors).unwrap_or(0) * SECTOR;
             copy_page(&self.cache, &mut bytes, *page, limit);
         }

@@ -109,10 +109,7 @@ impl Gate {
             if self.log.len() >= OP_LOG_LIMIT {
                 self.log.pop_front();
             }
-            self.log.push_back(OpRecord {
-                op,
-                path: path.to_owned(),
-            });
+            self.log.push_back(OpRecord { op, path: path.to_owned() });
         }
         let mut hit = None;
         self.planned.retain_mut(|fault| {

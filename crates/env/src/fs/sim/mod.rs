@@ -134,11 +134,7 @@ impl SimFs {
         let state = self.machine.state.lock();
         let file = state.file(&parts(path)?, path)?;
         let flipped = usize::try_from(offset).is_ok_and(|offset| file.lock().flip_bit(offset, bit));
-        if flipped {
-            Ok(())
-        } else {
-            Err(io::ErrorKind::UnexpectedEof.into())
-        }
+        if flipped { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
 }
 
@@ -172,9 +168,7 @@ impl State {
     /// The directory that holds `path`, and the name in it.
     fn parent(&self, path: &Path) -> io::Result<(Arc<Mutex<DirData>>, String)> {
         let mut parts = parts(path)?;
-        let name = parts
-            .pop()
-            .ok_or_else(|| fails(io::ErrorKind::InvalidInput, path))?;
+        let name = parts.pop().ok_or_else(|| fails(io::ErrorKind::InvalidInput, path))?;
         Ok((self.dir(&parts, path)?, name))
     }
 }
@@ -212,8 +206,7 @@ impl FileSystem for SimFs {
             None if options.create || options.create_new => {
                 state.gate.pass(OpKind::Create, path)?;
                 let file = Arc::new(Mutex::new(FileData::default()));
-                dir.lock()
-                    .change(Change::Set(name, Node::File(Arc::clone(&file))));
+                dir.lock().change(Change::Set(name, Node::File(Arc::clone(&file))));
                 file
             }
             None => return Err(fails(io::ErrorKind::NotFound, path)),
@@ -224,12 +217,7 @@ impl FileSystem for SimFs {
             state.used = state.used.saturating_sub(data.cache.len() as u64);
             data.set_len(0);
         }
-        Ok(Arc::new(SimFile {
-            machine: Arc::clone(&self.machine),
-            path: path.to_owned(),
-            file,
-            options,
-        }))
+        Ok(Arc::new(SimFile { machine: Arc::clone(&self.machine), path: path.to_owned(), file, options }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -248,10 +236,7 @@ impl FileSystem for SimFs {
         }
         state.used = state.used.saturating_sub(replaced.map_or(0, |node| node.bytes()));
         if Arc::ptr_eq(&from_dir, &to_dir) {
-            from_dir.lock().change(Change::Rename {
-                from: from_name,
-                to: to_name,
-            });
+            from_dir.lock().change(Change::Rename { from: from_name, to: to_name });
         } else {
             to_dir.lock().change(Change::Set(to_name, moved));
             from_dir.lock().change(Change::Remove(from_name));
@@ -287,11 +272,7 @@ impl FileSystem for SimFs {
         let entry = |(name, node): (String, Node)| DirEntry {
             name,
             is_dir: matches!(node, Node::Dir(_)),
-            len: if let Node::File(file) = &node {
-                file.lock().cache.len() as u64
-            } else {
-                0
-            },
+            len: if let Node::File(file) = &node { file.lock().cache.len() as u64 } else { 0 },
         };
         Ok(entries.into_iter().map(entry).collect())
     }
@@ -310,20 +291,14 @@ impl FileSystem for SimFs {
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn FileLock>> {
-        let options = OpenOptions {
-            create: true,
-            ..OpenOptions::READ_WRITE
-        };
+        let options = OpenOptions { create: true, ..OpenOptions::READ_WRITE };
         self.open(path, options)?;
         let parts = parts(path)?;
         if !self.machine.state.lock().locked.insert(parts.clone()) {
             let message = format!("{} is locked by another simulated process", path.display());
             return Err(io::Error::new(io::ErrorKind::WouldBlock, message));
         }
-        Ok(Box::new(SimLock {
-            machine: Arc::clone(&self.machine),
-            parts,
-        }))
+        Ok(Box::new(SimLock { machine: Arc::clone(&self.machine), parts }))
     }
 }
 
@@ -336,11 +311,7 @@ struct SimFile {
 
 impl SimFile {
     fn check_writable(&self) -> io::Result<()> {
-        if self.options.write {
-            Ok(())
-        } else {
-            Err(fails(io::ErrorKind::PermissionDenied, &self.path))
-        }
+        if self.options.write { Ok(()) } else { Err(fails(io::ErrorKind::PermissionDenied, &self.path)) }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -353,11 +324,7 @@ impl SimFile {
             Some(FaultKind::Crash) => state.gate.check_power(),
             Some(fault) => {
                 self.file.lock().fail_sync();
-                Err(if fault == FaultKind::Enospc {
-                    no_space()
-                } else {
-                    broken()
-                })
+                Err(if fault == FaultKind::Enospc { no_space() } else { broken() })
             }
         }
     }
@@ -370,9 +337,7 @@ impl File for SimFile {
         }
         self.machine.state.lock().gate.pass(OpKind::Read, &self.path)?;
         let data = self.file.lock();
-        let start = usize::try_from(offset)
-            .unwrap_or(usize::MAX)
-            .min(data.cache.len());
+        let start = usize::try_from(offset).unwrap_or(usize::MAX).min(data.cache.len());
         let count = buf.len().min(data.cache.len() - start);
         buf[..count].copy_from_slice(&data.cache[start..start + count]);
         Ok(count)
@@ -416,10 +381,7 @@ impl File for SimFile {
         let mut state = self.machine.state.lock();
         state.gate.pass(OpKind::SetLen, &self.path)?;
         let mut data = self.file.lock();
-        let used = state
-            .used
-            .saturating_sub(data.cache.len() as u64)
-            .saturating_add(len as u64);
+        let used = state.used.saturating_sub(data.cache.len() as u64).saturating_add(len as u64);
         if len > data.cache.len() && (state.gate.no_space || used > state.space_limit) {
             return Err(no_space());
         }
@@ -456,9 +418,7 @@ fn parts(path: &Path) -> io::Result<Vec<String>> {
         match component {
             Component::RootDir | Component::CurDir => {}
             Component::Normal(part) => {
-                let part = part
-                    .to_str()
-                    .ok_or_else(|| fails(io::ErrorKind::InvalidInput, path))?;
+                let part = part.to_str().ok_or_else(|| fails(io::ErrorKind::InvalidInput, path))?;
                 parts.push(part.to_owned());
             }
             Component::ParentDir | Component::Prefix(_) => {
