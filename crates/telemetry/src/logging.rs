@@ -1,6 +1,7 @@
 //! Log set-up, called once, by `main`.
 
 use std::fmt;
+use std::io::IsTerminal as _;
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -89,6 +90,7 @@ pub fn init(config: &LogConfig) -> Result<(), LogError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(parse_filter(&config.filter)?)
         .with_span_events(FmtSpan::NONE)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let done = match config.format {
         LogFormat::Text => builder.with_target(false).finish().try_init(),

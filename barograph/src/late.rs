@@ -1,0 +1,82 @@
+//! The ingester before it is there: while its data is recovered, requests are answered with 503 rather than not at all.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use model::{Labels, TenantId};
+use proto::{
+    Error, ExemplarsRequest, FamilyMetadata, IngesterRead, IngesterWrite, LabelNamesRequest,
+    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
+    SeriesExemplars, SeriesRequest, TenantStats,
+};
+
+/// When clients may come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Stands for an ingester that is set once it has started. Clones stand for the same one.
+pub(crate) struct LateIngester<I>(Arc<OnceLock<Arc<I>>>);
+
+impl<I> LateIngester<I> {
+    /// For an ingester that has not started.
+    pub(crate) fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    /// The ingester has started. Only the first call counts.
+    pub(crate) fn set(&self, ingester: Arc<I>) {
+        // A second ingester would be a second owner of the same data; there is none.
+        let _ = self.0.set(ingester);
+    }
+
+    fn get(&self) -> Result<&I, Error> {
+        match self.0.get() {
+            Some(ingester) => Ok(ingester),
+            None => Err(Error::unavailable("the process is starting: it recovers its data", RETRY_AFTER)),
+        }
+    }
+}
+
+impl<I> Clone for LateIngester<I> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[async_trait]
+impl<I: IngesterWrite> IngesterWrite for LateIngester<I> {
+    async fn push(&self, request: PushRequest) -> Result<PushResponse, Error> {
+        self.get()?.push(request).await
+    }
+}
+
+#[async_trait]
+impl<I: IngesterRead> IngesterRead for LateIngester<I> {
+    async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
+        self.get()?.select(request).await
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
+        self.get()?.series(request).await
+    }
+
+    async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
+        self.get()?.label_names(request).await
+    }
+
+    async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
+        self.get()?.label_values(request).await
+    }
+
+    async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
+        self.get()?.metadata(request).await
+    }
+
+    async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
+        self.get()?.exemplars(request).await
+    }
+
+    async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
+        self.get()?.stats(tenant).await
+    }
+}

@@ -1,0 +1,30 @@
+//! The binary: reads the command line, composes roles into one process, runs them, and stops them in order.
+//!
+//! Nothing here knows about samples or queries. What a role needs it is handed here; roles meet through `proto` traits.
+
+mod cli;
+mod config;
+mod data_dir;
+mod late;
+mod limits_file;
+mod output;
+mod pages;
+mod process;
+mod process_metrics;
+mod readiness;
+mod self_monitoring;
+mod signals;
+
+use std::process::ExitCode;
+
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
+
+fn main() -> ExitCode {
+    match cli::parse(std::env::args_os(), &env::RealFs) {
+        cli::Action::Run(run) => process::run(*run),
+        cli::Action::Exit(code) => code,
+    }
+}

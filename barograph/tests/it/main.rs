@@ -1,0 +1,5 @@
+//! Tests of the built program: it is started, talked to over HTTP, signalled and killed.
+
+mod process;
+mod prometheus;
+mod support;

@@ -1,0 +1,197 @@
+//! Starting programs, talking HTTP to them, and waiting for conditions.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use env::{Clock, SystemClock};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a condition may take to come true.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often a condition is looked at.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// Waits until `condition` gives something; fails, saying what was waited for, when it takes too long.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    let clock = SystemClock::new();
+    loop {
+        if let Some(found) = condition() {
+            return found;
+        }
+        assert!(clock.monotonic() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+/// A running program, killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+}
+
+impl Program {
+    /// Starts `command`.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child =
+            command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        Self { child }
+    }
+
+    /// Sends a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, signal).expect("the process is there");
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_for("the process to end", || {
+            status = self.child.try_wait().expect("a child of ours");
+            status
+        })
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // Where it has ended already there is nothing to kill.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A Barograph process on a port of its own.
+pub(crate) struct Barograph {
+    /// The process.
+    pub(crate) program: Program,
+    /// Where it serves HTTP.
+    pub(crate) addr: SocketAddr,
+    /// What it said at its start.
+    pub(crate) banner: Vec<String>,
+    _stdout: Receiver<String>,
+}
+
+impl Barograph {
+    /// The command with these arguments, without starting it.
+    pub(crate) fn command(arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_barograph"));
+        command.args(arguments).stdin(Stdio::null());
+        for (name, _) in std::env::vars_os() {
+            if name.to_string_lossy().starts_with("BAROGRAPH_") {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// Starts it with data in `data`, and waits until it is ready.
+    pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
+        let started = Self::start_unready(data, arguments);
+        wait_for("readiness", || (get(started.addr, "/ready").0 == 200).then_some(()));
+        started
+    }
+
+    /// Starts it, and waits until it has said where it listens.
+    pub(crate) fn start_unready(data: &Path, arguments: &[&str]) -> Self {
+        let mut command = Self::command(arguments);
+        command.arg("--data").arg(data).args(["--http", "127.0.0.1:0"]);
+        let mut program = Program::start(command.stdout(Stdio::piped()));
+        let lines = lines_of(program.child.stdout.take().expect("piped"));
+        let mut banner = Vec::new();
+        let addr = loop {
+            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no address in {banner:?}"));
+            let addr = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
+            banner.push(line);
+            if let Some(addr) = addr {
+                break addr;
+            }
+        };
+        while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
+            banner.push(line);
+        }
+        Self { program, addr, banner, _stdout: lines }
+    }
+}
+
+/// The lines that a program writes, read by a thread that ends with it.
+#[expect(clippy::disallowed_methods, reason = "a test has no scope, and the thread ends with the program")]
+fn lines_of(stdout: ChildStdout) -> Receiver<String> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+/// Status and body of a GET request; status 0 where there is no answer.
+pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
+    request(addr, path, &[])
+}
+
+/// Status and body of a GET request with these headers; status 0 where there is no answer.
+pub(crate) fn request(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+    exchange(addr, path, headers).unwrap_or_default()
+}
+
+fn exchange(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Option<(u16, String)> {
+    let mut stream = TcpStream::connect(addr).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    // HTTP/1.0, so that the body ends with the connection.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {addr}\r\n{headers}\r\n").ok()?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).ok()?;
+    let answer = String::from_utf8(answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// `text` as a value in a query string.
+pub(crate) fn query_value(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+/// A port that is free now.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("bound").port()
+}
+
+/// The program of a peer, such as `prometheus`: from the folder that BAROGRAPH_PEERS_DIR names, or `.tools/sid` in the
+/// workspace, which `make test-peers` fills. `None`, loudly, where it is missing.
+pub(crate) fn peer(name: &str) -> Option<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let folder =
+        std::env::var_os("BAROGRAPH_PEERS_DIR").map_or_else(|| workspace.join(".tools/sid"), PathBuf::from);
+    let program = folder.join("usr/bin").join(name);
+    if program.exists() {
+        return Some(program);
+    }
+    assert!(
+        std::env::var_os("BAROGRAPH_PEERS_DIR").is_none(),
+        "{} is missing: run `make test-peers`",
+        program.display()
+    );
+    let message = format!(
+        "PEER ABSENT: {} is missing, run `make test-peers`; this test checks nothing
+",
+        program.display()
+    );
+    std::io::stderr().write_all(message.as_bytes()).expect("standard error");
+    None
+}
