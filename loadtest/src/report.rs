@@ -185,6 +185,7 @@ struct StoredReport {
     name: String,
     samples: u64,
     samples_not_acknowledged: u64,
+    miscounted: u64,
     latency_p99_ms: f64,
     per: Ratios,
 }
@@ -199,9 +200,10 @@ pub fn side_by_side(paths: &[PathBuf]) -> Result<String, ReportError> {
         let report = stored(path)?;
         let per = &report.per;
         let disk = per.disk_bytes_per_sample.map_or("–".to_owned(), |bytes| format!("{bytes:.2}"));
-        let lost = match report.samples_not_acknowledged {
-            0 => String::new(),
-            lost => format!(" (+{lost} not acknowledged)"),
+        let lost = match (report.samples_not_acknowledged, report.miscounted) {
+            (0, 0) => String::new(),
+            (0, requests) => format!(" ({requests} requests miscounted)"),
+            (lost, _) => format!(" (+{lost} not acknowledged)"),
         };
         // Writing to a String cannot fail.
         let _ = writeln!(

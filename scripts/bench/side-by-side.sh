@@ -113,6 +113,8 @@ main() {
     reports=()
     for load in $loads; do
         for server in "${servers[@]}"; do
+            # VictoriaMetrics takes a request of remote write 2.0 for an empty one of 1.0.
+            [ "$load $server" != "rw2 victoria-metrics" ] || continue
             measure "$server" "$load"
         done
     done

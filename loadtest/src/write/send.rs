@@ -92,3 +92,73 @@ where
 fn retryable(status: StatusCode, policy: &RetryPolicy) -> bool {
     status.is_server_error() || (status == StatusCode::TOO_MANY_REQUESTS && policy.on_429)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use env::SimClock;
+    use http::HeaderMap;
+
+    use super::*;
+
+    fn answer(status: u16, retry_after: Option<&str>) -> Result<Answer, ClientError> {
+        let mut headers = HeaderMap::new();
+        if let Some(seconds) = retry_after {
+            headers.insert(http::header::RETRY_AFTER, seconds.parse().unwrap());
+        }
+        Ok(Answer { status: StatusCode::from_u16(status).unwrap(), headers, body: bytes::Bytes::new() })
+    }
+
+    fn refused() -> Result<Answer, ClientError> {
+        Err(ClientError::Connection { message: "connection refused".to_owned() })
+    }
+
+    /// Answers with these outcomes one after the other; expects whether it was acknowledged in the end, after how many
+    /// attempts, and how long was waited.
+    async fn check(
+        policy: RetryPolicy,
+        outcomes: Vec<Result<Answer, ClientError>>,
+        expected: (bool, usize, Duration),
+    ) {
+        let clock = SimClock::new(0, 0);
+        let statistics = Mutex::new(Statistics::default());
+        let left = RefCell::new(outcomes.into_iter());
+        let attempts = RefCell::new(0);
+        let attempt = || {
+            *attempts.borrow_mut() += 1;
+            let outcome = left.borrow_mut().next().unwrap_or_else(refused);
+            async { outcome }
+        };
+        let delivery = deliver(&policy, &clock, &AtomicBool::new(false), &statistics, attempt).await;
+        let acknowledged = matches!(delivery, Delivery::Acknowledged(_));
+        assert_eq!((acknowledged, attempts.into_inner(), clock.monotonic()), expected);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn retries_as_prometheus_does() {
+        let policy = RetryPolicy::default();
+        let ms = Duration::from_millis;
+        check(policy, vec![answer(204, None)], (true, 1, ms(0))).await;
+        check(policy, vec![answer(400, None)], (false, 1, ms(0))).await;
+        check(policy, vec![answer(429, None)], (false, 1, ms(0))).await;
+        let with_429 = RetryPolicy { on_429: true, ..policy };
+        check(with_429, vec![answer(429, Some("3")), answer(200, None)], (true, 2, ms(3_000))).await;
+        check(policy, vec![answer(503, None), refused(), answer(200, None)], (true, 3, ms(30 + 60))).await;
+        check(
+            policy,
+            vec![answer(503, Some("7")), answer(500, None), answer(200, None)],
+            (true, 3, ms(7_060)),
+        )
+        .await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gives_up_in_time() {
+        let never = RetryPolicy { keep_trying: Duration::ZERO, ..RetryPolicy::default() };
+        check(never, vec![], (false, 1, Duration::ZERO)).await;
+        // 30 + 60 + 120 + 240 ms are waited; another 480 would be too long.
+        let shortly = RetryPolicy { keep_trying: Duration::from_millis(500), ..RetryPolicy::default() };
+        check(shortly, vec![], (false, 5, Duration::from_millis(450))).await;
+    }
+}

@@ -36,7 +36,7 @@ pub struct Summary {
     pub retries: u64,
     /// Samples in requests that were not acknowledged in the end.
     pub samples_not_acknowledged: u64,
-    /// Requests of remote write 2.0 whose answer named other counts than were sent.
+    /// Requests of remote write 2.0 whose answer did not name the counts that were sent.
     pub miscounted: u64,
     /// Size of the requests before compression.
     pub bytes_uncompressed: u64,
@@ -94,10 +94,11 @@ impl Statistics {
         }
     }
 
-    /// Compares what a receiver of remote write 2.0 says that it wrote with what was sent.
+    /// Compares what a receiver of remote write 2.0 says that it wrote with what was sent. One that says nothing does
+    /// not know 2.0: to a decoder of 1.0 the request looks empty, and it acknowledges that.
     pub(super) fn check_written(&mut self, counts: Counts, answer: &Answer) {
         let written = |what: &str| answer.number(&format!("x-prometheus-remote-write-{what}-written"));
-        let same = |what, sent: u32| written(what).is_none_or(|written| written == u64::from(sent));
+        let same = |what, sent: u32| written(what).unwrap_or(0) == u64::from(sent);
         let agrees = same("samples", counts.floats)
             && same("histograms", counts.histograms)
             && same("exemplars", counts.exemplars);
