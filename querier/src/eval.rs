@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chunk::ChunkError;
-use model::{Labels, Matcher, TimeRange, Value};
+use model::{FloatHistogram, Labels, Matcher, TimeRange, is_stale_nan};
 use promql::ast::{At, Duration, Expr, VectorSelector};
 use proto::SeriesChunks;
 
 use crate::error::{ApiError, ErrorType};
-use crate::samples::MergedSamples;
+use crate::samples::{SeriesReader, Sink};
 use crate::value::{MatrixSeries, Point, QueryValue, VectorSample};
 
 /// When an expression is evaluated.
@@ -193,29 +193,49 @@ fn each(
     Ok(rows)
 }
 
+/// The samples of a series in order of time.
+#[derive(Default)]
+struct Column(Vec<(i64, Point)>);
+
+impl Sink for Column {
+    fn float(&mut self, timestamp_ms: i64, value: f64) {
+        self.0.push((timestamp_ms, Point::Float(value)));
+    }
+
+    fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>) {
+        self.0.push((timestamp_ms, Point::Histogram(value)));
+    }
+}
+
+fn column(series: &SeriesChunks, range: Option<TimeRange>) -> Result<Vec<(i64, Point)>, ChunkError> {
+    let mut column = Column::default();
+    if let Some(range) = range {
+        let mut reader = SeriesReader::new(&series.chunks, range);
+        while reader.read_run(&mut column)? {}
+    }
+    Ok(column.0)
+}
+
 /// The latest sample before each step.
 fn instants(
     selection: &Selection,
     series: &SeriesChunks,
     range: Option<TimeRange>,
 ) -> Result<MatrixSeries, ChunkError> {
-    let mut row = MatrixSeries { labels: series.labels.clone(), ..MatrixSeries::default() };
-    let Some(range) = range else { return Ok(row) };
-    let mut samples = MergedSamples::new(&series.chunks, range);
-    let mut ahead = samples.next_sample()?;
+    let mut row = row(series);
+    let mut samples = column(series, range)?.into_iter().peekable();
     let mut latest = None;
     for step_ms in selection.steps.iter() {
         let reference_ms = selection.reference_ms(step_ms);
-        while let Some(sample) = ahead.take_if(|(at, _)| *at <= reference_ms) {
+        while let Some(sample) = samples.next_if(|(at, _)| *at <= reference_ms) {
             latest = Some(sample);
-            ahead = samples.next_sample()?;
         }
         let inside = |at: i64| at > reference_ms.saturating_sub(selection.window_ms);
-        if let Some((at, value)) = &latest
+        if let Some((at, point)) = &latest
             && inside(*at)
-            && !value.is_stale()
+            && !is_stale(point)
         {
-            row.push(step_ms, point(value));
+            row.push(step_ms, point.clone());
         }
     }
     Ok(row)
@@ -223,29 +243,29 @@ fn instants(
 
 /// All samples.
 fn all(series: &SeriesChunks, range: Option<TimeRange>) -> Result<MatrixSeries, ChunkError> {
-    let mut row = MatrixSeries { labels: series.labels.clone(), ..MatrixSeries::default() };
-    let Some(range) = range else { return Ok(row) };
-    let mut samples = MergedSamples::new(&series.chunks, range);
-    while let Some((at, value)) = samples.next_sample()? {
-        if !value.is_stale() {
-            row.push(at, point(&value));
-        }
+    let mut row = row(series);
+    let samples = column(series, range)?;
+    for (at, point) in samples.into_iter().filter(|(_, point)| !is_stale(point)) {
+        row.push(at, point);
     }
     Ok(row)
+}
+
+fn row(series: &SeriesChunks) -> MatrixSeries {
+    MatrixSeries { labels: series.labels.clone(), ..MatrixSeries::default() }
+}
+
+fn is_stale(point: &Point) -> bool {
+    match point {
+        Point::Float(v) => is_stale_nan(*v),
+        Point::Histogram(h) => is_stale_nan(h.sum),
+    }
 }
 
 fn last_point(mut row: MatrixSeries, at_ms: i64) -> Option<VectorSample> {
     let float = row.floats.pop().map(|(_, v)| Point::Float(v));
     let value = float.or_else(|| row.histograms.pop().map(|(_, h)| Point::Histogram(h)))?;
     Some(VectorSample { labels: row.labels, timestamp_ms: at_ms, value })
-}
-
-fn point(value: &Value) -> Point {
-    match value {
-        Value::Float(v) => Point::Float(*v),
-        Value::Histogram(h) => Point::Histogram(Arc::new(h.to_float())),
-        Value::FloatHistogram(h) => Point::Histogram(Arc::clone(h)),
-    }
 }
 
 fn fixed(duration: &Duration) -> Result<i64, ApiError> {

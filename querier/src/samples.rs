@@ -1,20 +1,112 @@
 //! The samples of a series out of its chunks: in order of time, each time once, whatever chunks overlap.
 
-use chunk::{ChunkError, Cursor};
-use model::{TimeRange, Value};
+use std::sync::Arc;
+
+use chunk::{ChunkError, Cursor, ValueRef};
+use model::{FloatHistogram, TimeRange, Value};
 use proto::Chunk;
 
-/// Walks the chunks of one series. Chunks may overlap and repeat each other: replicas and out-of-order data do.
+/// Takes the samples of a series, in order of time.
+pub(crate) trait Sink {
+    /// Takes a float.
+    fn float(&mut self, timestamp_ms: i64, value: f64);
+    /// Takes a histogram.
+    fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>);
+}
+
+/// Reads the chunks of one series, run by run. Chunks may overlap and repeat each other: replicas and out-of-order
+/// data do. Those that do not are decoded straight into the sink.
+#[derive(Debug)]
+pub(crate) struct SeriesReader<'a> {
+    range: TimeRange,
+    /// Sorted by their first sample.
+    chunks: &'a [Chunk],
+    last_ms: Option<i64>,
+}
+
+impl<'a> SeriesReader<'a> {
+    /// The samples of `chunks`, which are sorted by their first sample, in `range`.
+    pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
+        debug_assert!(chunks.is_sorted_by_key(|c| c.range.start_ms()), "chunks out of order");
+        Self { range, chunks, last_ms: None }
+    }
+
+    /// Reads the next chunk, or the next ones that overlap; whether there were any.
+    pub(crate) fn read_run(&mut self, sink: &mut impl Sink) -> Result<bool, ChunkError> {
+        let (run, rest) = self.chunks.split_at(run_length(self.chunks));
+        self.chunks = rest;
+        match run {
+            [] => return Ok(false),
+            [chunk] if !chunk.range.overlaps(self.range) => {}
+            [chunk] => self.read_chunk(chunk, sink)?,
+            chunks => {
+                let mut merged = Merged::new(chunks, self.range);
+                while let Some((at, value)) = merged.next_sample()? {
+                    self.give(at, borrow(&value), sink);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    fn read_chunk(&mut self, chunk: &Chunk, sink: &mut impl Sink) -> Result<(), ChunkError> {
+        let mut cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
+        while let Some((at, value)) = cursor.next_sample()? {
+            if at > self.range.end_ms() {
+                break;
+            }
+            if at >= self.range.start_ms() {
+                self.give(at, value, sink);
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands a sample on, unless it is not later than the last one: a chunk whose range says less than it has is not
+    /// believed twice.
+    fn give(&mut self, at: i64, value: ValueRef<'_>, sink: &mut impl Sink) {
+        if self.last_ms.is_some_and(|last| at <= last) {
+            return;
+        }
+        self.last_ms = Some(at);
+        match value {
+            ValueRef::Float(v) => sink.float(at, v),
+            ValueRef::Histogram(h) => sink.histogram(at, Arc::new(h.to_float())),
+            ValueRef::FloatHistogram(h) => sink.histogram(at, Arc::new(h.clone())),
+        }
+    }
+}
+
+/// How many of the first chunks hang together by overlapping.
+fn run_length(chunks: &[Chunk]) -> usize {
+    let Some(first) = chunks.first() else { return 0 };
+    let mut end = first.range.end_ms();
+    let overlapping = chunks[1..].iter().take_while(|chunk| {
+        let overlaps = chunk.range.start_ms() <= end;
+        end = end.max(chunk.range.end_ms());
+        overlaps
+    });
+    1 + overlapping.count()
+}
+
+fn borrow(value: &Value) -> ValueRef<'_> {
+    match value {
+        Value::Float(v) => ValueRef::Float(*v),
+        Value::Histogram(h) => ValueRef::Histogram(h),
+        Value::FloatHistogram(h) => ValueRef::FloatHistogram(h),
+    }
+}
+
+/// Walks chunks that overlap.
 ///
 /// Of two values at one time a sample wins over a stale marker, a histogram over a float, and then the larger bit
 /// pattern, so that every querier answers the same whatever order the chunks came in.
-pub(crate) struct MergedSamples<'a> {
+struct Merged<'a> {
     range: TimeRange,
     /// Sorted by their first sample.
     waiting: std::slice::Iter<'a, Chunk>,
-    /// Chunks that may have the next sample; more than one only where chunks overlap.
+    /// Chunks that may have the next sample.
     active: Vec<Active<'a>>,
-    last_ms: Option<i64>,
 }
 
 /// A chunk being read, with its next sample.
@@ -24,48 +116,35 @@ struct Active<'a> {
     value: Value,
 }
 
-impl<'a> MergedSamples<'a> {
-    /// The samples of `chunks`, which are sorted by their first sample, in `range`.
-    pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
-        debug_assert!(chunks.is_sorted_by_key(|c| c.range.start_ms()), "chunks out of order");
-        Self { range, waiting: chunks.iter(), active: Vec::new(), last_ms: None }
+impl<'a> Merged<'a> {
+    fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
+        Self { range, waiting: chunks.iter(), active: Vec::new() }
     }
 
     /// The next sample, its time in milliseconds.
-    pub(crate) fn next_sample(&mut self) -> Result<Option<(i64, Value)>, ChunkError> {
-        loop {
-            self.admit()?;
-            let Some(timestamp_ms) = self.active.iter().map(|a| a.timestamp_ms).min() else {
-                return Ok(None);
-            };
-            if timestamp_ms > self.range.end_ms() {
-                return Ok(None);
-            }
-            let value = self.take(timestamp_ms)?;
-            // A chunk that begins before its range says is not believed twice.
-            let repeats = self.last_ms.is_some_and(|last| timestamp_ms <= last);
-            if let Some(value) = value
-                && !repeats
-            {
-                self.last_ms = Some(timestamp_ms);
-                return Ok(Some((timestamp_ms, value)));
-            }
+    fn next_sample(&mut self) -> Result<Option<(i64, Value)>, ChunkError> {
+        self.admit()?;
+        match self.earliest_ms() {
+            Some(at) if at <= self.range.end_ms() => Ok(self.take(at)?.map(|value| (at, value))),
+            _ => Ok(None),
         }
+    }
+
+    fn earliest_ms(&self) -> Option<i64> {
+        self.active.iter().map(|a| a.timestamp_ms).min()
     }
 
     /// Begins every chunk that may have a sample no later than those at hand.
     fn admit(&mut self) -> Result<(), ChunkError> {
         while let Some(chunk) = self.waiting.as_slice().first() {
-            let earliest = self.active.iter().map(|a| a.timestamp_ms).min();
-            if earliest.is_some_and(|earliest| chunk.range.start_ms() > earliest) {
+            if self.earliest_ms().is_some_and(|earliest| chunk.range.start_ms() > earliest) {
                 return Ok(());
             }
             self.waiting.next();
-            if !chunk.range.overlaps(self.range) {
-                continue;
+            if chunk.range.overlaps(self.range) {
+                let cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
+                self.active.extend(first_in(cursor, self.range.start_ms())?);
             }
-            let cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
-            self.active.extend(first_in(cursor, self.range.start_ms())?);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::future::try_join_all;
-use model::{Matcher, TenantId, TimeRange};
+use model::{Labels, Matcher, TenantId, TimeRange};
 use proto::{Chunk, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
 
 use crate::config::QuerierLimits;
@@ -101,6 +101,7 @@ pub(crate) async fn select(
 /// Several selections as one.
 struct Merged {
     inputs: Vec<Input>,
+    last: Option<Labels>,
 }
 
 /// One selection, with its next series.
@@ -114,7 +115,7 @@ struct Input {
 impl Merged {
     fn new(streams: Vec<SelectStream>) -> Self {
         let input = |stream| Input { stream, batch: Vec::new().into_iter(), head: None, ended: false };
-        Self { inputs: streams.into_iter().map(input).collect() }
+        Self { inputs: streams.into_iter().map(input).collect(), last: None }
     }
 
     /// The next series by labels, with the chunks of all that have it.
@@ -124,6 +125,11 @@ impl Merged {
         let Some(labels) = heads.map(|series| &series.labels).min().cloned() else {
             return Ok(None);
         };
+        // A series that came too late would come twice: merging relies on the order.
+        if self.last.as_ref().is_some_and(|last| *last >= labels) {
+            return Err(Error::internal(format!("an ingester sent series {labels} out of order")));
+        }
+        self.last = Some(labels.clone());
         let same = |series: &mut SeriesChunks| series.labels == labels;
         let chunks = self
             .inputs

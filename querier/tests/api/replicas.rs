@@ -104,6 +104,18 @@ async fn disagreement_has_one_answer() {
     }
 }
 
+/// Merging relies on order; an ingester without it is found out rather than believed.
+#[tokio::test]
+async fn series_out_of_order_are_an_error() {
+    let mut fake = Fake::default()
+        .floats(&[("__name__", "m"), ("job", "a")], &[(0, 1.0)])
+        .floats(&[("__name__", "m"), ("job", "b")], &[(0, 1.0)]);
+    fake.series.swap(0, 1);
+    let api = api_with(vec![fake], &[], &[]);
+    let message = r#"an ingester sent series {__name__="m", job="a"} out of order"#;
+    api.expect_error("query?query=m", 500, "internal", message).await;
+}
+
 /// The roles inside the process ask without HTTP.
 #[tokio::test]
 async fn the_querier_answers_without_http() {
