@@ -38,10 +38,7 @@ async fn cross_origin(request: Request, next: Next) -> Response {
             ACCESS_CONTROL_ALLOW_HEADERS,
             HeaderValue::from_static("Accept, Authorization, Content-Type, Origin"),
         );
-        headers.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET, POST, OPTIONS"),
-        );
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, OPTIONS"));
         headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date"));
     }
     response

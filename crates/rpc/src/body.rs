@@ -80,9 +80,6 @@ fn within(bytes: usize, limits: BodyLimits) -> Result<(), Error> {
 fn too_large(bytes: u64, limits: BodyLimits) -> Error {
     Error::new(
         Code::TooLarge,
-        format!(
-            "the request's body has {bytes} bytes or more; at most {} are allowed",
-            limits.max_bytes
-        ),
+        format!("the request's body has {bytes} bytes or more; at most {} are allowed", limits.max_bytes),
     )
 }

@@ -24,9 +24,8 @@ const UNMATCHED: &str = "unmatched";
 const CLIENT_CLOSED_REQUEST: u32 = 499;
 
 /// From a write that only touches memory to a query that reaches its timeout.
-const DURATION_BUCKETS_SECONDS: [f64; 14] = [
-    0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0, 100.0,
-];
+const DURATION_BUCKETS_SECONDS: [f64; 14] =
+    [0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0, 100.0];
 
 /// Metrics of the HTTP listener. Clones are the same metrics.
 #[derive(Clone)]
@@ -99,10 +98,7 @@ impl<S> Layer<S> for HttpMetricsLayer {
     type Service = HttpMetricsService<S>;
 
     fn layer(&self, inner: S) -> HttpMetricsService<S> {
-        HttpMetricsService {
-            metrics: self.0.clone(),
-            inner,
-        }
+        HttpMetricsService { metrics: self.0.clone(), inner }
     }
 }
 
@@ -167,10 +163,7 @@ impl Drop for Observed {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         let taken = self.metrics.clock.monotonic().saturating_sub(self.started);
-        self.metrics
-            .durations
-            .get_or_create(&self.labels)
-            .observe(taken.as_secs_f64());
+        self.metrics.durations.get_or_create(&self.labels).observe(taken.as_secs_f64());
     }
 }
 

@@ -20,7 +20,5 @@ fn respond(panic: &(dyn Any + Send)) -> Response {
         .or_else(|| panic.downcast_ref::<&str>().copied())
         .unwrap_or("a panic without a message");
     tracing::error!(panic = message, "request handler panicked");
-    error_response(&Error::internal(
-        "internal error; the log of the server says more",
-    ))
+    error_response(&Error::internal("internal error; the log of the server says more"))
 }

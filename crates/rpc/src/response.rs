@@ -14,10 +14,7 @@ pub fn error_response(error: &Error) -> Response {
     let mut response = Response::new(Body::from(error.message.clone() + "\n"));
     *response.status_mut() = status(error);
     let headers = response.headers_mut();
-    headers.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     if let Some(after) = error.retry_after {
         headers.insert(RETRY_AFTER, retry_after(after));
     }

@@ -110,11 +110,7 @@ impl HttpServer {
         }
         drop(self.listener);
         self.scope.cancel();
-        if self
-            .scope
-            .join(&*self.clock, self.config.http_drain_timeout)
-            .await
-        {
+        if self.scope.join(&*self.clock, self.config.http_drain_timeout).await {
             return Drain::Complete;
         }
         tracing::warn!(
@@ -152,9 +148,8 @@ impl HttpServer {
 
     /// Serves one connection to its end; once the scope is cancelled, to the end of the request at hand.
     fn connection(&self, stream: TcpStream, router: Router) -> impl Future<Output = ()> + Send + 'static {
-        let connection = self
-            .protocol()
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        let connection =
+            self.protocol().serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
         let cancelled = self.scope.cancelled();
         async move {
             let mut connection = pin!(connection);

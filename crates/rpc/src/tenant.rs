@@ -39,9 +39,7 @@ impl TenantResolver {
 
     /// Multi-tenancy is off: every request is `anonymous`, whatever its header says.
     pub fn single_tenant() -> Self {
-        Self {
-            sole: Some(TenantId::anonymous()),
-        }
+        Self { sole: Some(TenantId::anonymous()) }
     }
 
     /// The tenant that a request with these headers belongs to.
@@ -58,9 +56,7 @@ impl TenantResolver {
             return Err(Error::new(Code::Unauthenticated, "no org id"));
         };
         if values.next().is_some() {
-            return Err(Error::invalid(
-                "header X-Scope-OrgID is given more than once; name one tenant",
-            ));
+            return Err(Error::invalid("header X-Scope-OrgID is given more than once; name one tenant"));
         }
         let id = value
             .to_str()
@@ -71,9 +67,7 @@ impl TenantResolver {
                  available in this version, name one"
             )));
         }
-        TenantId::new(id)
-            .map(Tenant)
-            .map_err(|e| Error::invalid(format!("header X-Scope-OrgID: {e}")))
+        TenantId::new(id).map(Tenant).map_err(|e| Error::invalid(format!("header X-Scope-OrgID: {e}")))
     }
 }
 
@@ -104,10 +98,7 @@ impl<S> Layer<S> for TenantLayer {
     type Service = TenantService<S>;
 
     fn layer(&self, inner: S) -> TenantService<S> {
-        TenantService {
-            resolver: self.0.clone(),
-            inner,
-        }
+        TenantService { resolver: self.0.clone(), inner }
     }
 }
 

@@ -25,10 +25,7 @@ async fn scripts_of_any_origin_may_ask() {
     let answer = call(Request::get("/small").header("origin", "https://grafana.example")).await;
     let header = |name: &str| answer.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
     assert_eq!(header("access-control-allow-origin").as_deref(), Some("*"));
-    assert_eq!(
-        header("access-control-allow-methods").as_deref(),
-        Some("GET, POST, OPTIONS")
-    );
+    assert_eq!(header("access-control-allow-methods").as_deref(), Some("GET, POST, OPTIONS"));
     assert_eq!(
         header("access-control-allow-headers").as_deref(),
         Some("Accept, Authorization, Content-Type, Origin")
@@ -55,10 +52,7 @@ async fn large_answers_are_compressed_where_accepted() {
         ("identity", "/large", None),
     ] {
         let answer = call(Request::get(path).header("accept-encoding", accepted)).await;
-        let encoding = answer
-            .headers()
-            .get("content-encoding")
-            .map(|v| v.to_str().unwrap());
+        let encoding = answer.headers().get("content-encoding").map(|v| v.to_str().unwrap());
         assert_eq!(encoding, expected, "{accepted} {path}");
     }
 }

@@ -19,10 +19,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
-const LIMITS: BodyLimits = BodyLimits {
-    max_bytes: 1_000,
-    read_timeout: Duration::from_secs(10),
-};
+const LIMITS: BodyLimits = BodyLimits { max_bytes: 1_000, read_timeout: Duration::from_secs(10) };
 
 /// A running server and what it takes to stop it.
 struct Running {
@@ -39,9 +36,8 @@ async fn start(values: &[(&str, &str)], router: Router) -> Running {
     let registry = Registry::new();
     let scope = Scope::new("test");
     let metrics = HttpMetrics::register(&registry, Arc::clone(&clock));
-    let server = HttpServer::bind((Ipv4Addr::LOCALHOST, 0).into(), config, metrics, &scope, clock)
-        .await
-        .unwrap();
+    let server =
+        HttpServer::bind((Ipv4Addr::LOCALHOST, 0).into(), config, metrics, &scope, clock).await.unwrap();
     let addr = server.local_addr();
     let (stop, stopped) = oneshot::channel();
     let served = scope.spawn(
@@ -50,13 +46,7 @@ async fn start(values: &[(&str, &str)], router: Router) -> Running {
             let _ = stopped.await;
         }),
     );
-    Running {
-        addr,
-        registry,
-        scope,
-        stop,
-        served,
-    }
+    Running { addr, registry, scope, stop, served }
 }
 
 impl Running {
@@ -72,10 +62,7 @@ impl Running {
     }
 
     async fn get(&self, path: &str, headers: &str) -> String {
-        self.exchange(&format!(
-            "GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n"
-        ))
-        .await
+        self.exchange(&format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{headers}\r\n")).await
     }
 }
 
@@ -104,10 +91,7 @@ async fn echo(request: axum::extract::Request) -> axum::response::Response {
 fn routes() -> Router {
     Router::new()
         .route("/hello", get(|| async { "hello" }))
-        .route(
-            "/panic/{which}",
-            get(|| async { panic!("of tenant secret") as () }),
-        )
+        .route("/panic/{which}", get(|| async { panic!("of tenant secret") as () }))
         .route("/echo", post(echo))
         .route(
             "/overloaded",
@@ -184,19 +168,11 @@ async fn bodies_are_bounded_whether_announced_or_not() {
     assert_eq!(status(&server.exchange(&post(1_001, "")).await), 413);
     let chunked = "POST /echo HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
     let chunk = |len: usize| format!("{len:x}\r\n{}\r\n", "y".repeat(len));
-    let answer = server
-        .exchange(&format!(
-            "{chunked}{}{}{}0\r\n\r\n",
-            chunk(300),
-            chunk(300),
-            chunk(400)
-        ))
-        .await;
+    let answer =
+        server.exchange(&format!("{chunked}{}{}{}0\r\n\r\n", chunk(300), chunk(300), chunk(400))).await;
     assert_eq!(status(&answer), 200);
     assert!(answer.ends_with(&"y".repeat(1_000)));
-    let answer = server
-        .exchange(&format!("{chunked}{}{}0\r\n\r\n", chunk(700), chunk(700)))
-        .await;
+    let answer = server.exchange(&format!("{chunked}{}{}0\r\n\r\n", chunk(700), chunk(700))).await;
     assert_eq!(status(&answer), 413);
     // Broken framing.
     let answer = server.exchange(&format!("{chunked}zz\r\n")).await;
@@ -206,11 +182,7 @@ async fn bodies_are_bounded_whether_announced_or_not() {
 #[tokio::test]
 async fn tenants_come_from_the_header() {
     let whoami = |tenant: Tenant| async move { tenant.0.to_string() };
-    let router = |resolver| {
-        Router::new()
-            .route("/whoami", get(whoami))
-            .layer(TenantLayer::new(resolver))
-    };
+    let router = |resolver| Router::new().route("/whoami", get(whoami)).layer(TenantLayer::new(resolver));
     let multi = start(&[], router(TenantResolver::multi_tenant())).await;
     let answer = multi.get("/whoami", "x-scope-orgid: team-a\r\n").await;
     assert!(answer.ends_with("\r\n\r\nteam-a"), "{answer}");
@@ -283,9 +255,7 @@ async fn shutdown_lets_requests_end() {
     let server = start(&[], router).await;
     let mut idle = server.connect().await;
     let mut busy = server.connect().await;
-    busy.write_all(b"GET /gate HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     begun.notified().await;
     server.stop.send(()).unwrap();
     assert_eq!(read_to_end(&mut idle).await, "", "an idle connection is closed");
@@ -301,9 +271,7 @@ async fn the_drain_ends() {
     let (router, begun, _go_on) = gate();
     let server = start(&[("http_drain_timeout", "50ms")], router).await;
     let mut busy = server.connect().await;
-    busy.write_all(b"GET /gate HTTP/1.1\r\nhost: a\r\n\r\n")
-        .await
-        .unwrap();
+    busy.write_all(b"GET /gate HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
     begun.notified().await;
     server.stop.send(()).unwrap();
     assert_eq!(server.served.await.unwrap(), Drain::Cut);
