@@ -1,0 +1,52 @@
+//! What an ingester can be told.
+
+use std::time::Duration;
+
+use settings::ByteSize;
+
+settings::choices! {
+    /// When a write is safe enough to be acknowledged.
+    pub enum WalSync {
+        /// Once it is on the disk: nothing acknowledged is lost, whatever crashes.
+        Always = "always",
+        /// Once the operating system has it: a power failure loses what came since the last sync.
+        Interval = "interval",
+    }
+}
+
+settings::section! {
+    /// The ingester: write-ahead log, snapshots, head.
+    pub struct IngesterConfig ("ingester") {
+        /// When a write is acknowledged: once it is on the disk, or, with `interval`, before that; then a power
+        /// failure (not a crash of the process) loses up to `wal_sync_interval` of acknowledged samples.
+        wal_sync: WalSync = "always";
+        /// How often the log is synced with `wal_sync: interval`.
+        wal_sync_interval: Duration = "100ms", range "1ms"..="1m";
+        /// A file of the write-ahead log is not continued beyond this.
+        wal_segment_size: ByteSize = "128MiB", range "1MiB"..="1GiB";
+        /// Writes that wait for the disk may take up this much memory; beyond it they are refused with 503.
+        wal_max_pending: ByteSize = "64MiB", range "1MiB"..="4GiB";
+        /// How often a snapshot of the head is taken. A restart replays what the log has since the last one.
+        snapshot_interval: Duration = "15m", range "1s"..="6h";
+        /// A snapshot is taken earlier when the log has grown by this much since the last one.
+        snapshot_wal_size: ByteSize = "1GiB", range "1MiB"..="1TiB";
+        /// A series without a sample for this long gives up the buffer of its unfinished chunk.
+        idle_timeout: Duration = "1h", range "1s"..="1d";
+    }
+}
+
+settings::limits! {
+    /// What a tenant may have in one ingester.
+    pub struct Limits {
+        /// Series in memory; 0 means any number.
+        max_global_series_per_user: usize = "150000";
+        /// Series in memory with one metric name; 0 means any number.
+        max_global_series_per_metric: usize = "0";
+        /// How much older than the newest sample of its series a sample may be; 0 means not at all.
+        out_of_order_time_window: Duration = "0s", max "30d";
+        /// Exemplars kept; the oldest make room for new ones.
+        max_global_exemplars_per_user: usize = "100000", max "10000000";
+        /// Metric families whose metadata is kept; 0 means any number.
+        max_global_metadata_per_user: usize = "0";
+    }
+}

@@ -1,0 +1,80 @@
+//! Out-of-order samples of one series: kept sorted in memory until there are enough for a chunk.
+
+use bytes::Bytes;
+use model::{TimeRange, Value};
+use proto::Chunk;
+
+use crate::chunk_store::{ChunkPtr, ChunkStore};
+use crate::head::open::{OpenChunk, Push};
+
+/// So many late samples make a chunk, as in Prometheus.
+const LATE_CHUNK_SAMPLES: usize = 32;
+
+/// The late samples of a series.
+#[derive(Default)]
+pub(crate) struct Late {
+    /// By timestamp; no timestamp twice.
+    samples: Vec<(i64, Value)>,
+    /// The newest stored chunk of late samples. Its predecessors are in no order of time.
+    stored: Option<ChunkPtr>,
+    range: Option<TimeRange>,
+}
+
+impl Late {
+    /// What a snapshot has.
+    pub(crate) fn restore(
+        samples: Vec<(i64, Value)>,
+        stored: Option<ChunkPtr>,
+        range: Option<TimeRange>,
+    ) -> Self {
+        Self { samples, stored, range }
+    }
+
+    /// Adds a sample at a timestamp that has none.
+    pub(crate) fn insert(&mut self, timestamp_ms: i64, value: Value, store: &ChunkStore) {
+        let at = self.samples.partition_point(|(t, _)| *t < timestamp_ms);
+        self.samples.insert(at, (timestamp_ms, value));
+        let range = TimeRange::new(timestamp_ms, timestamp_ms);
+        self.range = match (self.range, range) {
+            (Some(a), Some(b)) => Some(a.hull(b)),
+            (a, b) => a.or(b),
+        };
+        if self.samples.len() >= LATE_CHUNK_SAMPLES {
+            for chunk in self.chunks_in_memory() {
+                self.stored = Some(store.append(self.stored, chunk.range, chunk.encoding, &chunk.data));
+            }
+            self.samples = Vec::new();
+        }
+    }
+
+    /// The newest stored chunk.
+    pub(crate) fn stored(&self) -> Option<ChunkPtr> {
+        self.stored
+    }
+
+    /// From the earliest to the latest late sample, stored ones included.
+    pub(crate) fn range(&self) -> Option<TimeRange> {
+        self.range
+    }
+
+    /// The samples that are not stored yet, as chunks: one, or more where floats and histograms mix.
+    pub(crate) fn chunks_in_memory(&self) -> Vec<Chunk> {
+        let mut chunks = Vec::new();
+        let mut open: Option<OpenChunk> = None;
+        let mut last_ms = 0;
+        for (timestamp_ms, value) in &self.samples {
+            if open.as_mut().is_none_or(|o| o.append(*timestamp_ms, value) != Push::Done) {
+                chunks.extend(open.take().and_then(|o| finish(&o, last_ms)));
+                open = OpenChunk::start(*timestamp_ms, value);
+            }
+            last_ms = *timestamp_ms;
+        }
+        chunks.extend(open.and_then(|o| finish(&o, last_ms)));
+        chunks
+    }
+}
+
+fn finish(open: &OpenChunk, last_ms: i64) -> Option<Chunk> {
+    let range = TimeRange::new(open.first_ms(), last_ms)?;
+    Some(Chunk { range, encoding: open.encoding(), data: Bytes::copy_from_slice(open.bytes()) })
+}

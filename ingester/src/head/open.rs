@@ -1,0 +1,177 @@
+//! The chunk that a series is filling.
+
+use chunk::{Appended, ChunkError, FloatHistogramAppender, HistogramAppender, XorAppender};
+use model::Value;
+use proto::ChunkEncoding;
+
+/// A chunk being filled; it has one sample at least. Floats, by far the most common, need no box.
+pub(crate) struct OpenChunk {
+    first_ms: i64,
+    body: Body,
+}
+
+enum Body {
+    Xor(XorAppender),
+    Histogram(Box<HistogramAppender>),
+    FloatHistogram(Box<FloatHistogramAppender>),
+}
+
+/// What became of a sample that was to be appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Push {
+    /// It is in the chunk.
+    Done,
+    /// A new chunk has to begin with it.
+    NeedsNewChunk,
+    /// It contradicts itself.
+    Invalid,
+}
+
+impl OpenChunk {
+    /// A chunk that begins with this sample; `None` where the sample contradicts itself.
+    pub(crate) fn start(timestamp_ms: i64, value: &Value) -> Option<Self> {
+        let body = match value {
+            Value::Float(float) => {
+                let mut appender = XorAppender::new();
+                appender.append(timestamp_ms, *float).ok()?;
+                Body::Xor(appender)
+            }
+            Value::Histogram(h) => Body::Histogram(Box::new(HistogramAppender::start(timestamp_ms, h).ok()?)),
+            Value::FloatHistogram(h) => {
+                Body::FloatHistogram(Box::new(FloatHistogramAppender::start(timestamp_ms, h).ok()?))
+            }
+        };
+        Some(Self { first_ms: timestamp_ms, body })
+    }
+
+    /// The chunk that follows this one; it says whether counters were reset in between.
+    pub(crate) fn next(&self, timestamp_ms: i64, value: &Value) -> Option<Self> {
+        let body = match (&self.body, value) {
+            (Body::Histogram(appender), Value::Histogram(h)) => {
+                Body::Histogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
+            }
+            (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => {
+                Body::FloatHistogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
+            }
+            _ => return Self::start(timestamp_ms, value),
+        };
+        Some(Self { first_ms: timestamp_ms, body })
+    }
+
+    /// The chunk that a snapshot has.
+    pub(crate) fn resume(first_ms: i64, encoding: ChunkEncoding, data: &[u8]) -> Result<Self, ChunkError> {
+        let body = match encoding {
+            ChunkEncoding::Xor => Body::Xor(XorAppender::resume(data)?),
+            ChunkEncoding::Histogram => Body::Histogram(Box::new(HistogramAppender::resume(data)?)),
+            ChunkEncoding::FloatHistogram => {
+                Body::FloatHistogram(Box::new(FloatHistogramAppender::resume(data)?))
+            }
+        };
+        Ok(Self { first_ms, body })
+    }
+
+    /// Appends a sample, if the chunk can take it.
+    pub(crate) fn append(&mut self, timestamp_ms: i64, value: &Value) -> Push {
+        let appended = match (&mut self.body, value) {
+            (Body::Xor(appender), Value::Float(float)) => {
+                appender.append(timestamp_ms, *float).map(|()| Appended::Appended)
+            }
+            (Body::Histogram(appender), Value::Histogram(h)) => appender.append(timestamp_ms, h),
+            (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => appender.append(timestamp_ms, h),
+            _ => return Push::NeedsNewChunk,
+        };
+        match appended {
+            Ok(Appended::Appended | Appended::Recoded) => Push::Done,
+            Ok(Appended::NeedsNewChunk(_)) | Err(ChunkError::Full) => Push::NeedsNewChunk,
+            Err(_) => Push::Invalid,
+        }
+    }
+
+    /// Whether the newest sample says the same as `value`.
+    pub(crate) fn last_equals(&self, value: &Value) -> bool {
+        match (&self.body, value) {
+            (Body::Xor(appender), Value::Float(float)) => {
+                appender.last().is_some_and(|(_, last)| last.to_bits() == float.to_bits())
+            }
+            (Body::Histogram(appender), Value::Histogram(h)) => appender.last_equals(h),
+            (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => appender.last_equals(h),
+            _ => false,
+        }
+    }
+
+    /// When its first sample is.
+    pub(crate) fn first_ms(&self) -> i64 {
+        self.first_ms
+    }
+
+    /// How many samples it has.
+    pub(crate) fn num_samples(&self) -> u16 {
+        match &self.body {
+            Body::Xor(appender) => appender.num_samples(),
+            Body::Histogram(appender) => appender.num_samples(),
+            Body::FloatHistogram(appender) => appender.num_samples(),
+        }
+    }
+
+    /// How it is encoded.
+    pub(crate) fn encoding(&self) -> ChunkEncoding {
+        match &self.body {
+            Body::Xor(_) => ChunkEncoding::Xor,
+            Body::Histogram(_) => ChunkEncoding::Histogram,
+            Body::FloatHistogram(_) => ChunkEncoding::FloatHistogram,
+        }
+    }
+
+    /// The encoded chunk.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match &self.body {
+            Body::Xor(appender) => appender.bytes(),
+            Body::Histogram(appender) => appender.bytes(),
+            Body::FloatHistogram(appender) => appender.bytes(),
+        }
+    }
+}
+
+/// The value at a timestamp of a chunk, if it has one.
+pub(crate) fn value_in(
+    encoding: ChunkEncoding,
+    data: &[u8],
+    timestamp_ms: i64,
+) -> Result<Option<Value>, ChunkError> {
+    let mut cursor = chunk::cursor(encoding, data)?;
+    while let Some((at, value)) = cursor.next_sample()? {
+        if at == timestamp_ms {
+            return Ok(Some(value.to_value()));
+        }
+        if at > timestamp_ms {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// All samples of a chunk.
+pub(crate) fn decode(encoding: ChunkEncoding, data: &[u8]) -> Result<Vec<(i64, Value)>, ChunkError> {
+    let mut cursor = chunk::cursor(encoding, data)?;
+    let mut samples = Vec::with_capacity(usize::from(cursor.num_samples()).min(data.len()));
+    while let Some((timestamp_ms, value)) = cursor.next_sample()? {
+        samples.push((timestamp_ms, value.to_value()));
+    }
+    Ok(samples)
+}
+
+/// Whether a stored value and a new one at its timestamp are the same sample. A chunk gives a histogram back in the
+/// chunk's layout, perhaps with more empty buckets, so histograms are the same if their numbers are.
+pub(crate) fn is_repetition(stored: &Value, new: &Value) -> bool {
+    match (stored, new) {
+        (Value::Histogram(a), Value::Histogram(b)) => {
+            (a.schema, a.count, a.zero_count, a.sum.to_bits())
+                == (b.schema, b.count, b.zero_count, b.sum.to_bits())
+        }
+        (Value::FloatHistogram(a), Value::FloatHistogram(b)) => {
+            let numbers = |h: &model::FloatHistogram| [h.count, h.zero_count, h.sum].map(f64::to_bits);
+            a.schema == b.schema && numbers(a) == numbers(b)
+        }
+        _ => stored.same_bits(new),
+    }
+}

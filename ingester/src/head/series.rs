@@ -1,0 +1,257 @@
+//! One series in the head: what has been applied to it, and where its chunks are.
+
+use std::sync::atomic::AtomicBool;
+
+use bytes::Bytes;
+use model::{SeriesHash, TimeRange, Value};
+use parking_lot::Mutex;
+use proto::{Chunk, RejectReason};
+
+use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
+use crate::head::late::Late;
+use crate::head::open::{OpenChunk, Push, is_repetition, value_in};
+use crate::index::LabelIds;
+
+/// Chunks are cut where time crosses a multiple of this, so that replicas that take the same samples make the same
+/// chunks again after one of them missed some, and so that a block's edge is a chunk's edge. Two hours.
+pub(crate) const CHUNK_ALIGNMENT_MS: i64 = 2 * 60 * 60 * 1000;
+/// A chunk is full with this many samples, as in Prometheus.
+const CHUNK_SAMPLES: u16 = 120;
+/// A chunk of histograms is also full with this many bytes.
+const CHUNK_BYTES: usize = 16 << 10;
+/// How far behind the newest sample a repetition is recognised as one; older samples outside the out-of-order window
+/// are refused without looking.
+const REPETITION_MS: i64 = CHUNK_ALIGNMENT_MS;
+
+/// A series of one tenant.
+pub(crate) struct Series {
+    /// Its number within the tenant.
+    pub(crate) id: u32,
+    /// Its ring hash.
+    pub(crate) hash: SeriesHash,
+    /// Its labels.
+    pub(crate) labels: LabelIds,
+    /// Whether a durable record of the log (or a snapshot) has its labels. Until then every record repeats them.
+    pub(crate) logged: AtomicBool,
+    /// Everything that changes.
+    pub(crate) state: Mutex<State>,
+}
+
+/// What has been applied to a series.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The first and last sample in order; `None` before the first.
+    pub(crate) range: Option<TimeRange>,
+    /// The chunk being filled, and when it starts.
+    pub(crate) open: Option<OpenChunk>,
+    /// The newest full chunk.
+    pub(crate) stored: Option<ChunkPtr>,
+    /// Out-of-order samples, for the few series that have some.
+    pub(crate) late: Option<Box<Late>>,
+    /// How much of the log since a snapshot's start is in this state.
+    pub(crate) applied: Applied,
+}
+
+/// How many samples were applied since the log was last rolled for a snapshot. A snapshot is taken while samples go
+/// on arriving, so a series may be in it with some that the log has behind the snapshot's start: a replay skips as
+/// many.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    /// Which roll `samples` counts from; 0 during replay.
+    pub(crate) epoch: u32,
+    /// Samples since then; during replay, how many are still to be skipped.
+    pub(crate) samples: u32,
+}
+
+/// What happens around a sample that is applied.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    /// Where full chunks go.
+    pub(crate) store: &'a ChunkStore,
+    /// How late a sample may be.
+    pub(crate) out_of_order_window_ms: u64,
+    /// Counts the rolls of the log; 0 during replay.
+    pub(crate) epoch: u32,
+}
+
+/// What became of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Stored now.
+    Stored,
+    /// Stored before, with the same value.
+    Repeated,
+    /// Not stored.
+    Refused(RejectReason),
+}
+
+/// What a reader needs to find a series' chunks without holding its lock.
+pub(crate) struct Selection {
+    stored: Option<ChunkPtr>,
+    late_stored: Option<ChunkPtr>,
+    in_memory: Vec<Chunk>,
+}
+
+impl Series {
+    pub(crate) fn new(id: u32, hash: SeriesHash, labels: LabelIds) -> Self {
+        Self { id, hash, labels, logged: AtomicBool::new(false), state: Mutex::new(State::default()) }
+    }
+}
+
+impl State {
+    /// Applies one sample. Live and in replay, the same samples in the same order have the same fates.
+    pub(crate) fn apply(&mut self, timestamp_ms: i64, value: &Value, context: Context<'_>) -> Fate {
+        if self.is_in_snapshot(timestamp_ms, context.epoch) {
+            return Fate::Repeated;
+        }
+        let Some(range) = self.range else {
+            return self.append(timestamp_ms, value, context.store);
+        };
+        let newest = range.end_ms();
+        if timestamp_ms > newest {
+            return self.append(timestamp_ms, value, context.store);
+        }
+        let behind = newest.saturating_sub(timestamp_ms);
+        let window = i64::try_from(context.out_of_order_window_ms).unwrap_or(i64::MAX);
+        if behind > window.max(REPETITION_MS) {
+            return Fate::Refused(if window == 0 { RejectReason::OutOfOrder } else { RejectReason::TooOld });
+        }
+        if let (0, Some(open)) = (behind, &self.open) {
+            return match open.last_equals(value) {
+                true => Fate::Repeated,
+                false => Fate::Refused(RejectReason::NewValueForTimestamp),
+            };
+        }
+        // A chunk that cannot be read cannot say that the sample repeats one: then it is treated as new.
+        match self.value_at(timestamp_ms, context.store).unwrap_or(None) {
+            Some(existing) if is_repetition(&existing, value) => Fate::Repeated,
+            Some(_) => Fate::Refused(RejectReason::NewValueForTimestamp),
+            None if behind <= window && window > 0 => {
+                let late = self.late.get_or_insert_default();
+                late.insert(timestamp_ms, value.clone(), context.store);
+                Fate::Stored
+            }
+            None if window == 0 => Fate::Refused(RejectReason::OutOfOrder),
+            None => Fate::Refused(RejectReason::TooOld),
+        }
+    }
+
+    fn is_in_snapshot(&mut self, timestamp_ms: i64, epoch: u32) -> bool {
+        let applied = &mut self.applied;
+        if epoch != applied.epoch {
+            *applied = Applied { epoch, samples: 0 };
+        }
+        if epoch != 0 {
+            applied.samples = applied.samples.saturating_add(1);
+            return false;
+        }
+        // What a snapshot contains is never newer than its newest sample; should damage have taken samples out of the
+        // log, this keeps those behind it from being skipped in their place.
+        let skip = applied.samples > 0 && self.range.is_some_and(|r| timestamp_ms <= r.end_ms());
+        applied.samples = if skip { applied.samples - 1 } else { 0 };
+        skip
+    }
+
+    fn append(&mut self, timestamp_ms: i64, value: &Value, store: &ChunkStore) -> Fate {
+        let pushed = match &mut self.open {
+            Some(open) if !is_full(open, timestamp_ms) => open.append(timestamp_ms, value),
+            _ => Push::NeedsNewChunk,
+        };
+        let opened = match (pushed, &self.open) {
+            (Push::Done, _) => {
+                self.extend_to(timestamp_ms);
+                return Fate::Stored;
+            }
+            (Push::NeedsNewChunk, Some(open)) => open.next(timestamp_ms, value),
+            (Push::NeedsNewChunk, None) => OpenChunk::start(timestamp_ms, value),
+            (Push::Invalid, _) => None,
+        };
+        if opened.is_none() {
+            return Fate::Refused(RejectReason::InvalidHistogram);
+        }
+        self.close(store);
+        self.open = opened;
+        self.extend_to(timestamp_ms);
+        Fate::Stored
+    }
+
+    fn extend_to(&mut self, timestamp_ms: i64) {
+        let start = self.range.map_or(timestamp_ms, TimeRange::start_ms);
+        self.range = TimeRange::new(start, timestamp_ms);
+    }
+
+    /// Stores the chunk being filled, if there is one.
+    pub(crate) fn close(&mut self, store: &ChunkStore) {
+        if let (Some(open), Some(range)) = (self.open.take(), self.range)
+            && let Some(range) = TimeRange::new(open.first_ms(), range.end_ms())
+        {
+            self.stored = Some(store.append(self.stored, range, open.encoding(), open.bytes()));
+        }
+    }
+
+    /// The earliest and the latest sample, late ones included.
+    pub(crate) fn hull(&self) -> Option<TimeRange> {
+        let late = self.late.as_ref().and_then(|late| late.range());
+        match (self.range, late) {
+            (Some(range), Some(late)) => Some(range.hull(late)),
+            (range, late) => range.or(late),
+        }
+    }
+
+    /// The value at a timestamp, wherever it is stored.
+    fn value_at(&self, timestamp_ms: i64, store: &ChunkStore) -> Result<Option<Value>, StoreError> {
+        let Some(range) = TimeRange::new(timestamp_ms, timestamp_ms) else { return Ok(None) };
+        let chunks = self.select(range).chunks(range, store)?;
+        Ok(chunks.iter().find_map(|c| value_in(c.encoding, &c.data, timestamp_ms).ok().flatten()))
+    }
+
+    /// What a reader needs for this range; the lock may be released then.
+    pub(crate) fn select(&self, range: TimeRange) -> Selection {
+        let mut in_memory = Vec::new();
+        if let (Some(open), Some(own)) = (&self.open, self.range)
+            && let Some(own) = TimeRange::new(open.first_ms(), own.end_ms())
+            && own.overlaps(range)
+        {
+            let data = Bytes::copy_from_slice(open.bytes());
+            in_memory.push(Chunk { range: own, encoding: open.encoding(), data });
+        }
+        let late = self.late.as_deref();
+        if let Some(late) = late {
+            in_memory.extend(late.chunks_in_memory().into_iter().filter(|c| c.range.overlaps(range)));
+        }
+        Selection { stored: self.stored, late_stored: late.and_then(Late::stored), in_memory }
+    }
+}
+
+impl Selection {
+    /// The chunks that overlap `range`, sorted by their first sample.
+    pub(crate) fn chunks(self, range: TimeRange, store: &ChunkStore) -> Result<Vec<Chunk>, StoreError> {
+        let mut chunks = self.in_memory;
+        let mut next = self.stored;
+        while let Some(stored) = next.map(|p| store.read(p)).transpose()?.flatten() {
+            // In-order chunks only get older from here.
+            if stored.chunk.range.end_ms() < range.start_ms() {
+                break;
+            }
+            next = stored.previous;
+            if stored.chunk.range.overlaps(range) {
+                chunks.push(stored.chunk);
+            }
+        }
+        let mut next = self.late_stored;
+        while let Some(stored) = next.map(|p| store.read(p)).transpose()?.flatten() {
+            next = stored.previous;
+            if stored.chunk.range.overlaps(range) {
+                chunks.push(stored.chunk);
+            }
+        }
+        chunks.sort_by_key(|c| (c.range.start_ms(), c.range.end_ms()));
+        Ok(chunks)
+    }
+}
+
+fn is_full(open: &OpenChunk, timestamp_ms: i64) -> bool {
+    open.num_samples() >= CHUNK_SAMPLES
+        || open.bytes().len() >= CHUNK_BYTES
+        || open.first_ms().div_euclid(CHUNK_ALIGNMENT_MS) != timestamp_ms.div_euclid(CHUNK_ALIGNMENT_MS)
+}

@@ -1,0 +1,46 @@
+//! The labels of a series in the head: 8 bytes a label.
+
+use model::Labels;
+
+use crate::index::Symbols;
+
+/// A series' labels as numbers of symbols, sorted by the names' text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LabelIds(Box<[(u32, u32)]>);
+
+impl LabelIds {
+    /// Interns labels that are sorted by name.
+    pub(crate) fn acquire<'a>(
+        symbols: &mut Symbols,
+        labels: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        Self(labels.into_iter().map(|(n, v)| (symbols.acquire(n), symbols.acquire(v))).collect())
+    }
+
+    /// Gives the strings back.
+    pub(crate) fn release(&self, symbols: &mut Symbols) {
+        for (name, value) in &self.0 {
+            symbols.release(*name);
+            symbols.release(*value);
+        }
+    }
+
+    /// Names and values as numbers, by the names' text.
+    pub(crate) fn iter(&self) -> impl ExactSizeIterator<Item = (u32, u32)> + '_ {
+        self.0.iter().copied()
+    }
+
+    /// Whether these are the labels `others`, which are sorted by name.
+    #[inline]
+    pub(crate) fn are(&self, symbols: &Symbols, others: &[(&[u8], &[u8])]) -> bool {
+        others.len() == self.0.len()
+            && self.0.iter().zip(others).all(|((name, value), (other_name, other_value))| {
+                symbols.get(*value).as_bytes() == *other_value && symbols.get(*name).as_bytes() == *other_name
+            })
+    }
+
+    /// The labels as text.
+    pub(crate) fn to_labels(&self, symbols: &Symbols) -> Labels {
+        Labels::from_sorted(self.0.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))
+    }
+}

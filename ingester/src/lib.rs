@@ -1,0 +1,26 @@
+//! The ingester: takes samples in, keeps them safe in a write-ahead log, and serves recent data from an in-memory head
+//! shared by all tenants. Nothing here knows about HTTP, the ring, or other roles.
+
+mod canonical;
+mod chunk_store;
+mod codec;
+mod config;
+mod data_dir;
+mod error;
+mod head;
+mod index;
+mod maintenance;
+mod metrics;
+mod push;
+mod record;
+mod recovery;
+mod select;
+mod service;
+mod snapshot;
+
+pub use config::{IngesterConfig, Limits, WalSync};
+pub use error::StartError;
+pub use service::{Deps, Ingester, Restored};
+
+#[cfg(test)]
+mod tests;

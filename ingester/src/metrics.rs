@@ -1,0 +1,87 @@
+//! What an ingester counts.
+
+use model::TimeRange;
+use telemetry::metrics::{Counter, FloatGauge, Gauge, Histogram};
+use telemetry::{Registry, TenantFamily};
+use wal::WalMetrics;
+
+/// Snapshots take from milliseconds to a minute.
+const SNAPSHOT_SECONDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+
+/// The ingester's metrics; clones are the same metrics.
+#[derive(Clone)]
+pub(crate) struct Metrics {
+    pub(crate) wal: WalMetrics,
+    pub(crate) samples: Counter,
+    pub(crate) refused_samples: Counter,
+    pub(crate) requests_shed: Counter,
+    pub(crate) series: TenantFamily<Gauge>,
+    pub(crate) series_released: Counter,
+    pub(crate) snapshots: Counter,
+    pub(crate) snapshot_failures: Counter,
+    pub(crate) snapshot_seconds: Histogram,
+    pub(crate) snapshot_bytes: Gauge,
+    pub(crate) chunk_bytes_pending: Gauge,
+    pub(crate) chunk_failures: Counter,
+    pub(crate) chunk_files_removed: Counter,
+    pub(crate) replay_seconds: FloatGauge,
+    pub(crate) lost_ranges: Counter,
+    pub(crate) lost_range_start: FloatGauge,
+    pub(crate) lost_range_end: FloatGauge,
+}
+
+impl Metrics {
+    pub(crate) fn new(registry: &Registry) -> Self {
+        let r = registry.sub("ingester");
+        Self {
+            wal: WalMetrics::new(&r),
+            samples: r
+                .counter("ingested_samples", "Samples that are durable and visible, repetitions included"),
+            refused_samples: r.counter(
+                "refused_samples",
+                "Samples that were refused as out of order, too old or conflicting",
+            ),
+            requests_shed: r
+                .counter("shed_requests", "Writes refused with 503 because the disk does not keep up"),
+            series: TenantFamily::register(&r, "memory_series", "Series in memory, by tenant"),
+            series_released: r
+                .counter("released_series", "Series released because all their samples have expired"),
+            snapshots: r.counter("snapshots", "Snapshots taken"),
+            snapshot_failures: r
+                .counter("snapshot_failures", "Snapshots that failed; the log is kept until one succeeds"),
+            snapshot_seconds: r.histogram(
+                "snapshot_duration_seconds",
+                "How long snapshots took",
+                SNAPSHOT_SECONDS,
+            ),
+            snapshot_bytes: r.gauge("snapshot_bytes", "Size of the newest snapshot"),
+            chunk_bytes_pending: r
+                .gauge("chunk_pending_bytes", "Bytes of full chunks that are not durable in chunk files yet"),
+            chunk_failures: r.counter("chunk_failures", "Failed writes or syncs of chunk files"),
+            chunk_files_removed: r.counter("chunk_files_removed", "Chunk files removed by retention"),
+            replay_seconds: r
+                .float_gauge("replay_duration_seconds", "How long the last start took to restore the head"),
+            lost_ranges: r.counter(
+                "lost_ranges",
+                "Ranges of time of which a damaged log or snapshot lost acknowledged samples",
+            ),
+            lost_range_start: r.float_gauge(
+                "lost_range_start_seconds",
+                "Earliest time of all lost ranges; 0 where there are none",
+            ),
+            lost_range_end: r.float_gauge(
+                "lost_range_end_seconds",
+                "Latest time of all lost ranges; 0 where there are none",
+            ),
+        }
+    }
+
+    /// Publishes what was lost.
+    pub(crate) fn lost(&self, ranges: &[TimeRange]) {
+        self.lost_ranges.inc_by(ranges.len() as u64);
+        if let Some(hull) = ranges.iter().copied().reduce(TimeRange::hull) {
+            self.lost_range_start.set(hull.start_ms() as f64 / 1e3);
+            self.lost_range_end.set(hull.end_ms() as f64 / 1e3);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What is in a frame, whichever remote write version it is written in.
+
+use proto::{Frame, SeriesBatch, SymbolTable, Version};
+use wire::{WireError, rw1, rw2};
+
+/// A label pair as sent.
+pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
+
+/// What a frame has for its series.
+#[derive(Debug, Clone)]
+pub(crate) enum Item<'a> {
+    /// A float sample.
+    Sample { timestamp_ms: i64, value: f64 },
+    /// A `Histogram` message.
+    Histogram(&'a [u8]),
+    /// An `Exemplar` message of the batch's version.
+    Exemplar(&'a [u8]),
+    /// Metadata of the series' family.
+    Metadata(rw2::MetadataRefs),
+}
+
+/// Why a frame cannot be used: the distributor should not have let it through.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum FrameError {
+    /// Not the message that it should be.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A reference to no symbol.
+    #[error("label refers to symbol {reference}, but there are only {symbols}")]
+    Symbol { reference: u32, symbols: usize },
+    /// A name without a value.
+    #[error("odd number of label references")]
+    OddReferences,
+    /// A frame outside its buffer.
+    #[error("series lies outside the request")]
+    Outside,
+}
+
+/// Reads the labels of a frame into `labels`, in the order sent, and gives where in its body the rest begins.
+pub(crate) fn labels<'a>(
+    batch: &'a SeriesBatch,
+    frame: &Frame,
+    labels: &mut Vec<Pair<'a>>,
+) -> Result<usize, FrameError> {
+    labels.clear();
+    let body = batch.body(frame).ok_or(FrameError::Outside)?;
+    match batch.version {
+        Version::V1 => {
+            let mut leading = rw1::leading_labels(body);
+            labels.extend(leading.by_ref().map(|l| (l.name, l.value)));
+            Ok(leading.position())
+        }
+        Version::V2 => {
+            let mut fields = rw2::series(body);
+            let mut rest = 0;
+            while let Some(field) = fields.next() {
+                let rw2::SeriesField::LabelRefs(refs) = field? else { break };
+                references(&batch.symbols, refs, labels)?;
+                rest = fields.position();
+            }
+            Ok(rest)
+        }
+    }
+}
+
+fn references<'a>(
+    symbols: &'a SymbolTable,
+    mut refs: rw2::Refs<'_>,
+    labels: &mut Vec<Pair<'a>>,
+) -> Result<(), FrameError> {
+    while let Some(name) = refs.next() {
+        let value = refs.next().ok_or(FrameError::OddReferences)?;
+        labels.push((symbol(symbols, name?)?, symbol(symbols, value?)?));
+    }
+    Ok(())
+}
+
+/// The bytes of a symbol.
+pub(crate) fn symbol(symbols: &SymbolTable, reference: u32) -> Result<&[u8], FrameError> {
+    symbols.get(reference).ok_or(FrameError::Symbol { reference, symbols: symbols.len() })
+}
+
+/// Calls `each` with everything behind the labels of a frame.
+pub(crate) fn items<'a>(
+    batch: &'a SeriesBatch,
+    frame: &Frame,
+    rest: usize,
+    mut each: impl FnMut(Item<'a>),
+) -> Result<(), FrameError> {
+    let body = batch.body(frame).ok_or(FrameError::Outside)?;
+    match batch.version {
+        Version::V1 => {
+            for field in rw1::series_from(body, rest) {
+                match field? {
+                    rw1::SeriesField::Sample(s) => {
+                        each(Item::Sample { timestamp_ms: s.timestamp_ms, value: s.value });
+                    }
+                    rw1::SeriesField::Histogram(message) => each(Item::Histogram(message)),
+                    rw1::SeriesField::Exemplar(message) => each(Item::Exemplar(message)),
+                    rw1::SeriesField::Label(_) => {}
+                }
+            }
+        }
+        Version::V2 => {
+            for field in rw2::series(body.get(rest..).unwrap_or_default()) {
+                match field? {
+                    rw2::SeriesField::Sample(s) => {
+                        each(Item::Sample { timestamp_ms: s.timestamp_ms, value: s.value });
+                    }
+                    rw2::SeriesField::Histogram(message) => each(Item::Histogram(message)),
+                    rw2::SeriesField::Exemplar(message) => each(Item::Exemplar(message)),
+                    rw2::SeriesField::Metadata(refs) => each(Item::Metadata(refs)),
+                    rw2::SeriesField::LabelRefs(_) | rw2::SeriesField::CreatedTimestamp(_) => {}
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Reads an exemplar: its time, its value, and its labels in canonical bytes.
+pub(crate) fn exemplar(
+    batch: &SeriesBatch,
+    message: &[u8],
+    canonical: &mut Vec<u8>,
+) -> Result<(i64, f64), FrameError> {
+    let mut pairs: Vec<Pair<'_>> = Vec::new();
+    let (timestamp_ms, value) = match batch.version {
+        Version::V1 => {
+            let exemplar = rw1::exemplar(message)?;
+            pairs.extend(exemplar.labels().map(|l| (l.name, l.value)));
+            (exemplar.timestamp_ms, exemplar.value)
+        }
+        Version::V2 => {
+            let exemplar = rw2::exemplar(message)?;
+            let mut refs = exemplar.label_refs();
+            while let Some(name) = refs.next() {
+                let value = refs.next().ok_or(FrameError::OddReferences)?;
+                pairs.push((symbol(&batch.symbols, name)?, symbol(&batch.symbols, value)?));
+            }
+            (exemplar.timestamp_ms, exemplar.value)
+        }
+    };
+    pairs.sort_unstable();
+    canonical.clear();
+    for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {
+        model::hash::push_canonical_label(canonical, name, value);
+    }
+    Ok((timestamp_ms, value))
+}

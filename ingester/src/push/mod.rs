@@ -1,0 +1,298 @@
+//! From a pushed batch to a record of the log, and from what became of the record to the answer.
+
+pub(crate) mod frames;
+pub(crate) mod resolve;
+
+use model::{METRIC_NAME, Metadata, MetricType};
+use proto::{Frame, PushRequest, PushResponse, RejectReason, Rejection, Version, Written};
+use wire::rw2::MetadataRefs;
+
+use crate::config::Limits;
+use crate::head::apply::Applied;
+use crate::head::tenant::Tenant;
+use crate::push::frames::{Item, Pair};
+use crate::push::resolve::{Resolution, Resolved, resolve};
+use crate::record::{NewSeries, RecordHeader, RecordWriter};
+
+/// A typical entry with one float takes about 12 bytes.
+const ENTRY_BYTES: usize = 14;
+/// Labels of a new series.
+const SERIES_BYTES: usize = 400;
+
+/// A record ready for the log.
+pub(crate) struct Built<'t> {
+    /// The record.
+    pub(crate) record: Vec<u8>,
+    /// Its earliest and latest sample.
+    pub(crate) hull: Option<(i64, i64)>,
+    /// Whether there is nothing in it.
+    pub(crate) is_empty: bool,
+    /// What is needed to make sense of the outcome.
+    pub(crate) outline: Outline,
+    /// To be dropped once the record is in the log: it keeps series from being released until then.
+    _resolution: Resolution<'t>,
+}
+
+/// How a record's entries belong to the request's frames.
+pub(crate) struct Outline {
+    /// The frame of every entry.
+    entries: Vec<u32>,
+    /// What never came into the record.
+    rejected: Vec<Rejection>,
+}
+
+/// Resolves the series of a request and writes its record. `oldest_ms` is where the retention begins.
+pub(crate) fn build<'t>(
+    tenant: &'t Tenant,
+    request: &PushRequest,
+    limits: &Limits,
+    oldest_ms: i64,
+) -> Built<'t> {
+    let resolution = resolve(tenant, request, limits);
+    let batch = &request.batch;
+    let mut canonical = Vec::new();
+    let spans = canonical_labels(request, &resolution, &mut canonical);
+    let new_series: Vec<_> = spans
+        .iter()
+        .map(|(id, frame, start, end)| NewSeries {
+            id: *id,
+            hash: frame.hash,
+            canonical: &canonical[*start..*end],
+        })
+        .collect();
+    let metadata = new_metadata(tenant, request, &resolution, limits);
+    let metadata: Vec<_> = metadata.iter().map(|(family, m)| (family.as_str(), m)).collect();
+    let header = RecordHeader {
+        tenant: tenant.id.as_str(),
+        out_of_order_window_ms: u64::try_from(limits.out_of_order_time_window.as_millis())
+            .unwrap_or(u64::MAX),
+    };
+    let capacity = 64 + batch.frames.len() * ENTRY_BYTES + canonical.len() + new_series.len() * 16;
+    let mut build = Build {
+        request,
+        // The first timestamp is relative to the retention's edge: any fixed base would do.
+        writer: RecordWriter::new(header, oldest_ms, &new_series, &metadata, capacity),
+        outline: Outline { entries: Vec::with_capacity(batch.frames.len()), rejected: Vec::new() },
+        oldest_ms,
+        floats: Vec::new(),
+        scratch: Vec::new(),
+    };
+    for (position, (frame, resolved)) in batch.frames.iter().zip(&resolution.frames).enumerate() {
+        build.frame(position as u32, frame, *resolved);
+    }
+    let is_empty = build.outline.entries.is_empty() && new_series.is_empty() && metadata.is_empty();
+    let (record, hull) = build.writer.finish();
+    Built { record, is_empty, hull, outline: build.outline, _resolution: resolution }
+}
+
+/// A record being built.
+struct Build<'r> {
+    request: &'r PushRequest,
+    writer: RecordWriter,
+    outline: Outline,
+    oldest_ms: i64,
+    floats: Vec<(i64, f64)>,
+    scratch: Vec<u8>,
+}
+
+impl Build<'_> {
+    fn frame(&mut self, position: u32, frame: &Frame, resolved: Resolved) {
+        let (id, rest) = match resolved {
+            Resolved::Series { id, rest } => (id, rest as usize),
+            Resolved::Refused(reason) => return self.refuse_all(position, frame, reason),
+        };
+        let (request, oldest_ms) = (self.request, self.oldest_ms);
+        let mut too_old = None;
+        let mut floats = std::mem::take(&mut self.floats);
+        floats.clear();
+        let read = frames::items(&request.batch, frame, rest, |item| match item {
+            Item::Sample { timestamp_ms, .. } if timestamp_ms < oldest_ms => {
+                too_old.get_or_insert((timestamp_ms, Written::default())).1.samples += 1;
+            }
+            Item::Sample { timestamp_ms, value } => floats.push((timestamp_ms, value)),
+            Item::Histogram(message) => match wire::histogram::timestamp_ms(message) {
+                Ok(timestamp_ms) if timestamp_ms < oldest_ms => {
+                    too_old.get_or_insert((timestamp_ms, Written::default())).1.histograms += 1;
+                }
+                Ok(timestamp_ms) => {
+                    self.writer.histogram(id, timestamp_ms, message);
+                    self.outline.entries.push(position);
+                }
+                Err(_) => {}
+            },
+            Item::Exemplar(message) => {
+                if let Ok((timestamp_ms, value)) =
+                    frames::exemplar(&request.batch, message, &mut self.scratch)
+                {
+                    self.writer.exemplar(id, timestamp_ms, value, &self.scratch);
+                    self.outline.entries.push(position);
+                }
+            }
+            Item::Metadata(_) => {}
+        });
+        if !floats.is_empty() {
+            self.writer.floats(id, &floats);
+            self.outline.entries.push(position);
+        }
+        self.floats = floats;
+        if let Some((timestamp_ms, refused)) = too_old {
+            self.reject(position, RejectReason::TooOld, refused, Some(timestamp_ms));
+        }
+        if read.is_err() {
+            // The distributor has walked it; whoever sent this is not one of ours.
+            self.reject(position, RejectReason::Malformed, Written::default(), None);
+        }
+    }
+
+    fn refuse_all(&mut self, position: u32, frame: &Frame, reason: RejectReason) {
+        let refused = amount(self.request, frame);
+        self.reject(position, reason, refused, None);
+    }
+
+    fn reject(&mut self, series: u32, reason: RejectReason, refused: Written, timestamp_ms: Option<i64>) {
+        let message = message(self.request, series, reason, timestamp_ms);
+        self.outline.rejected.push(Rejection { series, reason, refused, message });
+    }
+}
+
+/// Everything that a frame has for its series.
+fn amount(request: &PushRequest, frame: &Frame) -> Written {
+    let mut amount = Written::default();
+    let rest = frames::labels(&request.batch, frame, &mut Vec::new()).unwrap_or(0);
+    // What cannot be read is not counted.
+    let _ = frames::items(&request.batch, frame, rest, |item| match item {
+        Item::Sample { .. } => amount.samples += 1,
+        Item::Histogram(_) => amount.histograms += 1,
+        Item::Exemplar(_) => amount.exemplars += 1,
+        Item::Metadata(_) => {}
+    });
+    amount
+}
+
+/// The canonical labels of series that the record introduces: number, frame, and where they are in `out`.
+fn canonical_labels<'r>(
+    request: &'r PushRequest,
+    resolution: &Resolution<'_>,
+    out: &mut Vec<u8>,
+) -> Vec<(u32, &'r Frame, usize, usize)> {
+    out.reserve(resolution.unlogged.len() * SERIES_BYTES);
+    let mut spans = Vec::with_capacity(resolution.unlogged.len());
+    let mut pairs: Vec<Pair<'_>> = Vec::new();
+    for position in &resolution.unlogged {
+        let frame = &request.batch.frames[*position as usize];
+        let Resolved::Series { id, .. } = resolution.frames[*position as usize] else { continue };
+        let start = out.len();
+        if frames::labels(&request.batch, frame, &mut pairs).is_ok() {
+            pairs.iter().for_each(|(name, value)| model::hash::push_canonical_label(out, name, value));
+            spans.push((id, frame, start, out.len()));
+        }
+    }
+    spans
+}
+
+/// Metadata in the request that the tenant does not have yet.
+fn new_metadata(
+    tenant: &Tenant,
+    request: &PushRequest,
+    resolution: &Resolution<'_>,
+    limits: &Limits,
+) -> Vec<(String, Metadata)> {
+    let mut sent: Vec<(String, Metadata)> =
+        request.metadata.iter().map(|m| (m.family.clone(), m.metadata.clone())).collect();
+    if request.batch.version == Version::V2 {
+        from_series(request, resolution, &mut sent);
+    }
+    let max_families = match limits.max_global_metadata_per_user {
+        0 => usize::MAX,
+        max => max,
+    };
+    let known = tenant.metadata.lock();
+    sent.retain(|(family, m)| !known.is_current(family, m) && known.has_room(family, max_families));
+    sent
+}
+
+/// Metadata that comes inside series; series of one family follow each other and mostly say the same.
+fn from_series(request: &PushRequest, resolution: &Resolution<'_>, out: &mut Vec<(String, Metadata)>) {
+    let batch = &request.batch;
+    let mut pairs: Vec<Pair<'_>> = Vec::new();
+    let mut previous: Option<(&[u8], MetadataRefs)> = None;
+    for (frame, resolved) in batch.frames.iter().zip(&resolution.frames) {
+        let Resolved::Series { rest, .. } = resolved else { continue };
+        let mut refs = None;
+        let read = frames::items(batch, frame, *rest as usize, |item| {
+            if let Item::Metadata(found) = item {
+                refs = Some(found);
+            }
+        });
+        let (Ok(()), Some(refs)) = (read, refs) else { continue };
+        if refs == MetadataRefs::default() || frames::labels(batch, frame, &mut pairs).is_err() {
+            continue;
+        }
+        let name = pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes()).map_or(&[][..], |(_, v)| v);
+        if previous == Some((name, refs)) {
+            continue;
+        }
+        previous = Some((name, refs));
+        out.extend(metadata(batch, name, refs));
+    }
+}
+
+fn metadata(batch: &proto::SeriesBatch, name: &[u8], refs: MetadataRefs) -> Option<(String, Metadata)> {
+    let text = |r| frames::symbol(&batch.symbols, r).ok().and_then(|b| std::str::from_utf8(b).ok());
+    let metric_type = MetricType::from_wire(refs.metric_type)?;
+    let family = family(std::str::from_utf8(name).ok()?, metric_type).to_owned();
+    let (help, unit) = (text(refs.help_ref)?.to_owned(), text(refs.unit_ref)?.to_owned());
+    Some((family, Metadata { metric_type, help, unit }))
+}
+
+/// The family of a series: classic histograms and summaries have several series of one family.
+fn family(name: &str, metric_type: MetricType) -> &str {
+    let suffixes: &[&str] = match metric_type {
+        MetricType::Histogram | MetricType::GaugeHistogram => &["_bucket", "_sum", "_count"],
+        MetricType::Summary => &["_sum", "_count"],
+        _ => &[],
+    };
+    suffixes.iter().find_map(|s| name.strip_suffix(s)).unwrap_or(name)
+}
+
+impl Outline {
+    /// The answer to the request.
+    pub(crate) fn respond(self, request: &PushRequest, applied: Applied) -> PushResponse {
+        let mut rejected = self.rejected;
+        for refused in applied.refused {
+            let Some(series) = self.entries.get(refused.entry as usize).copied() else { continue };
+            let message = message(request, series, refused.reason, Some(refused.timestamp_ms));
+            rejected.push(Rejection { series, reason: refused.reason, refused: refused.amount, message });
+        }
+        PushResponse { written: applied.written, rejected }
+    }
+}
+
+fn message(request: &PushRequest, series: u32, reason: RejectReason, timestamp_ms: Option<i64>) -> String {
+    let what = match reason {
+        RejectReason::OutOfOrder => "out of order sample",
+        RejectReason::TooOld => "sample is too old",
+        RejectReason::NewValueForTimestamp => "duplicate sample for timestamp with another value",
+        RejectReason::SeriesLimit => "per-tenant series limit (max_global_series_per_user) reached",
+        RejectReason::MetricSeriesLimit => "per-metric series limit (max_global_series_per_metric) reached",
+        RejectReason::Malformed => "malformed series",
+        other => other.as_str(),
+    };
+    let labels = describe(request, series);
+    match timestamp_ms {
+        Some(timestamp_ms) => format!("{what}: series {labels}, timestamp {timestamp_ms} ms"),
+        None => format!("{what}: series {labels}"),
+    }
+}
+
+/// The labels of a frame for people.
+fn describe(request: &PushRequest, series: u32) -> String {
+    let mut pairs = Vec::new();
+    let frame = request.batch.frames.get(series as usize);
+    if frame.is_none_or(|frame| frames::labels(&request.batch, frame, &mut pairs).is_err()) {
+        return format!("number {series} of the request");
+    }
+    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+    let pairs: Vec<_> = pairs.iter().map(|(n, v)| format!("{}={:?}", text(n), text(v))).collect();
+    format!("{{{}}}", pairs.join(", "))
+}

@@ -1,0 +1,336 @@
+//! The ingester role: starting, taking writes, answering queries, stopping.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use env::{Clock, FileSystem, Scope};
+use model::{Labels, TenantId};
+use proto::{
+    Code, Error, ExemplarsRequest, FamilyMetadata, IngesterRead, IngesterWrite, LabelNamesRequest,
+    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
+    SeriesExemplars, SeriesRequest, TenantStats, Written,
+};
+use settings::Overrides;
+use telemetry::Registry;
+use wal::{AppendError, CommitError, Position, SyncMode, Ticket, TimeHull, Wal, WalConfig, WalDeps};
+
+use crate::codec::Malformed;
+use crate::config::{IngesterConfig, Limits, WalSync};
+use crate::data_dir::DataDir;
+use crate::error::StartError;
+use crate::head::Head;
+use crate::head::apply::Applied;
+use crate::head::tenant::Tenant;
+use crate::metrics::Metrics;
+use crate::push::{self, Outline};
+use crate::{maintenance, recovery, select};
+
+/// Writes are shed while this many bytes of full chunks wait for the disk.
+const MAX_CHUNK_BYTES_PENDING: u64 = 64 << 20;
+/// When a client that was shed may come back.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A record has at most this many series, so that it stays within what the log takes.
+const MAX_FRAMES_PER_RECORD: usize = 20_000;
+
+/// What an ingester needs of its surroundings.
+pub struct Deps {
+    /// Where its directory is.
+    pub fs: Arc<dyn FileSystem>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where its tasks run.
+    pub scope: Scope,
+    /// Where its metrics go.
+    pub registry: Registry,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Samples older than this are refused and dropped.
+    pub retention: Duration,
+    /// The tenants' limits.
+    pub limits: Overrides<Limits>,
+}
+
+/// What a start restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restored {
+    /// Series in memory.
+    pub series: u64,
+    /// Records of the log that were replayed.
+    pub records: u64,
+    /// Ranges of time of which acknowledged samples may be missing; 0 unless the disk lost what it had promised to
+    /// keep.
+    pub lost_ranges: usize,
+}
+
+/// A running ingester. Clones are the same.
+#[derive(Clone)]
+pub struct Ingester {
+    pub(crate) inner: Arc<Inner>,
+    restored: Restored,
+}
+
+pub(crate) struct Inner {
+    pub(crate) config: IngesterConfig,
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) scope: Scope,
+    pub(crate) retention: Duration,
+    pub(crate) dir: DataDir,
+    pub(crate) head: Arc<Head>,
+    pub(crate) log: Wal<Applier>,
+    pub(crate) metrics: Metrics,
+    /// Bytes of records since the log was last rolled for a snapshot.
+    pub(crate) logged_bytes: AtomicU64,
+    /// The snapshots that exist, by the segment of the log that their replay begins with; newest first.
+    pub(crate) snapshots: tokio::sync::Mutex<Vec<u32>>,
+    limits: Overrides<Limits>,
+}
+
+/// Applies committed records to the head.
+pub(crate) struct Applier {
+    pub(crate) head: Arc<Head>,
+}
+
+impl wal::Apply for Applier {
+    type Outcome = Result<Applied, Malformed>;
+
+    fn apply(&mut self, _position: Position, record: &[u8]) -> Self::Outcome {
+        self.head.apply(record)
+    }
+}
+
+impl Ingester {
+    /// Restores what the directory has, and starts.
+    pub async fn start(config: IngesterConfig, deps: Deps) -> Result<Self, StartError> {
+        let Deps { fs, clock, scope, registry, dir, retention, limits } = deps;
+        let metrics = Metrics::new(&registry);
+        let begun = clock.monotonic();
+        let (dir, recovered) = {
+            let fs = fs.clone();
+            let work = move || {
+                let dir = DataDir::open(&fs, &dir)?;
+                let recovered = recovery::recover(&fs, &dir)?;
+                Ok::<_, StartError>((dir, recovered))
+            };
+            let interrupted = |e: env::TaskError| StartError::Interrupted { reason: e.to_string() };
+            scope.run_blocking(work).await.map_err(interrupted)??
+        };
+        metrics.wal.recovered(&recovered.log);
+        metrics.lost(&recovered.lost);
+        metrics.replay_seconds.set((clock.monotonic() - begun).as_secs_f64());
+
+        let head = Arc::new(recovered.head);
+        let wal_deps = WalDeps {
+            fs: fs.clone(),
+            clock: clock.clone(),
+            scope: scope.clone(),
+            metrics: metrics.wal.clone(),
+        };
+        let log =
+            Wal::open(&wal_config(&config, &dir), wal_deps, &recovered.log, Applier { head: head.clone() })?;
+        let restored = Restored {
+            series: head.tenants().iter().map(|t| t.index.read().len() as u64).sum(),
+            records: recovered.log.records,
+            lost_ranges: recovered.lost.len(),
+        };
+        let logged_bytes = AtomicU64::new(recovered.log.bytes);
+        let inner = Arc::new(Inner {
+            config,
+            fs,
+            clock,
+            scope,
+            retention,
+            dir,
+            head,
+            log,
+            metrics,
+            logged_bytes,
+            snapshots: tokio::sync::Mutex::new(recovered.snapshots),
+            limits,
+        });
+        maintenance::spawn(&inner);
+        Ok(Self { inner, restored })
+    }
+
+    /// What the start restored.
+    pub fn restored(&self) -> Restored {
+        self.restored
+    }
+
+    /// Stops cleanly: what was taken in is committed, and a snapshot makes the next start quick. Writes that come
+    /// later are refused.
+    pub async fn stop(&self) {
+        // Without it the next start replays more of the log, so a failure is not the end.
+        if let Err(error) = maintenance::snapshot(&self.inner).await {
+            tracing::warn!(%error, "no snapshot at the stop, the next start replays the log");
+        }
+        self.inner.log.close().await;
+    }
+}
+
+fn wal_config(config: &IngesterConfig, dir: &DataDir) -> WalConfig {
+    let defaults = WalConfig::new(dir.wal());
+    let max_pending_bytes = usize::try_from(config.wal_max_pending.bytes()).unwrap_or(usize::MAX);
+    WalConfig {
+        segment_bytes: u32::try_from(config.wal_segment_size.bytes()).unwrap_or(u32::MAX),
+        max_pending_bytes,
+        max_record_bytes: defaults.max_record_bytes.min(max_pending_bytes),
+        sync: match config.wal_sync {
+            WalSync::Always => SyncMode::Always,
+            WalSync::Interval => SyncMode::Interval(config.wal_sync_interval),
+        },
+        ..defaults
+    }
+}
+
+impl Inner {
+    /// Samples before this are outside the retention.
+    pub(crate) fn oldest_ms(&self) -> i64 {
+        let retention = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
+        self.clock.now_ms().saturating_sub(retention)
+    }
+
+    /// Hands a request's record to the log; `None` where there is nothing to log.
+    fn append(&self, request: &PushRequest) -> Result<(Option<Ticket<Applier>>, Outline), Error> {
+        let tenant = self.head.tenant_or_new(&request.tenant);
+        let limits = self.limits.of(&request.tenant);
+        let built = push::build(&tenant, request, &limits, self.oldest_ms());
+        if built.is_empty {
+            return Ok((None, built.outline));
+        }
+        let hull = built.hull.map_or(TimeHull::EMPTY, |(min, max)| TimeHull::new(min, max));
+        let bytes = built.record.len() as u64;
+        let ticket = self.log.append(built.record, hull).map_err(|e| self.shed(&e))?;
+        self.logged_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok((Some(ticket), built.outline))
+    }
+
+    fn shed(&self, error: &AppendError) -> Error {
+        self.metrics.requests_shed.inc();
+        match error {
+            AppendError::TooLarge { .. } => Error::new(Code::TooLarge, error.to_string()),
+            AppendError::Overloaded { .. } | AppendError::Poisoned | AppendError::Closed => {
+                Error::unavailable(error.to_string(), RETRY_AFTER)
+            }
+        }
+    }
+
+    async fn push_part(&self, request: &PushRequest) -> Result<PushResponse, Error> {
+        let (ticket, outline) = self.append(request)?;
+        let applied = match ticket {
+            None => Applied::default(),
+            Some(ticket) => ticket.await.map_err(|e| not_committed(&e))?.map_err(|e| {
+                Error::internal(format!("a record that was just written does not apply: {e}"))
+            })?,
+        };
+        let response = outline.respond(request, applied);
+        let refused: u64 = response.rejected.iter().map(|r| r.refused.samples + r.refused.histograms).sum();
+        self.metrics.samples.inc_by(response.written.samples + response.written.histograms);
+        self.metrics.refused_samples.inc_by(refused);
+        Ok(response)
+    }
+
+    fn tenant(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.head.tenant(id)
+    }
+
+    /// Answers from a tenant's index, away from the threads that serve I/O; nothing for an unknown tenant.
+    async fn ask<T: Default + Send + 'static>(
+        &self,
+        tenant: &TenantId,
+        answer: impl FnOnce(&Tenant) -> T + Send + 'static,
+    ) -> Result<T, Error> {
+        match self.tenant(tenant) {
+            Some(tenant) => select::blocking(&self.scope, move || answer(&tenant)).await,
+            None => Ok(T::default()),
+        }
+    }
+}
+
+fn not_committed(error: &CommitError) -> Error {
+    let why = match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    };
+    Error::unavailable(format!("nothing of this write is stored: {why}"), RETRY_AFTER)
+}
+
+/// Moves a part's answer to where the part was in the whole request.
+fn merge(whole: &mut PushResponse, part: PushResponse, first_frame: usize) {
+    whole.written += part.written;
+    whole.rejected.extend(part.rejected.into_iter().map(|mut rejection| {
+        rejection.series += first_frame as u32;
+        rejection
+    }));
+}
+
+#[async_trait]
+impl IngesterWrite for Ingester {
+    async fn push(&self, mut request: PushRequest) -> Result<PushResponse, Error> {
+        if self.inner.head.store().buffered_bytes() > MAX_CHUNK_BYTES_PENDING {
+            self.inner.metrics.requests_shed.inc();
+            return Err(Error::unavailable("the disk does not keep up with full chunks", RETRY_AFTER));
+        }
+        if request.batch.frames.len() <= MAX_FRAMES_PER_RECORD {
+            return self.inner.push_part(&request).await;
+        }
+        let frames = std::mem::take(&mut request.batch.frames);
+        let mut whole = PushResponse { written: Written::default(), rejected: Vec::new() };
+        for (number, frames) in frames.chunks(MAX_FRAMES_PER_RECORD).enumerate() {
+            request.batch.frames = frames.to_vec();
+            let part = self.inner.push_part(&request).await?;
+            merge(&mut whole, part, number * MAX_FRAMES_PER_RECORD);
+            request.metadata.clear();
+        }
+        Ok(whole)
+    }
+}
+
+#[async_trait]
+impl IngesterRead for Ingester {
+    async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
+        select::select(&self.inner.head, &self.inner.scope, request).await
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
+        let id = request.tenant.clone();
+        self.inner.ask(&id, move |tenant| select::series(tenant, &request)).await
+    }
+
+    async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
+        let id = request.tenant.clone();
+        self.inner.ask(&id, move |tenant| select::label_names(tenant, &request)).await
+    }
+
+    async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
+        let id = request.series.tenant.clone();
+        self.inner.ask(&id, move |tenant| select::label_values(tenant, &request)).await
+    }
+
+    async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
+        let Some(tenant) = self.inner.tenant(&request.tenant) else { return Ok(Vec::new()) };
+        let families = tenant.metadata.lock();
+        Ok(families.list(request.family.as_deref(), request.limit, request.limit_per_family))
+    }
+
+    async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
+        let id = request.tenant.clone();
+        self.inner.ask(&id, move |tenant| select::exemplars(tenant, &request)).await
+    }
+
+    async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
+        Ok(self.tenant_stats(tenant))
+    }
+}
+
+impl Ingester {
+    fn tenant_stats(&self, tenant: &TenantId) -> TenantStats {
+        self.inner.tenant(tenant).map_or_else(TenantStats::default, |tenant| TenantStats {
+            series: tenant.index.read().len() as u64,
+            samples: tenant.samples.load(Ordering::Relaxed),
+        })
+    }
+}

@@ -1,0 +1,7 @@
+//! The ingester as a whole, on a disk that forgets what was not synced: what it acknowledged it must give back.
+
+mod crash;
+mod faults;
+mod random;
+mod retention;
+mod support;

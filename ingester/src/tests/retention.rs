@@ -1,0 +1,108 @@
+//! What the retention does: old samples are refused, expired series and files go, and nothing else does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{FileSystem, SimFs};
+use proto::RejectReason;
+
+use super::support::*;
+use crate::maintenance;
+
+const DAY_MS: i64 = 86_400_000;
+
+#[test]
+fn expired_series_are_released_and_others_stay() {
+    run(async {
+        let fs = SimFs::new(1);
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        let team = tenant("team-a");
+        let (old, live) = (labels("old", 1), labels("live", 1));
+        for minute in 0..300 {
+            let at = NOW_MS + minute * 60_000;
+            host.push(&team, &[row(&old, at, 1.0), row(&live, at, 2.0)]).await.unwrap();
+        }
+        host.ingester.inner.head.store().sync().unwrap();
+        tokio::time::advance(Duration::from_secs(14 * 86_400)).await;
+        host.push(&team, &[row(&live, NOW_MS + 14 * DAY_MS, 3.0)]).await.unwrap();
+        maintenance::expire(&host.ingester.inner).await;
+        assert_eq!(host.read_all(&team).await.len(), 2, "within the retention both are there");
+
+        tokio::time::advance(Duration::from_secs(2 * 86_400)).await;
+        maintenance::expire(&host.ingester.inner).await;
+        let left = host.read_all(&team).await;
+        assert_eq!(left.keys().collect::<Vec<_>>(), [&live]);
+
+        // A series that comes back begins anew, also after a restart that replays both.
+        host.push(&team, &[row(&old, NOW_MS + 16 * DAY_MS, 4.0)]).await.unwrap();
+        assert_eq!(host.read_all(&team).await[&old].len(), 1);
+        let now = NOW_MS + 16 * DAY_MS;
+        end(host).await;
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        tokio::time::advance(Duration::from_secs(16 * 86_400)).await;
+        assert!(host.read_all(&team).await[&old].contains_key(&now));
+        end(host).await;
+    });
+}
+
+#[test]
+fn samples_before_the_retention_are_refused() {
+    run(async {
+        let host = start(Arc::new(SimFs::new(1)), limits(Duration::ZERO)).await.unwrap();
+        let team = tenant("team-a");
+        let up = labels("up", 1);
+        let answer =
+            host.push(&team, &[row(&up, NOW_MS - 16 * DAY_MS, 1.0), row(&up, NOW_MS, 1.0)]).await.unwrap();
+        assert_eq!(answer.written.samples, 1);
+        assert_eq!(answer.rejected[0].reason, RejectReason::TooOld);
+        assert!(
+            answer.rejected[0].message.contains(r#"instance="host-1""#),
+            "{}",
+            answer.rejected[0].message
+        );
+        end(host).await;
+    });
+}
+
+#[test]
+fn expired_chunk_files_are_removed() {
+    run(async {
+        let fs = SimFs::new(1);
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        let team = tenant("team-a");
+        for minute in 0..300 {
+            host.push(&team, &[row(&labels("up", 1), NOW_MS + minute * 60_000, 1.0)]).await.unwrap();
+        }
+        host.ingester.stop().await;
+        end(host).await;
+        let files = || fs.read_dir(std::path::Path::new("/data/ingester/chunks")).unwrap().len();
+        assert_eq!(files(), 1);
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        tokio::time::advance(Duration::from_secs(20 * 86_400)).await;
+        maintenance::expire(&host.ingester.inner).await;
+        assert_eq!(files(), 0);
+        assert!(host.read_all(&team).await.is_empty());
+        end(host).await;
+    });
+}
+
+#[test]
+fn the_series_limit_refuses_new_series_only() {
+    run(async {
+        let limits = crate::Limits { max_global_series_per_user: 2, ..crate::Limits::default() };
+        let host = start(Arc::new(SimFs::new(1)), limits).await.unwrap();
+        let team = tenant("team-a");
+        let rows: Vec<Row> = (0..4).map(|i| row(&labels("up", i), NOW_MS, 1.0)).collect();
+        let answer = host.push(&team, &rows).await.unwrap();
+        assert_eq!(answer.written.samples, 2);
+        assert_eq!(answer.rejected.iter().map(|r| r.series).collect::<Vec<_>>(), [2, 3]);
+        assert!(
+            answer.rejected.iter().all(|r| r.reason == RejectReason::SeriesLimit && r.refused.samples == 1)
+        );
+        let again = host.push(&team, &[row(&labels("up", 1), NOW_MS + 1, 1.0)]).await.unwrap();
+        assert_eq!(again.written.samples, 1);
+        let other = host.push(&tenant("team-b"), &rows[..2]).await.unwrap();
+        assert_eq!(other.written.samples, 2, "limits are each tenant's own");
+        end(host).await;
+    });
+}

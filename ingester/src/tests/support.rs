@@ -1,0 +1,223 @@
+//! An ingester on a simulated disk, and an oracle that knows what it acknowledged.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use env::{FileSystem, Scope, SimClock};
+use futures::StreamExt;
+use model::{Labels, Matcher, SeriesHash, TenantId, TenantSeed, TimeRange, Value};
+use proto::{
+    Error, Frame, IngesterRead, IngesterWrite, PushRequest, PushResponse, SelectRequest, SeriesBatch, Source,
+    Version,
+};
+use settings::Overrides;
+use telemetry::Registry;
+use wire::encode::Rw1Writer;
+use wire::histogram::HistogramSample;
+
+use crate::config::{IngesterConfig, Limits};
+use crate::head::open;
+use crate::{Deps, Ingester, StartError, maintenance};
+
+/// When tests begin: 2026-01-01.
+pub(super) const NOW_MS: i64 = 1_767_225_600_000;
+
+/// Samples by series and time.
+pub(super) type Samples = BTreeMap<Labels, BTreeMap<i64, Value>>;
+
+/// A sample of a series.
+#[derive(Debug, Clone)]
+pub(super) struct Row {
+    pub(super) labels: Labels,
+    pub(super) timestamp_ms: i64,
+    pub(super) value: Value,
+}
+
+pub(super) fn row(labels: &Labels, timestamp_ms: i64, value: f64) -> Row {
+    Row { labels: labels.clone(), timestamp_ms, value: Value::Float(value) }
+}
+
+pub(super) fn labels(name: &str, instance: usize) -> Labels {
+    Labels::from_pairs([("__name__", name), ("instance", &*format!("host-{instance}")), ("job", "test")])
+}
+
+pub(super) fn tenant(name: &str) -> TenantId {
+    TenantId::new(name).unwrap()
+}
+
+/// The request that a distributor would send for these rows; rows of one series become one frame each.
+pub(super) fn request(tenant: &TenantId, rows: &[Row]) -> PushRequest {
+    let mut message = Rw1Writer::default();
+    let mut hashes = Vec::new();
+    for row in rows {
+        for (name, value) in row.labels.iter() {
+            message.label(name, value);
+        }
+        match &row.value {
+            Value::Float(value) => drop(message.sample(row.timestamp_ms, *value)),
+            value => {
+                let value = value.clone();
+                message.histogram(&HistogramSample {
+                    timestamp_ms: row.timestamp_ms,
+                    start_timestamp_ms: 0,
+                    value,
+                });
+            }
+        }
+        message.end_series();
+        hashes.push(SeriesHash::of(TenantSeed::of(tenant), &row.labels));
+    }
+    let request = Bytes::copy_from_slice(message.message());
+    let series = wire::rw1::request(&request).map(|field| match field.unwrap() {
+        wire::rw1::RequestField::TimeSeries { start, body } => (start as u32, body.len() as u32),
+        other @ wire::rw1::RequestField::Metadata { .. } => panic!("{other:?}"),
+    });
+    let frame = |((start, len), hash)| Frame { hash, source: Source::Request, start, len };
+    let frames = series.zip(hashes).map(frame).collect();
+    let batch = SeriesBatch {
+        version: Version::V1,
+        request: request.clone(),
+        rewritten: Bytes::new(),
+        symbols: Arc::default(),
+        frames,
+    };
+    PushRequest { tenant: tenant.clone(), batch, metadata: Vec::new() }
+}
+
+/// An ingester, its clock, and the scope that a crash aborts.
+pub(super) struct Host {
+    pub(super) ingester: Ingester,
+    pub(super) clock: Arc<SimClock>,
+    pub(super) scope: Scope,
+}
+
+pub(super) fn limits(window: Duration) -> Limits {
+    Limits { out_of_order_time_window: window, ..Limits::default() }
+}
+
+pub(super) async fn start(fs: Arc<dyn FileSystem>, limits: Limits) -> Result<Host, StartError> {
+    let clock = Arc::new(SimClock::new(NOW_MS, 0));
+    let scope = Scope::simulated("ingester");
+    let deps = Deps {
+        fs,
+        clock: clock.clone(),
+        scope: scope.clone(),
+        registry: Registry::new(),
+        dir: PathBuf::from("/data/ingester"),
+        retention: Duration::from_secs(15 * 86_400),
+        limits: Overrides::fixed(limits),
+    };
+    let ingester = Ingester::start(IngesterConfig::default(), deps).await?;
+    Ok(Host { ingester, clock, scope })
+}
+
+impl Host {
+    pub(super) async fn push(&self, tenant: &TenantId, rows: &[Row]) -> Result<PushResponse, Error> {
+        self.ingester.push(request(tenant, rows)).await
+    }
+
+    pub(super) async fn snapshot(&self) -> bool {
+        maintenance::snapshot(&self.ingester.inner).await.is_ok()
+    }
+
+    /// Everything that a tenant has. Fails where a timestamp is returned twice with different values.
+    pub(super) async fn read_all(&self, tenant: &TenantId) -> Samples {
+        let any = Matcher::new("__name__", model::MatchOp::Regex, ".+").unwrap();
+        let request = SelectRequest {
+            tenant: tenant.clone(),
+            matchers: vec![any],
+            range: TimeRange::ALL,
+            max_series: usize::MAX,
+            max_chunk_bytes: usize::MAX,
+        };
+        let mut all = Samples::new();
+        let mut stream = self.ingester.select(request).await.unwrap();
+        while let Some(batch) = stream.next().await {
+            for series in batch.unwrap() {
+                let samples = all.entry(series.labels.clone()).or_default();
+                for chunk in &series.chunks {
+                    for (timestamp_ms, value) in open::decode(chunk.encoding, &chunk.data).unwrap() {
+                        assert!(chunk.range.contains(timestamp_ms), "sample outside its chunk's range");
+                        let repeated = samples.insert(timestamp_ms, value.clone());
+                        let same = repeated.is_none_or(|r| r.same_bits(&value));
+                        assert!(same, "{}: two values at {timestamp_ms}", series.labels);
+                    }
+                }
+            }
+        }
+        all
+    }
+}
+
+/// Ends an ingester as a crash does, and lets its tasks go.
+pub(super) async fn end(host: Host) {
+    host.scope.abort();
+    drop(host.ingester);
+    host.scope.join(&*host.clock, Duration::MAX).await;
+}
+
+/// What was acknowledged, and what may or may not have been stored.
+#[derive(Default, Clone)]
+pub(super) struct Oracle {
+    acknowledged: Samples,
+    uncertain: Samples,
+}
+
+impl Oracle {
+    /// Notes the answer to a push of float rows.
+    pub(super) fn note(&mut self, rows: &[Row], answer: &Result<PushResponse, Error>) {
+        let refused: Vec<u32> = answer.iter().flat_map(|a| a.rejected.iter().map(|r| r.series)).collect();
+        for (position, row) in rows.iter().enumerate() {
+            let into = match answer {
+                Ok(_) if refused.contains(&(position as u32)) => continue,
+                Ok(_) => &mut self.acknowledged,
+                Err(_) => &mut self.uncertain,
+            };
+            let samples = into.entry(row.labels.clone()).or_default();
+            samples.entry(row.timestamp_ms).or_insert_with(|| row.value.clone());
+        }
+    }
+
+    /// Every acknowledged sample is there, and nothing that was never sent.
+    pub(super) fn check(&self, found: &Samples, context: &str) {
+        for (labels, samples) in &self.acknowledged {
+            for (timestamp_ms, value) in samples {
+                let stored = found.get(labels).and_then(|s| s.get(timestamp_ms));
+                let same = stored.is_some_and(|s| s.same_bits(value));
+                assert!(
+                    same,
+                    "{context}: {labels} at {timestamp_ms}: acknowledged {value:?}, found {stored:?}"
+                );
+            }
+        }
+        for (labels, samples) in found {
+            for (timestamp_ms, value) in samples {
+                let sent = [&self.acknowledged, &self.uncertain]
+                    .iter()
+                    .filter_map(|s| s.get(labels)?.get(timestamp_ms))
+                    .any(|sent| sent.same_bits(value));
+                assert!(
+                    sent,
+                    "{context}: {labels} at {timestamp_ms}: found {value:?}, which was never stored"
+                );
+            }
+        }
+    }
+
+    pub(super) fn acknowledged(&self) -> usize {
+        self.acknowledged.values().map(BTreeMap::len).sum()
+    }
+}
+
+/// Runs a future on one thread whose time only a test moves.
+pub(super) fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(future)
+}
