@@ -88,35 +88,29 @@ pub(crate) fn normalise<'a>(raw: &[RawLabel<'a>]) -> Result<Vec<(&'a str, &'a st
 }
 
 /// Checks the labels that a series is to be stored with.
-pub(crate) fn check<'a>(
-    labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
-    limits: &WriteLimits,
-) -> Result<(), Refusal> {
-    let refuse = |reason, what: String| {
-        Err(Refusal { reason, message: format!("series {}: {what}", show(labels.clone())) })
+pub(crate) fn check(labels: &[(&str, &str)], limits: &WriteLimits) -> Result<(), Refusal> {
+    let refuse = |reason, what: &str| {
+        Err(Refusal { reason, message: format!("series {}: {what}", show(labels.iter().copied())) })
     };
-    if !labels.clone().any(|(name, _)| name == model::METRIC_NAME) {
-        return refuse(
-            RejectReason::MissingMetricName,
-            "it has no metric name; label __name__ is needed".to_owned(),
-        );
+    if !labels.iter().any(|(name, _)| *name == model::METRIC_NAME) {
+        return refuse(RejectReason::MissingMetricName, "it has no metric name; label __name__ is needed");
     }
-    let count = labels.clone().count();
+    let count = labels.len();
     if count > limits.max_label_names_per_series {
         return refuse(
             RejectReason::TooManyLabels,
-            format!(
+            &format!(
                 "it has {count} labels, at most {} are allowed (max_label_names_per_series)",
                 limits.max_label_names_per_series
             ),
         );
     }
-    for (name, value) in labels.clone() {
+    for (name, value) in labels {
         let shown = quoted(name.as_bytes());
         if name.len() > limits.max_label_name_length {
             return refuse(
                 RejectReason::LabelNameTooLong,
-                format!(
+                &format!(
                     "label name {shown} has {} bytes, at most {} are allowed (max_label_name_length)",
                     name.len(),
                     limits.max_label_name_length
@@ -126,7 +120,7 @@ pub(crate) fn check<'a>(
         if value.len() > limits.max_label_value_length {
             return refuse(
                 RejectReason::LabelValueTooLong,
-                format!(
+                &format!(
                     "the value of label {shown} has {} bytes, at most {} are allowed (max_label_value_length)",
                     value.len(),
                     limits.max_label_value_length

@@ -97,7 +97,7 @@ impl Walker<'_> {
     }
 
     /// Notes samples that are too far in the future; the rest of their series is stored.
-    fn refuse_future(&mut self, future: Content, timestamp_ms: i64, series: String) {
+    fn refuse_future(&mut self, future: Content, timestamp_ms: i64, series: &str) {
         let grace = self.context.limits.creation_grace_period;
         self.refuse(
             future.into(),

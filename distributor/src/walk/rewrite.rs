@@ -52,7 +52,7 @@ impl Walker<'_> {
                 Err(decision) => return decision,
             },
         };
-        match labels::check(prepared.pairs().into_iter(), self.context.limits) {
+        match labels::check(&prepared.pairs(), self.context.limits) {
             Ok(()) => Decision::Store(prepared),
             Err(refusal) => Decision::Refuse(refusal),
         }

@@ -16,7 +16,7 @@ pub(super) fn walk(walker: &mut Walker<'_>) -> Result<(), WriteError> {
     for field in rw1::request(body) {
         match field.map_err(|source| malformed(Version::V1, source))? {
             rw1::RequestField::TimeSeries { start, body } => {
-                walker.series_v1(start, body).map_err(|error| error.shifted(start))?
+                walker.series_v1(start, body).map_err(|error| error.shifted(start))?;
             }
             rw1::RequestField::Metadata { start, body } => {
                 let metadata =
@@ -73,7 +73,7 @@ impl Walker<'_> {
         };
         let pairs = prepared.pairs();
         if !tail.future.is_empty() {
-            self.refuse_future(tail.future, tail.newest_ms, show(pairs.iter().copied()));
+            self.refuse_future(tail.future, tail.newest_ms, &show(pairs.iter().copied()));
         }
         if tail.kept().is_empty() {
             return Ok(());

@@ -171,7 +171,7 @@ impl Walker<'_> {
         };
         let pairs = prepared.pairs();
         if !tail.future.is_empty() {
-            self.refuse_future(tail.future, tail.newest_ms, show(pairs.iter().copied()));
+            self.refuse_future(tail.future, tail.newest_ms, &show(pairs.iter().copied()));
         }
         if tail.kept().is_empty() && !tail.has_metadata {
             return Ok(());

@@ -1,0 +1,145 @@
+//! A distributor behind its real router, with ingesters that keep what they get.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use distributor::{Deps, Distributor, DistributorConfig, WriteLimits};
+use env::{ManualClock, Scope};
+use http::{HeaderName, Request, Response};
+use http_body_util::BodyExt;
+use model::{Labels, TenantId, Value};
+use proto::{IngesterWrite, Write, WriteRequest};
+use ring::{Instance, InstanceId, Quorum, Ring};
+use rpc::{TenantLayer, TenantResolver};
+use settings::LimitsLoader;
+use telemetry::Registry;
+use testkit::FakeIngester;
+use testkit::remote_write::{Answer, CaseRequest, TENANT};
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+/// Now, in all tests.
+pub(crate) const NOW_MS: i64 = 1_750_000_000_000;
+
+/// A distributor and what surrounds it.
+pub(crate) struct Harness {
+    pub(crate) distributor: Arc<Distributor>,
+    pub(crate) ingesters: Vec<Arc<FakeIngester>>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) registry: Registry,
+    pub(crate) ring: watch::Sender<Arc<Ring>>,
+    pub(crate) limits: LimitsLoader,
+    router: Router,
+}
+
+impl Harness {
+    /// One ingester, and this overrides file.
+    pub(crate) fn single(overrides: &str) -> Self {
+        Self::new(1, 1, overrides, DistributorConfig::default())
+    }
+
+    /// So many ingesters, each a zone of its own.
+    pub(crate) fn replicated(ingesters: u8, replication_factor: u8) -> Self {
+        let config = DistributorConfig::default();
+        Self::new(ingesters, replication_factor, "", config)
+    }
+
+    pub(crate) fn new(
+        ingesters: u8,
+        replication_factor: u8,
+        overrides: &str,
+        config: DistributorConfig,
+    ) -> Self {
+        let names: Vec<InstanceId> =
+            (0..ingesters).map(|i| InstanceId::new(&format!("ingester-{i}"))).collect();
+        let members = names.iter().map(|id| Instance::active(id.clone(), None)).collect();
+        let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
+        let (ring, receiver) = watch::channel(Arc::new(ring));
+        let ingesters: Vec<Arc<FakeIngester>> = names.iter().map(|_| Arc::default()).collect();
+        let pool: BTreeMap<InstanceId, Arc<dyn IngesterWrite>> = names
+            .into_iter()
+            .zip(&ingesters)
+            .map(|(id, ingester)| (id, Arc::clone(ingester) as Arc<dyn IngesterWrite>))
+            .collect();
+        let clock = Arc::new(ManualClock::new(NOW_MS));
+        let registry = Registry::new();
+        let mut limits = LimitsLoader::new();
+        let deps = Deps {
+            clock: Arc::clone(&clock) as Arc<dyn env::Clock>,
+            scope: Scope::new("test"),
+            registry: registry.clone(),
+            ingesters: Arc::new(pool),
+            ring: receiver,
+            limits: limits.register(WriteLimits::default()),
+        };
+        limits.load("overrides.yml", overrides).expect("the overrides are right");
+        let distributor = Distributor::build(config, deps);
+        let router = distributor::http::router(Arc::clone(&distributor))
+            .layer(TenantLayer::new(TenantResolver::multi_tenant()));
+        Self { distributor, ingesters, clock, registry, ring, limits, router }
+    }
+
+    /// Sends a request through the router.
+    pub(crate) async fn http(&self, request: &CaseRequest) -> (Answer, Response<()>) {
+        let mut builder = Request::post("/api/v1/push")
+            .header("content-type", &request.content_type)
+            .header("content-encoding", &request.content_encoding);
+        if let Some(tenant) = request.tenant {
+            builder = builder.header("x-scope-orgid", tenant);
+        }
+        let request = builder.body(Body::from(request.body.clone())).expect("a request");
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.expect("a body").to_bytes();
+        let written = |kind: &str| {
+            let name = HeaderName::try_from(format!("x-prometheus-remote-write-{kind}-written"));
+            let value = parts.headers.get(name.expect("a header name"));
+            value.and_then(|v| v.to_str().ok()?.parse().ok()).unwrap_or(0)
+        };
+        let answer = Answer {
+            status: parts.status.as_u16(),
+            written: [written("samples"), written("histograms"), written("exemplars")],
+            body: String::from_utf8_lossy(&body).into_owned(),
+        };
+        (answer, Response::from_parts(parts, ()))
+    }
+
+    /// Writes a message as the process itself does.
+    pub(crate) async fn write(
+        &self,
+        version: proto::Version,
+        message: Vec<u8>,
+    ) -> Result<proto::WriteResponse, proto::Error> {
+        let request = WriteRequest { tenant: tenant(), version, body: message.into() };
+        self.distributor.write(request).await
+    }
+
+    /// The float samples that an ingester has.
+    pub(crate) fn floats(&self, ingester: usize) -> BTreeMap<String, Vec<(i64, f64)>> {
+        let stored = self.ingesters[ingester].stored(&tenant());
+        let float = |(t, value): (i64, Value)| match value {
+            Value::Float(value) => (t, value),
+            other => panic!("{other:?}"),
+        };
+        let series = |(labels, samples): (Labels, BTreeMap<i64, Value>)| {
+            (labels.to_string(), samples.into_iter().map(float).collect())
+        };
+        stored.samples.into_iter().map(series).collect()
+    }
+
+    /// The value of a metric.
+    pub(crate) fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let expected: Vec<(String, String)> =
+            labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let samples = self.registry.gather();
+        let found = samples.iter().find(|s| s.name == name && s.labels == expected);
+        found.map_or(0.0, |s| s.value)
+    }
+}
+
+/// The tenant of all writes.
+pub(crate) fn tenant() -> TenantId {
+    TenantId::new(TENANT).expect("a valid tenant")
+}
