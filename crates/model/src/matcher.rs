@@ -61,19 +61,12 @@ impl Matcher {
         let pattern = match op {
             MatchOp::Equal | MatchOp::NotEqual => None,
             MatchOp::Regex | MatchOp::NotRegex => {
-                let pattern = Pattern::new(value).map_err(|reason| MatcherError {
-                    pattern: value.to_owned(),
-                    reason,
-                })?;
+                let pattern = Pattern::new(value)
+                    .map_err(|reason| MatcherError { pattern: value.to_owned(), reason })?;
                 Some(Arc::new(pattern))
             }
         };
-        Ok(Self {
-            name: name.into(),
-            op,
-            value: value.into(),
-            pattern,
-        })
+        Ok(Self { name: name.into(), op, value: value.into(), pattern })
     }
 
     /// The matcher `name="value"`.

@@ -1,7 +1,9 @@
 //! Buckets with their bounds, and ways to walk them.
 
+use std::f64::consts::SQRT_2;
+
 use super::sparse;
-use super::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, FloatHistogram};
+use super::{BucketSpan, CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMA_MAX, FloatHistogram};
 
 /// A bucket of a native histogram.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -49,10 +51,32 @@ pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     if part == 0 {
         return if whole == 1024 { f64::MAX } else { exp2_of_integer(whole) };
     }
-    // The fraction is computed apart from the whole part, so that it is the same in every octave.
-    let fraction = (f64::from(part) / f64::from(1u32 << schema)).exp2();
-    // Halving and doubling keeps the scale factor in range at both ends.
-    (fraction / 2.0) * exp2_of_integer(whole) * 2.0
+    // The fraction, from 1 to 2, is computed apart from the whole part, so that it is the same in every octave.
+    let fraction = if schema <= EXPONENTIAL_SCHEMA_MAX {
+        product_of_roots(part, schema)
+    } else {
+        (f64::from(part) / f64::from(1u32 << schema)).exp2()
+    };
+    fraction * exp2_of_integer(whole)
+}
+
+/// `2^(2^-n)` for n from 1 to 8. The first is one bit below the nearest float: upstream's bounds are made so, and
+/// results have to agree with it in every digit.
+const ROOTS_OF_TWO: [f64; EXPONENTIAL_SCHEMA_MAX as usize] = [
+    SQRT_2 - f64::EPSILON,
+    1.189_207_115_002_721,
+    1.090_507_732_665_257_7,
+    1.044_273_782_427_413_8,
+    1.021_897_148_654_116_6,
+    1.010_889_286_051_700_5,
+    1.005_429_901_112_802_7,
+    1.002_711_275_050_202_5,
+];
+
+/// `2^(part · 2^-schema)`: the bits of `part`, from the highest, say which roots it is the product of.
+fn product_of_roots(part: i32, schema: i32) -> f64 {
+    let roots = ROOTS_OF_TWO.iter().zip((0..schema).rev());
+    roots.filter(|(_, bit)| part >> bit & 1 == 1).fold(1.0, |product, (root, _)| product * root)
 }
 
 fn exp2_of_integer(exponent: i64) -> f64 {
@@ -164,5 +188,49 @@ impl FloatHistogram {
             .chain(&self.positive_buckets)
             .chain(&self.negative_buckets)
             .any(|v| v.is_infinite())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_at_the_ends_of_the_range() {
+        assert_eq!(exponential_bound(1_024, 0), f64::MAX);
+        assert_eq!(exponential_bound(1_025, 0), f64::INFINITY);
+        assert_eq!(exponential_bound(64, -4), f64::MAX);
+        assert_eq!(exponential_bound(1_024 << 8, 8), f64::MAX);
+        assert_eq!(exponential_bound(-1_074, 0), f64::from_bits(1));
+        assert_eq!(exponential_bound(-1_073 << 3, 3), f64::from_bits(2));
+        assert_eq!(exponential_bound(i32::MIN, 0), 0.0);
+        assert_eq!(exponential_bound(i32::MAX, -4), f64::INFINITY);
+    }
+
+    /// Values of upstream's table, doubled.
+    #[test]
+    fn bounds_are_those_of_upstream_bit_for_bit() {
+        for (schema, index, bound) in [
+            (1, 1, 1.414_213_562_373_095),
+            (2, 3, 1.681_792_830_507_428_8),
+            (3, 7, 1.834_008_086_409_342_2),
+            (4, 11, 1.610_490_331_949_254),
+            (5, 31, 1.957_144_124_175_399_8),
+        ] {
+            assert_eq!(exponential_bound(index, schema), bound, "schema {schema} index {index}");
+        }
+    }
+
+    #[test]
+    fn bounds_are_powers() {
+        for schema in -4..=8 {
+            for index in -2_000..2_000 {
+                let expected = (f64::from(index) * 2f64.powi(-schema)).exp2();
+                let bound = exponential_bound(index, schema);
+                if expected.is_normal() && expected.is_finite() && bound != f64::MAX {
+                    assert!((bound / expected - 1.0).abs() < 1e-14, "schema {schema} index {index}");
+                }
+            }
+        }
     }
 }

@@ -106,6 +106,25 @@ impl HistogramSum {
         }
     }
 
+    /// Divides sums and what was lost. The hint stays.
+    pub fn divide(&mut self, divisor: f64) {
+        let hint = self.histogram.counter_reset_hint;
+        self.histogram.divide(divisor);
+        self.histogram.counter_reset_hint = hint;
+        for value in [&mut self.lost.zero_count, &mut self.lost.count, &mut self.lost.sum] {
+            *value /= divisor;
+        }
+        for value in self.lost.positive.iter_mut().chain(&mut self.lost.negative) {
+            *value /= divisor;
+        }
+    }
+
+    /// The largest of the sums that are not of buckets, without its sign.
+    pub fn magnitude(&self) -> f64 {
+        let h = &self.histogram;
+        h.count.abs().max(h.sum.abs()).max(h.zero_count.abs())
+    }
+
     /// What is known about resets.
     pub fn counter_reset_hint(&self) -> CounterResetHint {
         self.histogram.counter_reset_hint

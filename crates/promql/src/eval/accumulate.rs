@@ -1,0 +1,208 @@
+//! Sums and means that come out the same in whatever parts they are computed, as long as the parts are the same.
+
+use model::histogram::IncompatibleSchemas;
+use model::{CompensatedSum, CounterResetHint, FloatHistogram, HistogramSum};
+
+use crate::ast::Span;
+use crate::engine::annotations::Annotations;
+use crate::functions::histogram_rate::{Operation, note_reconciled};
+
+/// By what sums are scaled down once they would overflow: a power of two, so that nothing is rounded.
+const DOWN: f64 = 1.0 / (1u64 << 32) as f64 / (1u64 << 32) as f64;
+const UP: f64 = 1.0 / DOWN;
+
+/// A mean of floats. Where the sum would overflow, a scaled one is carried on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Mean {
+    sum: CompensatedSum,
+    count: f64,
+    scaled: bool,
+}
+
+impl Mean {
+    #[inline]
+    pub(crate) fn add(&mut self, value: f64) {
+        self.count += 1.0;
+        if self.scaled {
+            self.sum.add(value * DOWN);
+            return;
+        }
+        let before = self.sum;
+        self.sum.add(value);
+        if self.sum.sum.is_infinite() && before.sum.is_finite() && value.is_finite() {
+            self.sum = before;
+            self.scale_down();
+            self.sum.add(value * DOWN);
+        }
+    }
+
+    fn scale_down(&mut self) {
+        self.sum.scale(DOWN);
+        self.scaled = true;
+    }
+
+    pub(crate) fn merge(&mut self, mut other: Self) {
+        self.count += other.count;
+        let overflows = !self.scaled
+            && !other.scaled
+            && self.sum.sum.is_finite()
+            && other.sum.sum.is_finite()
+            && (self.sum.sum + other.sum.sum).is_infinite();
+        if (self.scaled || overflows) && !other.scaled {
+            other.scale_down();
+        }
+        if other.scaled && !self.scaled {
+            self.scale_down();
+        }
+        self.sum.merge(other.sum);
+    }
+
+    pub(crate) fn mean(&self) -> f64 {
+        let mean = self.sum.sum / self.count + self.sum.compensation / self.count;
+        if self.scaled { mean * UP } else { mean }
+    }
+}
+
+/// A sum or mean of histograms.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct HistogramAccumulator {
+    sum: Option<HistogramSum>,
+    count: f64,
+    scaled: bool,
+    saw_reset: bool,
+    saw_no_reset: bool,
+    reconciled: bool,
+}
+
+impl HistogramAccumulator {
+    /// Adds a histogram to what becomes a sum.
+    pub(crate) fn add(&mut self, histogram: &FloatHistogram) -> Result<(), IncompatibleSchemas> {
+        self.note(histogram);
+        match &mut self.sum {
+            None => self.sum = Some(HistogramSum::new(histogram)),
+            Some(sum) => self.reconciled |= sum.add(histogram)?.bounds_reconciled,
+        }
+        Ok(())
+    }
+
+    /// Adds a histogram to what becomes a mean.
+    pub(crate) fn add_to_mean(&mut self, histogram: &FloatHistogram) -> Result<(), IncompatibleSchemas> {
+        const NEAR_OVERFLOW: f64 = 1e300;
+        let mut addend = std::borrow::Cow::Borrowed(histogram);
+        let near = |m: f64| m > NEAR_OVERFLOW;
+        let own = self.sum.as_ref().map_or(0.0, HistogramSum::magnitude);
+        if !self.scaled && (near(own) || near(HistogramSum::new(histogram).magnitude())) {
+            if let Some(sum) = &mut self.sum {
+                sum.scale(DOWN);
+            }
+            self.scaled = true;
+        }
+        if self.scaled {
+            addend.to_mut().scale(DOWN);
+        }
+        self.add(&addend)
+    }
+
+    fn note(&mut self, histogram: &FloatHistogram) {
+        self.count += 1.0;
+        self.saw_reset |= histogram.counter_reset_hint == CounterResetHint::Reset;
+        self.saw_no_reset |= histogram.counter_reset_hint == CounterResetHint::NotReset;
+    }
+
+    /// Adds what another one has gathered.
+    pub(crate) fn merge(&mut self, other: &Self) -> Result<(), IncompatibleSchemas> {
+        self.count += other.count;
+        self.saw_reset |= other.saw_reset;
+        self.saw_no_reset |= other.saw_no_reset;
+        self.reconciled |= other.reconciled;
+        let Some(addend) = &other.sum else {
+            return Ok(());
+        };
+        let mut addend = addend.clone();
+        if self.scaled && !other.scaled {
+            addend.scale(DOWN);
+        }
+        match &mut self.sum {
+            None => {
+                self.sum = Some(addend);
+                self.scaled |= other.scaled;
+            }
+            Some(sum) => {
+                if other.scaled && !self.scaled {
+                    sum.scale(DOWN);
+                    self.scaled = true;
+                }
+                self.reconciled |= sum.merge(&addend)?.bounds_reconciled;
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sum.is_none()
+    }
+
+    /// The sum, compacted.
+    pub(crate) fn sum(self) -> Option<FloatHistogram> {
+        self.sum.map(|sum| sum.finish().compacted())
+    }
+
+    /// The mean, compacted.
+    pub(crate) fn mean(self) -> Option<FloatHistogram> {
+        let mut sum = self.sum?;
+        sum.divide(self.count);
+        let mut mean = sum.finish().compacted();
+        if self.scaled {
+            mean.scale(UP);
+        }
+        Some(mean)
+    }
+
+    /// Notes what has to be known about the result.
+    pub(crate) fn annotate(&self, span: Span, annotations: &mut Annotations) {
+        if self.saw_reset && self.saw_no_reset {
+            annotations.warn(span, "conflicting counter resets during histogram aggregation");
+        }
+        if self.reconciled {
+            note_reconciled(Operation::Aggregation, span, annotations);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mean_of(values: &[f64]) -> Mean {
+        let mut mean = Mean::default();
+        values.iter().for_each(|v| mean.add(*v));
+        mean
+    }
+
+    #[test]
+    fn means_do_not_overflow() {
+        let big = f64::MAX;
+        assert_eq!(mean_of(&[big, big, big]).mean(), big);
+        let mut merged = mean_of(&[big]);
+        merged.merge(mean_of(&[big]));
+        merged.merge(mean_of(&[1.0, 1.0]));
+        assert_eq!(merged.mean(), big / 2.0);
+        assert_eq!(mean_of(&[f64::INFINITY, 1.0]).mean(), f64::INFINITY);
+        assert!(mean_of(&[f64::INFINITY, f64::NEG_INFINITY]).mean().is_nan());
+        assert_eq!(mean_of(&[1.0, 1e100, 1.0, -1e100]).mean(), 0.5);
+    }
+
+    #[test]
+    fn means_of_histograms_do_not_overflow() {
+        let h = FloatHistogram {
+            count: f64::MAX,
+            sum: 1.0,
+            ..FloatHistogram::default()
+        };
+        let mut mean = HistogramAccumulator::default();
+        for _ in 0..4 {
+            mean.add_to_mean(&h).unwrap();
+        }
+        assert_eq!(mean.mean().unwrap().count, f64::MAX);
+    }
+}

@@ -1,0 +1,201 @@
+//! Aggregations: which series belong together, and what goes around the folding of them.
+
+use std::collections::HashMap;
+
+use model::{Labels, METRIC_NAME};
+
+use crate::ast::AggregateOp;
+use crate::engine::error::QueryError;
+use crate::functions::float::{go_max, go_min};
+use crate::plan::AggregatePlan;
+use crate::plan::steps::Steps;
+use crate::text::number::general;
+use crate::text::quote::quote;
+
+use super::scalars::Scalars;
+use super::{Evaluator, Sink};
+
+/// The groups of an aggregation: finds the one that a series belongs to.
+pub(super) struct Grouping<'p> {
+    labels: &'p [String],
+    without: bool,
+    key: Vec<u8>,
+    by_key: HashMap<Box<[u8]>, usize>,
+}
+
+impl<'p> Grouping<'p> {
+    pub(super) fn new(labels: &'p [String], without: bool) -> Self {
+        Self {
+            labels,
+            without,
+            key: Vec::new(),
+            by_key: HashMap::new(),
+        }
+    }
+
+    fn keeps(&self, name: &str) -> bool {
+        let named = self.labels.binary_search_by(|l| l.as_str().cmp(name)).is_ok();
+        if self.without { !named && name != METRIC_NAME } else { named }
+    }
+
+    /// The number of the group of a series; a new group gets the next number, and its labels are returned.
+    pub(super) fn group(&mut self, labels: &Labels) -> (usize, Option<Labels>) {
+        let mut key = std::mem::take(&mut self.key);
+        key.clear();
+        for (name, value) in labels.iter().filter(|(name, _)| self.keeps(name)) {
+            for text in [name, value] {
+                key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+                key.extend_from_slice(text.as_bytes());
+            }
+        }
+        let found = self.by_key.get(key.as_slice()).copied();
+        let out = match found {
+            Some(group) => (group, None),
+            None => {
+                let group = self.by_key.len();
+                self.by_key.insert(key.as_slice().into(), group);
+                let kept = Labels::from_sorted(labels.iter().filter(|(name, _)| self.keeps(name)));
+                (group, Some(kept))
+            }
+        };
+        self.key = key;
+        out
+    }
+}
+
+/// The parameter of an aggregation at all steps.
+pub(super) struct Parameter {
+    pub(super) values: Scalars,
+    pub(super) min: f64,
+    pub(super) max: f64,
+    pub(super) has_nan: bool,
+}
+
+impl Parameter {
+    fn new(values: Scalars) -> Self {
+        let has_nan = values.iter().any(f64::is_nan);
+        let (min, max) = match &values {
+            Scalars::Constant(value) => (*value, *value),
+            Scalars::Steps(steps) => (
+                steps.iter().copied().fold(f64::MAX, go_min),
+                steps.iter().copied().fold(-f64::MAX, go_max),
+            ),
+        };
+        Self {
+            values,
+            min,
+            max,
+            has_nan,
+        }
+    }
+}
+
+impl Evaluator<'_> {
+    pub(super) fn aggregate(&self, e: &AggregatePlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+        if e.op == AggregateOp::CountValues {
+            return self.count_values(e, steps, sink);
+        }
+        let parameter = match &e.param {
+            Some(param) => Some(Parameter::new(self.scalar(param, steps)?)),
+            None => None,
+        };
+        match (e.op, parameter) {
+            (AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk, Some(parameter)) => {
+                if parameter.max < 1.0 {
+                    return self.each(&e.expr, steps, &mut |_| Ok(()));
+                }
+                check_count(&parameter)?;
+                self.pick(e, &parameter, steps, sink)
+            }
+            (AggregateOp::LimitRatio, Some(parameter)) => {
+                if parameter.max == 0.0 && parameter.min == 0.0 {
+                    return self.each(&e.expr, steps, &mut |_| Ok(()));
+                }
+                if parameter.has_nan {
+                    return Err(QueryError::execution("Ratio value is NaN"));
+                }
+                self.note_bad_ratio(e, &parameter);
+                self.pick(e, &parameter, steps, sink)
+            }
+            (AggregateOp::Quantile, Some(parameter)) => {
+                self.note_bad_quantile_parameter(e, &parameter);
+                self.fold(e, Some(&parameter), steps, sink)
+            }
+            (_, parameter) => self.fold(e, parameter.as_ref(), steps, sink),
+        }
+    }
+
+    fn note_bad_ratio(&self, e: &AggregatePlan, parameter: &Parameter) {
+        let span = e.param.as_ref().map_or(e.span, |p| p.span());
+        let mut note = |value: f64, bound: &str| {
+            let text = format!(
+                "ratio value should be between -1 and 1, got {}, capping to {bound}",
+                general(value)
+            );
+            self.annotations.borrow_mut().warn(span, text);
+        };
+        if parameter.max > 1.0 {
+            note(parameter.max, "1");
+        }
+        if parameter.min < -1.0 {
+            note(parameter.min, "-1");
+        }
+    }
+
+    fn note_bad_quantile_parameter(&self, e: &AggregatePlan, parameter: &Parameter) {
+        let span = e.param.as_ref().map_or(e.span, |p| p.span());
+        let mut note = |value: f64| {
+            let text = format!("quantile value should be between 0 and 1, got {}", general(value));
+            self.annotations.borrow_mut().warn(span, text);
+        };
+        if parameter.has_nan {
+            note(f64::NAN);
+        }
+        if parameter.max > 1.0 {
+            note(parameter.max);
+        }
+        if parameter.min < 0.0 {
+            note(parameter.min);
+        }
+    }
+
+    /// Notes that an aggregation has no use for histograms.
+    pub(super) fn note_ignored_in(&self, e: &AggregatePlan) {
+        let span = match e.op {
+            AggregateOp::Topk | AggregateOp::Bottomk => e.span,
+            _ => e.expr.span(),
+        };
+        let text = format!("ignored histogram in {} aggregation", e.op.as_str());
+        self.annotations.borrow_mut().info(span, text);
+    }
+
+    /// Notes that histograms of a metric cannot be added up.
+    pub(super) fn note_mixed_schemas(&self, e: &AggregatePlan, labels: &Labels) {
+        let text = format!(
+            "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
+            quote(labels.get_or_empty(METRIC_NAME))
+        );
+        self.annotations.borrow_mut().warn(e.expr.span(), text);
+    }
+}
+
+/// A number of series has to be one.
+fn check_count(parameter: &Parameter) -> Result<(), QueryError> {
+    const LIMIT: f64 = i64::MAX as f64;
+    if parameter.has_nan {
+        return Err(QueryError::execution("Parameter value is NaN"));
+    }
+    if parameter.min <= -LIMIT {
+        return Err(QueryError::execution(format!(
+            "Scalar value {} underflows int64",
+            general(parameter.min)
+        )));
+    }
+    if parameter.max >= LIMIT {
+        return Err(QueryError::execution(format!(
+            "Scalar value {} overflows int64",
+            general(parameter.max)
+        )));
+    }
+    Ok(())
+}

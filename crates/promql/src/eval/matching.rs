@@ -1,0 +1,315 @@
+//! Binary operators between two vectors: which series go with which.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+
+use model::Labels;
+
+use crate::ast::{Cardinality, VectorMatching};
+use crate::engine::error::QueryError;
+use crate::engine::value::SampleValue;
+use crate::plan::BinaryPlan;
+use crate::plan::steps::Steps;
+use crate::text::quote::quote;
+
+use super::binary::{Signatures, operand};
+use super::column::{Column, Points};
+use super::labels::is_metadata;
+use super::operators::{Operand, Outcome, apply, changes_metric};
+use super::presence::Presence;
+use super::series::Series;
+use super::{Evaluator, Sink};
+
+/// Series that match each other: of the side that may have many, and of the one that may have one at a time.
+#[derive(Default)]
+struct Match<'h> {
+    many: Vec<&'h Column>,
+    one: Vec<&'h Column>,
+}
+
+/// Everything about an operation between two vectors.
+struct Operation<'p> {
+    plan: &'p BinaryPlan,
+    matching: &'p VectorMatching,
+    /// The "one" side is the left one.
+    swapped: bool,
+    /// The value for a missing series of the "one" and of the "many" side.
+    fill_one: Option<f64>,
+    fill_many: Option<f64>,
+    /// Names are dropped at once rather than at the end of the query.
+    drops_names_now: bool,
+    /// The steps at which there is anything to do: both sides have some series, or what is missing is filled in.
+    active: Presence,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn vector_operation(
+        &self,
+        plan: &BinaryPlan,
+        matching: &VectorMatching,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let left = self.held(&plan.lhs, steps)?;
+        let right = self.held(&plan.rhs, steps)?;
+        let swapped = matching.card == Cardinality::OneToMany;
+        let (many, one) = if swapped { (right, left) } else { (left, right) };
+        let (fill_many, fill_one) = if swapped {
+            (matching.fill_right, matching.fill_left)
+        } else {
+            (matching.fill_left, matching.fill_right)
+        };
+        let any = |columns: &[Column]| {
+            let mut any = Presence::none(steps.count);
+            columns.iter().for_each(|c| any.union(&c.points.present()));
+            any
+        };
+        let mut active = any(&many.columns);
+        if fill_many.is_some() || fill_one.is_some() {
+            active.union(&any(&one.columns));
+        } else {
+            active.intersect(&any(&one.columns));
+        }
+        let mut signatures = Signatures::new(matching);
+        let many_side = self.side(&many, &mut signatures);
+        let one_side = self.side(&one, &mut signatures);
+        let mut matches: Vec<Match<'_>> = Vec::new();
+        matches.resize_with(signatures.len(), Match::default);
+        many_side.into_iter().for_each(|(i, column)| matches[i].many.push(column));
+        one_side.into_iter().for_each(|(i, column)| matches[i].one.push(column));
+        let operation = Operation {
+            plan,
+            matching,
+            swapped,
+            fill_one,
+            fill_many,
+            drops_names_now: self.drops_names_now(),
+            active,
+        };
+        let mut series = Series::new();
+        for found in &matches {
+            self.check_interrupted()?;
+            operation.check_unique(found)?;
+            self.operate(&operation, found, steps, &mut series)?;
+        }
+        series.into_each(sink)
+    }
+
+    /// The operation on series that match each other.
+    fn operate(
+        &self,
+        operation: &Operation<'_>,
+        found: &Match<'_>,
+        steps: &Steps,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
+        let mut used = Used::new(operation.matching.card, steps.count);
+        let mut one_present = Presence::none(steps.count);
+        found.one.iter().for_each(|c| one_present.union(&c.points.present()));
+        let mut matched = Presence::none(steps.count);
+        for many in &found.many {
+            let own = many.points.present();
+            for one in &found.one {
+                let mut both = one.points.present();
+                both.intersect(&own);
+                if both.is_empty() {
+                    continue;
+                }
+                let labels = operation.result_labels(&many.labels, &one.labels);
+                let value = |step| operand(&one.points, step);
+                let (points, done) = self.combine(operation, &both, |step| operand(&many.points, step), value, steps);
+                matched.union(&done);
+                used.add(&labels, &done)?;
+                self.add_result(operation, labels, many, points, series)?;
+            }
+            if let Some(fill) = operation.fill_one {
+                let mut alone = own;
+                alone.subtract(&one_present);
+                alone.intersect(&operation.active);
+                let other = operation.matched_labels(&many.labels);
+                let labels = operation.result_labels(&many.labels, &other);
+                let value = |_| Some(Operand::Float(fill));
+                let (points, done) = self.combine(operation, &alone, |step| operand(&many.points, step), value, steps);
+                used.add(&labels, &done)?;
+                self.add_result(operation, labels, many, points, series)?;
+            }
+        }
+        if let Some(fill) = operation.fill_many {
+            for one in &found.one {
+                let mut alone = one.points.present();
+                alone.subtract(&matched);
+                let other = operation.matched_labels(&one.labels);
+                let labels = operation.result_labels(&other, &one.labels);
+                let own = |_| Some(Operand::Float(fill));
+                let (points, done) = self.combine(operation, &alone, own, |step| operand(&one.points, step), steps);
+                used.add(&labels, &done)?;
+                self.add_result(operation, labels, one, points, series)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn add_result(
+        &self,
+        operation: &Operation<'_>,
+        labels: Labels,
+        origin: &Column,
+        points: Points,
+        series: &mut Series,
+    ) -> Result<(), QueryError> {
+        let mut column = Column::new(labels, points);
+        column.origin = origin.origin.clone();
+        column.drop_name = operation.plan.return_bool;
+        series.add(self, column)
+    }
+
+    /// The results at some steps, and the steps at which the operator applied at all.
+    fn combine<'v>(
+        &self,
+        operation: &Operation<'_>,
+        at: &Presence,
+        many: impl Fn(usize) -> Option<Operand<'v>>,
+        one: impl Fn(usize) -> Option<Operand<'v>>,
+        steps: &Steps,
+    ) -> (Points, Presence) {
+        let plan = operation.plan;
+        let mut points = Points::none(steps.count);
+        let mut applied = Presence::none(steps.count);
+        let mut annotations = self.annotations.borrow_mut();
+        for step in at.iter() {
+            let (Some(many), Some(one)) = (many(step), one(step)) else { continue };
+            let (lhs, rhs) = if operation.swapped { (one, many) } else { (many, one) };
+            let Outcome::Value(value, holds) = apply(plan.op, lhs, rhs, plan.span, &mut annotations) else {
+                continue;
+            };
+            applied.set(step);
+            if plan.return_bool {
+                points.set(step, SampleValue::Float(f64::from(u8::from(holds))));
+            } else if holds {
+                points.set(step, value);
+            }
+        }
+        (points, applied)
+    }
+}
+
+impl Operation<'_> {
+    /// Of the "one" side there must not be two series at one time.
+    fn check_unique(&self, found: &Match<'_>) -> Result<(), QueryError> {
+        let [first, rest @ ..] = found.one.as_slice() else {
+            return Ok(());
+        };
+        let mut seen = vec![*first];
+        let mut present = first.points.present();
+        for column in rest {
+            let mut twice = column.points.present();
+            twice.intersect(&present);
+            twice.intersect(&self.active);
+            if let Some(step) = twice.iter().next() {
+                let other = seen.iter().find(|c| c.points.has(step)).unwrap_or(first);
+                return Err(self.duplicate(column, other));
+            }
+            present.union(&column.points.present());
+            seen.push(column);
+        }
+        Ok(())
+    }
+
+    fn duplicate(&self, a: &Column, b: &Column) -> QueryError {
+        let side = if self.swapped { "left" } else { "right" };
+        let mut both = [series_text(&a.labels), series_text(&b.labels)];
+        both.sort_unstable();
+        let [first, second] = both;
+        QueryError::execution(format!(
+            "found duplicate series for the match group {} on the {side} hand-side of the operation: [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side",
+            series_text(&self.matched_labels(&a.labels)),
+        ))
+    }
+
+    /// The labels that take part in matching.
+    fn matched_labels(&self, labels: &Labels) -> Labels {
+        Labels::from_sorted(labels.iter().filter(|(name, _)| Signatures::matches_on(self.matching, name)))
+    }
+
+    /// The labels of the result for a pair of series.
+    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
+        let matching = self.matching;
+        let drops_name = changes_metric(self.plan.op) || self.plan.return_bool && self.drops_names_now;
+        let one_to_one = matching.card == Cardinality::OneToOne;
+        let keeps = |name: &str| {
+            let named = one_to_one && matching.labels.iter().any(|l| l == name);
+            let matched = !one_to_one || named == matching.on;
+            matched && !(drops_name && is_metadata(name))
+        };
+        if matching.include.is_empty() && many.iter().all(|(name, _)| keeps(name)) {
+            return many.clone();
+        }
+        let kept = Labels::from_sorted(many.iter().filter(|(name, _)| keeps(name)));
+        if matching.include.is_empty() {
+            return kept;
+        }
+        let mut builder = kept.to_builder();
+        for name in &matching.include {
+            builder.set(name, one.get_or_empty(name));
+        }
+        builder.build()
+    }
+}
+
+/// Which results there have been, of one group of series that match.
+struct Used {
+    card: Cardinality,
+    present: Presence,
+    by_labels: HashMap<Labels, Presence>,
+}
+
+impl Used {
+    fn new(card: Cardinality, steps: usize) -> Self {
+        Self {
+            card,
+            present: Presence::none(steps),
+            by_labels: HashMap::new(),
+        }
+    }
+
+    /// Notes a result; fails if there has been one at the same time that makes it ambiguous.
+    fn add(&mut self, labels: &Labels, at: &Presence) -> Result<(), QueryError> {
+        if self.card == Cardinality::OneToOne {
+            if self.present.intersects(at) {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ));
+            }
+            self.present.union(at);
+            return Ok(());
+        }
+        if at.is_empty() {
+            return Ok(());
+        }
+        match self.by_labels.entry(labels.clone()) {
+            Entry::Vacant(entry) => {
+                entry.insert(at.clone());
+            }
+            Entry::Occupied(entry) if entry.get().intersects(at) => {
+                return Err(QueryError::execution(
+                    "multiple matches for labels: grouping labels must ensure unique matches",
+                ));
+            }
+            Entry::Occupied(mut entry) => entry.get_mut().union(at),
+        }
+        Ok(())
+    }
+}
+
+/// Labels as error messages show them.
+fn series_text(labels: &Labels) -> String {
+    let pairs: Vec<String> = labels
+        .iter()
+        .map(|(name, value)| {
+            let plain = crate::syntax::print::is_plain_label_name(name);
+            let name = if plain { name.to_owned() } else { quote(name) };
+            format!("{name}={}", quote(value))
+        })
+        .collect();
+    format!("{{{}}}", pairs.join(", "))
+}

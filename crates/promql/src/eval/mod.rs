@@ -1,0 +1,127 @@
+//! Evaluation. Series are columns over the steps; an expression hands its series on one by one, so that what is above
+//! it can fold them as they come.
+
+pub(crate) mod accumulate;
+mod aggregate;
+mod aggregate_each;
+mod aggregate_pick;
+mod binary;
+mod calls;
+mod column;
+mod histograms;
+mod info;
+mod labels;
+mod matching;
+mod operators;
+mod presence;
+mod ranges;
+mod scalars;
+mod selectors;
+mod series;
+mod sorting;
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crate::engine::annotations::Annotations;
+use crate::engine::budget::{Budget, Charge};
+use crate::engine::error::{ErrorKind, QueryError};
+use crate::engine::options::EngineOptions;
+use crate::engine::source::SeriesSource;
+use crate::plan::Node;
+use crate::plan::steps::Steps;
+
+pub(crate) use column::{Column, Points};
+pub(crate) use labels::without_metadata;
+
+/// Takes series as they come.
+pub(crate) type Sink<'s> = &'s mut dyn FnMut(Column) -> Result<(), QueryError>;
+
+/// Evaluates one query.
+pub(crate) struct Evaluator<'a> {
+    pub(crate) options: &'a EngineOptions,
+    pub(crate) lookback_ms: i64,
+    pub(crate) source: &'a dyn SeriesSource,
+    /// Whether the query has been cancelled, and why.
+    pub(crate) interrupted: &'a dyn Fn() -> Option<ErrorKind>,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) annotations: RefCell<Annotations>,
+    pub(crate) series_read: Cell<u64>,
+    pub(crate) samples_read: Cell<u64>,
+}
+
+/// Series held in memory, and what they take of the budget.
+pub(crate) struct Held {
+    pub(crate) columns: Vec<Column>,
+    charges: Vec<Charge>,
+}
+
+impl Held {
+    pub(crate) fn new() -> Self {
+        Self {
+            columns: Vec::new(),
+            charges: Vec::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, evaluator: &Evaluator<'_>, column: Column) -> Result<(), QueryError> {
+        self.charges.push(evaluator.charge(&column)?);
+        self.columns.push(column);
+        Ok(())
+    }
+}
+
+impl Evaluator<'_> {
+    /// Evaluates an expression of series.
+    pub(crate) fn each(&self, node: &Node, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+        self.check_interrupted()?;
+        match node {
+            Node::Vector(e) => self.selector(e, steps, sink),
+            Node::Aggregate(e) => self.aggregate(e, steps, sink),
+            Node::Binary(e) => self.binary(e, steps, sink),
+            Node::Call(e) => self.call(e, steps, sink),
+            Node::Negate(e, _) => self.negate(e, steps, sink),
+            Node::Constant(e) if steps.count > 1 => self.each(e, &steps.first(), &mut |mut column| {
+                column.points = column.points.repeated(steps.count);
+                sink(column)
+            }),
+            Node::Constant(e) => self.each(e, steps, sink),
+            Node::Number(..) | Node::Text(..) | Node::Matrix(_) | Node::Subquery(_) => Err(QueryError::internal(
+                "an expression that is not a vector was evaluated as one",
+            )),
+        }
+    }
+
+    /// All series of an expression.
+    pub(crate) fn held(&self, node: &Node, steps: &Steps) -> Result<Held, QueryError> {
+        let mut held = Held::new();
+        self.each(node, steps, &mut |column| held.push(self, column))?;
+        Ok(held)
+    }
+
+    /// Takes the memory of a series from the budget.
+    pub(crate) fn charge(&self, column: &Column) -> Result<Charge, QueryError> {
+        const FIXED_BYTES: usize = size_of::<Column>();
+        self.budget
+            .charge(column.points.weight(), column.points.bytes() + FIXED_BYTES)
+    }
+
+    pub(crate) fn check_interrupted(&self) -> Result<(), QueryError> {
+        match (self.interrupted)() {
+            None => Ok(()),
+            Some(ErrorKind::Timeout) => Err(QueryError::new(
+                ErrorKind::Timeout,
+                "query timed out in expression evaluation",
+            )),
+            Some(kind) => Err(QueryError::new(
+                kind,
+                "query was canceled in expression evaluation",
+            )),
+        }
+    }
+
+    /// Whether metric names are dropped at once rather than at the end.
+    pub(crate) fn drops_names_now(&self) -> bool {
+        !self.options.delayed_name_removal
+    }
+}

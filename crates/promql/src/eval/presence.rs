@@ -1,0 +1,127 @@
+//! Which steps have a sample.
+
+/// A set of steps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// Up to 64 steps.
+    Word(u64),
+    Words(Box<[u64]>),
+}
+
+impl Presence {
+    /// No step of so many.
+    pub(crate) fn none(steps: usize) -> Self {
+        if steps <= 64 {
+            Self::Word(0)
+        } else {
+            Self::Words(vec![0; steps.div_ceil(64)].into())
+        }
+    }
+
+    /// Every step of so many.
+    pub(crate) fn all(steps: usize) -> Self {
+        let mut out = Self::none(steps);
+        for (i, word) in out.words_mut().iter_mut().enumerate() {
+            let left = steps - (i * 64).min(steps);
+            *word = if left >= 64 { u64::MAX } else { (1u64 << left) - 1 };
+        }
+        out
+    }
+
+    fn words(&self) -> &[u64] {
+        match self {
+            Self::Word(word) => std::slice::from_ref(word),
+            Self::Words(words) => words,
+        }
+    }
+
+    fn words_mut(&mut self) -> &mut [u64] {
+        match self {
+            Self::Word(word) => std::slice::from_mut(word),
+            Self::Words(words) => words,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has(&self, step: usize) -> bool {
+        self.words()[step / 64] >> (step % 64) & 1 == 1
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, step: usize) {
+        self.words_mut()[step / 64] |= 1 << (step % 64);
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, step: usize) {
+        self.words_mut()[step / 64] &= !(1 << (step % 64));
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.words().iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words().iter().all(|w| *w == 0)
+    }
+
+    /// Adds the steps of another.
+    pub(crate) fn union(&mut self, other: &Self) {
+        self.words_mut().iter_mut().zip(other.words()).for_each(|(a, b)| *a |= b);
+    }
+
+    /// Keeps the steps that another has too.
+    pub(crate) fn intersect(&mut self, other: &Self) {
+        self.words_mut().iter_mut().zip(other.words()).for_each(|(a, b)| *a &= b);
+    }
+
+    /// Takes away the steps of another.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        self.words_mut().iter_mut().zip(other.words()).for_each(|(a, b)| *a &= !b);
+    }
+
+    pub(crate) fn intersects(&self, other: &Self) -> bool {
+        self.words().iter().zip(other.words()).any(|(a, b)| a & b != 0)
+    }
+
+    /// The steps, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.words().iter().enumerate().flat_map(|(i, word)| {
+            let mut rest = *word;
+            std::iter::from_fn(move || {
+                (rest != 0).then(|| {
+                    let bit = rest.trailing_zeros() as usize;
+                    rest &= rest - 1;
+                    i * 64 + bit
+                })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_of_all_sizes() {
+        for steps in [1, 5, 63, 64, 65, 128, 200] {
+            let all = Presence::all(steps);
+            assert_eq!((all.count(), all.iter().collect::<Vec<_>>()), (steps, (0..steps).collect()));
+            let mut some = Presence::none(steps);
+            assert!(some.is_empty());
+            some.set(steps - 1);
+            some.set(0);
+            some.clear(0);
+            assert_eq!(some.iter().collect::<Vec<_>>(), if steps == 1 { vec![] } else { vec![steps - 1] });
+            assert_eq!(some.intersects(&all), steps > 1);
+            let mut rest = all.clone();
+            rest.subtract(&some);
+            assert_eq!(rest.count() + some.count(), steps);
+            rest.union(&some);
+            assert_eq!(rest, all);
+            rest.intersect(&some);
+            assert_eq!(rest, some);
+        }
+    }
+}

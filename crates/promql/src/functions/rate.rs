@@ -1,0 +1,280 @@
+//! `rate`, `increase`, `delta`, `irate`, `idelta`.
+
+use std::sync::Arc;
+
+use model::{CounterResetHint, FloatHistogram};
+
+use crate::ast::RangeMode;
+use crate::engine::annotations::Annotations;
+use crate::engine::value::SampleValue;
+use crate::text::quote::quote;
+
+use super::histogram_rate::{self, Operation};
+use super::over_time::{note_mixed, note_mixed_schemas};
+use super::window::{RangeOutcome, Window, restarted};
+use super::extended;
+
+/// What is computed of a range: how much a counter or gauge changed, in all or per second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Change {
+    pub(super) counter: bool,
+    pub(super) per_second: bool,
+}
+
+pub(crate) fn rate(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
+    let change = Change {
+        counter: true,
+        per_second: true,
+    };
+    changed(window, annotations, change)
+}
+
+pub(crate) fn increase(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
+    let change = Change {
+        counter: true,
+        per_second: false,
+    };
+    changed(window, annotations, change)
+}
+
+pub(crate) fn delta(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
+    let change = Change {
+        counter: false,
+        per_second: false,
+    };
+    changed(window, annotations, change)
+}
+
+fn changed(window: &Window<'_>, annotations: &mut Annotations, change: Change) -> RangeOutcome {
+    if window.is_mixed() {
+        note_mixed(window, annotations);
+        return Ok(None);
+    }
+    Ok(match (window.mode, window.histograms.is_empty()) {
+        (RangeMode::Plain, true) => float_change(window, annotations, change).map(SampleValue::Float),
+        (RangeMode::Plain, false) => histogram_change(window, annotations, change).map(boxed),
+        (_, true) => extended::float_change(window, change).map(SampleValue::Float),
+        (_, false) => extended::histogram_change(window, annotations, change).map(boxed),
+    })
+}
+
+fn boxed(histogram: FloatHistogram) -> SampleValue {
+    SampleValue::Histogram(Arc::new(histogram))
+}
+
+/// The start of the first sample, if it says that the counter began inside the range.
+fn start_inside(window: &Window<'_>, starts: &[i64], first_ms: i64, change: Change) -> Option<i64> {
+    let start = *starts.first()?;
+    (change.counter && start != 0 && start > window.start_ms && start < first_ms).then_some(start)
+}
+
+fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Change) -> Option<f64> {
+    let floats = &window.floats;
+    let (first, last) = (*floats.values.first()?, *floats.values.last()?);
+    let mut result = last - first;
+    if change.counter {
+        if floats.starts_overlap() {
+            annotations.start_time_overlap(window.first_span, window.metric_name());
+        }
+        let mut before = first;
+        for (i, value) in floats.values.iter().enumerate().skip(1) {
+            if *value < before || floats.restarted(i) {
+                result += before;
+            }
+            before = *value;
+        }
+    }
+    let start = start_inside(window, floats.starts, floats.timestamps[0], change);
+    if start.is_some() {
+        result += first;
+    }
+    let extent = Extent::of(window, floats.timestamps, start)?;
+    // A counter cannot have been below zero: it is not extrapolated further back than to where it was zero.
+    let to_zero = (change.counter && result > 0.0 && first >= 0.0).then(|| extent.sampled * (first / result));
+    Some(result * extent.factor(window, change, to_zero))
+}
+
+fn histogram_change(window: &Window<'_>, annotations: &mut Annotations, change: Change) -> Option<FloatHistogram> {
+    let histograms = &window.histograms;
+    let first = histograms.values.first()?;
+    let mut result = match histograms.len() {
+        1 => None,
+        _ => Some(histogram_rate::change(window, annotations, change)?),
+    };
+    let start = start_inside(window, histograms.starts, histograms.timestamps[0], change);
+    if start.is_some() {
+        match &mut result {
+            None => result = Some((**first).clone()),
+            Some(sum) => histogram_rate::add(sum, first, Operation::Addition, window, annotations)?,
+        }
+    }
+    let extent = Extent::of(window, histograms.timestamps, start)?;
+    let mut result = result?;
+    let to_zero = (change.counter && result.count > 0.0 && first.count >= 0.0)
+        .then(|| extent.sampled * (first.count / result.count));
+    result.scale(extent.factor(window, change, to_zero));
+    Some(result)
+}
+
+/// How the samples of a range lie in it, in seconds.
+struct Extent {
+    sampled: f64,
+    to_start: f64,
+    to_end: f64,
+    between: f64,
+    /// The start is known rather than to be extrapolated.
+    starts_inside: bool,
+}
+
+impl Extent {
+    /// None if there is a single sample and it is not known when its counter started.
+    fn of(window: &Window<'_>, timestamps: &[i64], start_ms: Option<i64>) -> Option<Self> {
+        let (first, last) = (*timestamps.first()?, *timestamps.last()?);
+        if timestamps.len() == 1 && start_ms.is_none() {
+            return None;
+        }
+        let seconds = |ms: i64| ms as f64 / 1000.0;
+        let between = match timestamps.len() - 1 {
+            0 => 0.0,
+            gaps => seconds(last - first) / gaps as f64,
+        };
+        Some(Self {
+            sampled: seconds(last - start_ms.unwrap_or(first)),
+            to_start: if start_ms.is_some() { 0.0 } else { seconds(first - window.start_ms) },
+            to_end: seconds(window.end_ms - last),
+            between,
+            starts_inside: start_ms.is_some(),
+        })
+    }
+
+    /// By how much the change between samples is to be multiplied. Up to the ends of the range is extrapolated if a
+    /// sample was to be expected there; else by half the distance of samples.
+    fn factor(&self, window: &Window<'_>, change: Change, to_zero: Option<f64>) -> f64 {
+        let expected_within = self.between * 1.1;
+        let half = self.between / 2.0;
+        let mut to_start = self.to_start;
+        if !self.starts_inside {
+            if to_start >= expected_within {
+                to_start = half;
+            }
+            if let Some(to_zero) = to_zero
+                && to_zero < to_start
+            {
+                to_start = to_zero;
+            }
+        }
+        let to_end = if self.to_end >= expected_within { half } else { self.to_end };
+        let mut factor = 1.0;
+        if self.sampled != 0.0 {
+            factor = (self.sampled + to_start + to_end) / self.sampled;
+        }
+        if change.per_second {
+            factor /= window.range_ms as f64 / 1000.0;
+        }
+        factor
+    }
+}
+
+pub(crate) fn irate(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
+    Ok(instant_change(window, annotations, true))
+}
+
+pub(crate) fn idelta(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
+    Ok(instant_change(window, annotations, false))
+}
+
+/// A sample near the end of a window.
+#[derive(Clone)]
+struct Latest {
+    timestamp_ms: i64,
+    start_ms: i64,
+    value: SampleValue,
+}
+
+/// The last two samples of whatever kind, the older one first.
+fn last_two(window: &Window<'_>) -> Option<(Latest, Latest)> {
+    let (floats, histograms) = (&window.floats, &window.histograms);
+    let mut latest: Vec<Latest> = Vec::with_capacity(4);
+    for i in floats.len().saturating_sub(2)..floats.len() {
+        latest.push(Latest {
+            timestamp_ms: floats.timestamps[i],
+            start_ms: floats.starts.get(i).copied().unwrap_or(0),
+            value: SampleValue::Float(floats.values[i]),
+        });
+    }
+    for i in histograms.len().saturating_sub(2)..histograms.len() {
+        latest.push(Latest {
+            timestamp_ms: histograms.timestamps[i],
+            start_ms: histograms.starts.get(i).copied().unwrap_or(0),
+            value: SampleValue::Histogram(Arc::clone(&histograms.values[i])),
+        });
+    }
+    latest.sort_by_key(|sample| sample.timestamp_ms);
+    let last = latest.pop()?;
+    Some((latest.pop()?, last))
+}
+
+fn instant_change(window: &Window<'_>, annotations: &mut Annotations, per_second: bool) -> Option<SampleValue> {
+    let (before, last) = last_two(window)?;
+    let interval_ms = last.timestamp_ms - before.timestamp_ms;
+    if interval_ms == 0 {
+        return None;
+    }
+    let seconds = interval_ms as f64 / 1000.0;
+    let restarted = restarted(before.start_ms, before.timestamp_ms, last.start_ms, last.timestamp_ms);
+    match (&before.value, &last.value) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => {
+            let reset = per_second && (b < a || restarted);
+            let change = if reset { *b } else { b - a };
+            Some(SampleValue::Float(if per_second { change / seconds } else { change }))
+        }
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => {
+            let gauge = |h: &FloatHistogram| h.counter_reset_hint == CounterResetHint::Gauge;
+            if per_second && (gauge(a) || gauge(b)) {
+                note_not_counter(window, annotations);
+            }
+            if !per_second && !(gauge(a) && gauge(b)) {
+                note_not_gauge(window, annotations);
+            }
+            let mut change = (**b).clone();
+            if !per_second || !(restarted || b.detect_reset(a)) {
+                let Ok(done) = change.sub(a) else {
+                    note_mixed_schemas(window, annotations);
+                    return None;
+                };
+                if done.bounds_reconciled {
+                    histogram_rate::note_reconciled(Operation::Subtraction, window.span, annotations);
+                }
+            }
+            change.counter_reset_hint = CounterResetHint::Gauge;
+            change.compact(0);
+            if per_second {
+                change.divide(seconds);
+            }
+            Some(boxed(change))
+        }
+        _ => {
+            note_mixed(window, annotations);
+            None
+        }
+    }
+}
+
+/// Notes that a gauge is treated as a counter.
+pub(super) fn note_not_counter(window: &Window<'_>, annotations: &mut Annotations) {
+    annotations.warn(
+        window.first_span,
+        format!(
+            "this native histogram metric is not a counter: {}",
+            quote(window.metric_name())
+        ),
+    );
+}
+
+/// Notes that a counter is treated as a gauge.
+pub(super) fn note_not_gauge(window: &Window<'_>, annotations: &mut Annotations) {
+    annotations.warn(
+        window.first_span,
+        format!("this native histogram metric is not a gauge: {}", quote(window.metric_name())),
+    );
+}
