@@ -41,6 +41,9 @@ that over the file. Dots are levels of the file, where names are written with un
   ingester:
     snapshot_interval: 5m";
 
+/// The environment variable that names the configuration file. It is no key of the file itself.
+const CONFIG_VARIABLE: &str = "BAROGRAPH_CONFIG";
+
 /// Flags of parts that are not in this version. They are known, so that using them gets an answer.
 const ABSENT: [(&str, &str); 2] = [
     (
@@ -116,7 +119,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
 
 fn command(schema: &Schema) -> Command {
     let absent = ABSENT.map(|(name, _)| Arg::new(name).long(name).num_args(1).hide(true));
-    let config = Arg::new("config").long("config").value_name("FILE").help(
+    let config = Arg::new("config").long("config").value_name("FILE").env(CONFIG_VARIABLE).help(
         "The configuration file, in YAML. `barograph config defaults` prints one that sets everything to its default",
     );
     let check = Command::new("check")
@@ -178,7 +181,8 @@ fn values(
     let text = file.map(|file| read(fs, file)).transpose()?;
     let named = file.zip(text.as_deref());
     let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .filter(|(name, _)| name != CONFIG_VARIABLE);
     schema.values(named, environment, flags).map_err(Refused::Wrong)
 }
 

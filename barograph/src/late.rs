@@ -80,3 +80,18 @@ impl<I: IngesterRead> IngesterRead for LateIngester<I> {
         self.get()?.stats(tenant).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ingester::Ingester;
+    use proto::Code;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn before_the_ingester_is_there_clients_are_told_to_come_back() {
+        let late: LateIngester<Ingester> = LateIngester::new();
+        let error = late.clone().stats(&TenantId::anonymous()).await.expect_err("nothing is there");
+        assert_eq!((error.code, error.retry_after), (Code::Unavailable, Some(RETRY_AFTER)));
+    }
+}

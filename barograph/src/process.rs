@@ -307,12 +307,13 @@ impl Process {
     fn banner(&self, base_url: &str) -> String {
         let process = &self.config.process;
         format!(
-            "Barograph {}\n\
+            "Barograph {}, listening on http://{}\n\
              \x20 Page         {base_url}/\n\
              \x20 Prometheus   remote_write: [{{url: {base_url}/api/v1/push}}]\n\
              \x20 Grafana      data source of type Prometheus, URL {base_url}/prometheus\n\
              \x20 Data         in {}, kept for {}\n",
             env!("CARGO_PKG_VERSION"),
+            self.server.local_addr(),
             process.data.display(),
             settings::duration::print(process.retention),
         )

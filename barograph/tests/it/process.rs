@@ -1,6 +1,7 @@
 //! The process as a user meets it: start, pages, signals, refusals, restarts.
 
-use std::path::Path;
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::process::Output;
 
 use crate::support::{Barograph, get, query_value, wait_for};
@@ -209,22 +210,55 @@ fn help_and_version_are_answers() {
     assert!(short.len() < help.len() / 2, "-h is the short one");
 }
 
-#[test]
-fn a_second_signal_stops_it_at_once() {
-    use std::io::Write as _;
-    let data = folder();
-    let mut barograph = Barograph::start(data.path(), &[]);
-    // A request whose body never comes keeps the drain waiting.
-    let mut stuck = std::net::TcpStream::connect(barograph.addr).expect("connected");
-    write!(stuck, "POST /api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\nContent-Length: 100\r\n\r\nx").expect("sent");
+/// A request whose body never comes, which keeps a drain waiting.
+fn stuck_request(barograph: &Barograph) -> TcpStream {
+    let mut stuck = TcpStream::connect(barograph.addr).expect("connected");
+    let head = "POST /api/v1/push HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n\
+                Content-Encoding: snappy\r\nContent-Length: 100\r\n\r\nx";
+    stuck.write_all(head.as_bytes()).expect("sent");
     wait_for("the request to begin", || {
         let (_, metrics) = get(barograph.addr, "/metrics");
         metrics.lines().any(|line| line == "barograph_http_requests_in_flight 2").then_some(())
     });
+    stuck
+}
+
+#[test]
+fn a_drain_ends_whatever_clients_do() {
+    let data = folder();
+    let mut barograph = Barograph::start(data.path(), &["--server.http-drain-timeout", "1s"]);
+    let _stuck = stuck_request(&barograph);
+    barograph.program.signal(Signal::TERM);
+    assert!(barograph.program.wait().success());
+}
+
+#[test]
+fn a_second_signal_stops_it_at_once() {
+    let data = folder();
+    let mut barograph = Barograph::start(data.path(), &["--server.http-drain-timeout", "10m"]);
+    let _stuck = stuck_request(&barograph);
     barograph.program.signal(Signal::TERM);
     wait_for("the drain to begin", || (get(barograph.addr, "/ready").0 == 0).then_some(()));
     barograph.program.signal(Signal::TERM);
     assert_eq!(barograph.program.wait().code(), Some(143));
+}
+
+#[test]
+fn the_environment_names_the_file_and_wins_over_it() {
+    let data = folder();
+    let file = data.path().join("b.yaml");
+    std::fs::write(&file, "retention: 3d\nweb: {external_url: 'https://metrics.example/x/'}\n")
+        .expect("written");
+    let mut command = Barograph::command(&["--log-format", "json"]);
+    command
+        .env("BAROGRAPH_CONFIG", &file)
+        .env("BAROGRAPH_RETENTION", "4d")
+        .env("BAROGRAPH_PORT", "tcp://10.0.0.1:80");
+    let barograph = Barograph::start_command(command, &data.path().join("data"));
+    let (_, config) = get(barograph.addr, "/config");
+    assert!(config.contains("retention: 4d\n") && config.contains("log_format: json\n"), "{config}");
+    let banner = barograph.banner.join("\n");
+    assert!(banner.contains("https://metrics.example/x/api/v1/push"), "{banner}");
 }
 
 #[test]
@@ -234,5 +268,5 @@ fn foreign_folders_are_left_alone() {
     let path = data.path().to_string_lossy();
     refused(&["--data", &path, "--http", "127.0.0.1:0"], "is not empty and not ours");
     let entries = std::fs::read_dir(data.path()).expect("a folder").count();
-    assert!(Path::new(&data.path().join("thesis.tex")).exists() && entries <= 2);
+    assert!(data.path().join("thesis.tex").exists() && entries <= 2, "{entries} entries");
 }

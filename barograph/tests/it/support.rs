@@ -92,29 +92,21 @@ impl Barograph {
 
     /// Starts it with data in `data`, and waits until it is ready.
     pub(crate) fn start(data: &Path, arguments: &[&str]) -> Self {
-        let started = Self::start_unready(data, arguments);
-        wait_for("readiness", || (get(started.addr, "/ready").0 == 200).then_some(()));
-        started
+        Self::start_command(Self::command(arguments), data)
     }
 
-    /// Starts it, and waits until it has said where it listens.
-    pub(crate) fn start_unready(data: &Path, arguments: &[&str]) -> Self {
-        let mut command = Self::command(arguments);
+    /// Starts a command made by [`Self::command`] with data in `data`, and waits until it is ready.
+    pub(crate) fn start_command(mut command: Command, data: &Path) -> Self {
         command.arg("--data").arg(data).args(["--http", "127.0.0.1:0"]);
         let mut program = Program::start(command.stdout(Stdio::piped()));
         let lines = lines_of(program.child.stdout.take().expect("piped"));
         let mut banner = Vec::new();
-        let addr = loop {
-            let line = lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no address in {banner:?}"));
-            let addr = line.split_once("http://").and_then(|(_, rest)| rest.split('/').next()?.parse().ok());
-            banner.push(line);
-            if let Some(addr) = addr {
-                break addr;
-            }
-        };
-        while let Ok(line) = lines.recv_timeout(Duration::from_millis(200)) {
-            banner.push(line);
+        while !banner.last().is_some_and(|line: &String| line.trim_start().starts_with("Data ")) {
+            banner.push(lines.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("no more than {banner:?}")));
         }
+        let addr = banner.first().and_then(|line| line.split_once("http://")?.1.parse().ok());
+        let addr = addr.unwrap_or_else(|| panic!("no address in {banner:?}"));
+        wait_for("readiness", || (get(addr, "/ready").0 == 200).then_some(()));
         Self { program, addr, banner, _stdout: lines }
     }
 }
