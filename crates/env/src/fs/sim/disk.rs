@@ -47,6 +47,18 @@ impl Node {
         }
     }
 
+    /// Notes for all files below that they have no name any more, and gives their bytes.
+    pub(super) fn unlink(&self) -> u64 {
+        match self {
+            Self::File(file) => {
+                let mut file = file.lock();
+                file.unlinked = true;
+                file.cache.len() as u64
+            }
+            Self::Dir(dir) => dir.lock().entries.values().map(Self::unlink).sum(),
+        }
+    }
+
     /// The bytes of all files below, as far as the cache shows them.
     pub(super) fn bytes(&self) -> u64 {
         match self {
@@ -60,6 +72,8 @@ impl Node {
 pub(super) struct FileData {
     /// What readers see.
     pub(super) cache: Vec<u8>,
+    /// It was removed; what open handles do to it takes no space that counts.
+    pub(super) unlinked: bool,
     /// What a crash leaves for certain.
     durable: Vec<u8>,
     /// Pages that differ from the durable ones and will be written by the next sync.

@@ -234,7 +234,7 @@ impl FileSystem for SimFs {
         if from_name == to_name && Arc::ptr_eq(&from_dir, &to_dir) {
             return Ok(());
         }
-        state.used = state.used.saturating_sub(replaced.map_or(0, |node| node.bytes()));
+        state.used = state.used.saturating_sub(replaced.map_or(0, |node| node.unlink()));
         if Arc::ptr_eq(&from_dir, &to_dir) {
             from_dir.lock().change(Change::Rename { from: from_name, to: to_name });
         } else {
@@ -247,9 +247,9 @@ impl FileSystem for SimFs {
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut state = self.machine.state.lock();
         let (dir, name) = state.parent(path)?;
-        let len = state.file(&parts(path)?, path)?.lock().cache.len() as u64;
+        let removed = Node::File(state.file(&parts(path)?, path)?);
         state.gate.pass(OpKind::Remove, path)?;
-        state.used = state.used.saturating_sub(len);
+        state.used = state.used.saturating_sub(removed.unlink());
         dir.lock().change(Change::Remove(name));
         Ok(())
     }
@@ -257,9 +257,9 @@ impl FileSystem for SimFs {
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut state = self.machine.state.lock();
         let (dir, name) = state.parent(path)?;
-        let bytes = Node::Dir(state.dir(&parts(path)?, path)?).bytes();
+        let removed = Node::Dir(state.dir(&parts(path)?, path)?);
         state.gate.pass(OpKind::Remove, path)?;
-        state.used = state.used.saturating_sub(bytes);
+        state.used = state.used.saturating_sub(removed.unlink());
         dir.lock().change(Change::Remove(name));
         Ok(())
     }
@@ -364,7 +364,9 @@ impl File for SimFile {
         }
         let before = data.cache.len();
         data.write(&buf[..count], offset);
-        state.used += (data.cache.len() - before) as u64;
+        if !data.unlinked {
+            state.used += (data.cache.len() - before) as u64;
+        }
         // The power may have gone in the middle of this write.
         state.gate.check_power()?;
         Ok(count)
@@ -385,7 +387,9 @@ impl File for SimFile {
         if len > data.cache.len() && (state.gate.no_space || used > state.space_limit) {
             return Err(no_space());
         }
-        state.used = used;
+        if !data.unlinked {
+            state.used = used;
+        }
         data.set_len(len);
         Ok(())
     }
