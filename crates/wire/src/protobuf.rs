@@ -75,12 +75,7 @@ impl<'a> Field<'a> {
             FieldValue::Bytes(_) => 2,
             FieldValue::Fixed32(_) => 5,
         };
-        WireError::WireType {
-            offset: self.start,
-            field: self.number,
-            found,
-            expected,
-        }
+        WireError::WireType { offset: self.start, field: self.number, found, expected }
     }
 }
 
@@ -154,12 +149,7 @@ impl<'a> Fields<'a> {
             5 => FieldValue::Fixed32(u32::from_le_bytes(self.fixed("a 32-bit number")?)),
             _ => return Err(WireError::Tag { offset: start, tag }),
         };
-        Ok(Field {
-            number: number as u32,
-            start,
-            end: self.position,
-            value,
-        })
+        Ok(Field { number: number as u32, start, end: self.position, value })
     }
 
     #[inline]
@@ -168,11 +158,7 @@ impl<'a> Fields<'a> {
         let rest = self.message.get(self.position..).unwrap_or_default();
         let taken = usize::try_from(len).ok().and_then(|len| rest.get(..len));
         let Some(bytes) = taken else {
-            return Err(WireError::Length {
-                offset: self.position,
-                len,
-                left: rest.len(),
-            });
+            return Err(WireError::Length { offset: self.position, len, left: rest.len() });
         };
         self.position += bytes.len();
         Ok(bytes)
@@ -182,10 +168,7 @@ impl<'a> Fields<'a> {
     fn fixed<const N: usize>(&mut self, expected: &'static str) -> Result<[u8; N], WireError> {
         let rest = self.message.get(self.position..).unwrap_or_default();
         let Some(bytes) = rest.first_chunk::<N>() else {
-            return Err(WireError::Truncated {
-                offset: self.message.len(),
-                expected,
-            });
+            return Err(WireError::Truncated { offset: self.message.len(), expected });
         };
         self.position += N;
         Ok(*bytes)
@@ -235,10 +218,7 @@ fn long_varint(message: &[u8], position: &mut usize) -> Result<u64, WireError> {
         }
     }
     if rest.len() < 10 {
-        return Err(WireError::Truncated {
-            offset: message.len(),
-            expected: "the rest of a varint",
-        });
+        return Err(WireError::Truncated { offset: message.len(), expected: "the rest of a varint" });
     }
     Err(WireError::Varint { offset: start })
 }

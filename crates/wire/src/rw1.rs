@@ -82,17 +82,13 @@ pub enum SeriesField<'a> {
 /// The labels, samples, exemplars and histograms of a `TimeSeries` message, in order. Ends after the first error.
 #[inline]
 pub fn series(body: &[u8]) -> Series<'_> {
-    Series {
-        fields: Fields::new(body),
-    }
+    Series { fields: Fields::new(body) }
 }
 
 /// What is left of a `TimeSeries` message behind its [`LeadingLabels`], or from any other beginning of a field.
 #[inline]
 pub fn series_from(body: &[u8], position: usize) -> Series<'_> {
-    Series {
-        fields: Fields::starting_at(body, position),
-    }
+    Series { fields: Fields::starting_at(body, position) }
 }
 
 /// Made by [`series`].
@@ -130,10 +126,7 @@ pub(crate) fn within<'a, T>(
 
 fn label<'a>(field: &Field<'a>) -> Result<Label<'a>, WireError> {
     within(field, |body| {
-        let mut label = Label {
-            name: &[],
-            value: &[],
-        };
+        let mut label = Label { name: &[], value: &[] };
         for field in Fields::new(body) {
             let field = field?;
             match field.number {
@@ -243,11 +236,7 @@ impl<'a> Exemplar<'a> {
 
 /// Reads an `Exemplar` message: 1 labels, 2 value, 3 timestamp.
 pub fn exemplar(body: &[u8]) -> Result<Exemplar<'_>, WireError> {
-    let mut exemplar = Exemplar {
-        value: 0.0,
-        timestamp_ms: 0,
-        body,
-    };
+    let mut exemplar = Exemplar { value: 0.0, timestamp_ms: 0, body };
     for field in Fields::new(body) {
         let field = field?;
         match field.number {

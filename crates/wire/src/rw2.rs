@@ -125,6 +125,12 @@ pub fn series(body: &[u8]) -> Series<'_> {
     Series(Fields::new(body))
 }
 
+/// What is left of a `TimeSeries` message from a field that begins at `position`.
+#[inline]
+pub fn series_from(body: &[u8], position: usize) -> Series<'_> {
+    Series(Fields::starting_at(body, position))
+}
+
 /// Made by [`series`].
 #[derive(Debug, Clone)]
 pub struct Series<'a>(Fields<'a>);
@@ -212,11 +218,7 @@ impl<'a> Exemplar<'a> {
 
 /// Reads an `Exemplar` message: 1 label references, 2 value, 3 timestamp.
 pub fn exemplar(body: &[u8]) -> Result<Exemplar<'_>, WireError> {
-    let mut exemplar = Exemplar {
-        value: 0.0,
-        timestamp_ms: 0,
-        body,
-    };
+    let mut exemplar = Exemplar { value: 0.0, timestamp_ms: 0, body };
     for field in Fields::new(body) {
         let field = field?;
         match field.number {

@@ -30,19 +30,13 @@ pub fn decompress_into(compressed: &[u8], max: usize, out: &mut Vec<u8>) -> Resu
         return Err(WireError::SnappyTooLarge { declared, max });
     }
     if declared > compressed.len().saturating_mul(MAX_EXPANSION) {
-        return Err(WireError::SnappyImpossible {
-            declared,
-            compressed: compressed.len(),
-        });
+        return Err(WireError::SnappyImpossible { declared, compressed: compressed.len() });
     }
     out.clear();
     out.resize(declared, 0);
     match snap::raw::Decoder::new().decompress(compressed, out) {
         Ok(written) if written == declared => Ok(()),
-        _ => Err(WireError::SnappyCorrupt {
-            compressed: compressed.len(),
-            declared,
-        }),
+        _ => Err(WireError::SnappyCorrupt { compressed: compressed.len(), declared }),
     }
 }
 
@@ -87,17 +81,11 @@ mod tests {
         let bomb = [0x80, 0x80, 0x80, 0x80, 0x08, 0x00];
         assert_eq!(
             decompress(&bomb, 100 << 20),
-            Err(WireError::SnappyTooLarge {
-                declared: 2 << 30,
-                max: 100 << 20
-            })
+            Err(WireError::SnappyTooLarge { declared: 2 << 30, max: 100 << 20 })
         );
         assert_eq!(
             decompress(&bomb, 4 << 30),
-            Err(WireError::SnappyImpossible {
-                declared: 2 << 30,
-                compressed: 6
-            })
+            Err(WireError::SnappyImpossible { declared: 2 << 30, compressed: 6 })
         );
     }
 
@@ -113,9 +101,6 @@ mod tests {
         assert_eq!(decompress(&[0x80], 10), Err(WireError::SnappyHeader));
         let mut block = compress(b"a message of some length, so that a literal is cut");
         block.pop();
-        assert!(matches!(
-            decompress(&block, 1000),
-            Err(WireError::SnappyCorrupt { .. })
-        ));
+        assert!(matches!(decompress(&block, 1000), Err(WireError::SnappyCorrupt { .. })));
     }
 }

@@ -19,13 +19,7 @@ fn int_histogram() -> HistogramSample {
             zero_count: 3,
             count: 13,
             sum: -18.5,
-            positive_spans: vec![
-                BucketSpan {
-                    offset: -3,
-                    length: 2,
-                },
-                BucketSpan { offset: 4, length: 1 },
-            ],
+            positive_spans: vec![BucketSpan { offset: -3, length: 2 }, BucketSpan { offset: 4, length: 1 }],
             positive_buckets: vec![1, 1, -1],
             negative_spans: vec![BucketSpan { offset: 0, length: 2 }],
             negative_buckets: vec![3, 0],
@@ -62,21 +56,10 @@ fn exemplar() -> Exemplar {
 #[test]
 fn remote_write_1() {
     let mut writer = Rw1Writer::default();
-    writer
-        .label("__name__", "up")
-        .label("job", "x")
-        .sample(-1_000, 1.5)
-        .sample(2, f64::INFINITY);
-    writer
-        .exemplar(&exemplar())
-        .histogram(&int_histogram())
-        .histogram(&float_histogram())
-        .end_series();
-    let help = Metadata {
-        metric_type: MetricType::Gauge,
-        help: "whether it answers".into(),
-        unit: "s".into(),
-    };
+    writer.label("__name__", "up").label("job", "x").sample(-1_000, 1.5).sample(2, f64::INFINITY);
+    writer.exemplar(&exemplar()).histogram(&int_histogram()).histogram(&float_histogram()).end_series();
+    let help =
+        Metadata { metric_type: MetricType::Gauge, help: "whether it answers".into(), unit: "s".into() };
     writer.metadata("up", &help).end_series();
 
     let fields: Vec<_> = rw1::request(writer.message()).map(Result::unwrap).collect();
@@ -93,28 +76,19 @@ fn remote_write_1() {
     let mut series = rw1::series(body).map(Result::unwrap);
     let mut next = || series.next().unwrap();
     let label = |name, value| rw1::SeriesField::Label(rw1::Label { name, value });
-    let sample = |timestamp_ms, value| {
-        rw1::SeriesField::Sample(Sample {
-            timestamp_ms,
-            value,
-            start_timestamp_ms: 0,
-        })
-    };
+    let sample =
+        |timestamp_ms, value| rw1::SeriesField::Sample(Sample { timestamp_ms, value, start_timestamp_ms: 0 });
     assert_eq!(next(), label(b"__name__", b"up"));
     assert_eq!(next(), label(b"job", b"x"));
     assert_eq!(next(), sample(-1_000, 1.5));
     assert_eq!(next(), sample(2, f64::INFINITY));
-    let rw1::SeriesField::Exemplar(body) = next() else {
-        panic!()
-    };
+    let rw1::SeriesField::Exemplar(body) = next() else { panic!() };
     let read = rw1::exemplar(body).unwrap();
     assert_eq!((read.value, read.timestamp_ms), (0.25, 77));
     let names: Vec<_> = read.labels().map(|l| (l.name, l.value)).collect();
     assert_eq!(names, [(&b"span_id"[..], &b"1"[..]), (b"trace_id", b"abc")]);
     for expected in [int_histogram(), float_histogram()] {
-        let rw1::SeriesField::Histogram(body) = next() else {
-            panic!()
-        };
+        let rw1::SeriesField::Histogram(body) = next() else { panic!() };
         assert_eq!(histogram::decode(body).unwrap(), expected);
         assert_eq!(histogram::timestamp_ms(body).unwrap(), expected.timestamp_ms);
     }
@@ -123,32 +97,16 @@ fn remote_write_1() {
     let read = rw1::metadata(metadata).unwrap();
     assert_eq!(
         read,
-        rw1::Metadata {
-            metric_type: 2,
-            family: b"up",
-            help: b"whether it answers",
-            unit: b"s"
-        }
+        rw1::Metadata { metric_type: 2, family: b"up", help: b"whether it answers", unit: b"s" }
     );
 }
 
 #[test]
 fn remote_write_2() {
     let mut writer = Rw2Writer::default();
-    let metadata = Metadata {
-        metric_type: MetricType::Counter,
-        help: "job".into(),
-        unit: String::new(),
-    };
-    writer
-        .label("__name__", "up")
-        .label("job", "x")
-        .sample(-1_000, 1.5, 7)
-        .metadata(&metadata);
-    writer
-        .exemplar(&exemplar())
-        .histogram(&int_histogram())
-        .end_series();
+    let metadata = Metadata { metric_type: MetricType::Counter, help: "job".into(), unit: String::new() };
+    writer.label("__name__", "up").label("job", "x").sample(-1_000, 1.5, 7).metadata(&metadata);
+    writer.exemplar(&exemplar()).histogram(&int_histogram()).end_series();
     writer.label("__name__", "x").raw(&[0x30, 9]).end_series();
 
     let message = writer.message();
@@ -162,12 +120,7 @@ fn remote_write_2() {
             rw2::RequestField::TimeSeries { body, .. } => bodies.push(body),
         }
     }
-    assert_eq!(
-        symbols,
-        [
-            "", "__name__", "up", "job", "x", "span_id", "1", "trace_id", "abc"
-        ]
-    );
+    assert_eq!(symbols, ["", "__name__", "up", "job", "x", "span_id", "1", "trace_id", "abc"]);
 
     let fields: Vec<_> = rw2::series(bodies[0]).map(Result::unwrap).collect();
     let [
@@ -181,17 +134,9 @@ fn remote_write_2() {
         panic!("{fields:?}")
     };
     assert_eq!(refs.clone().map(Result::unwrap).collect::<Vec<_>>(), [1, 2, 3, 4]);
-    let expected = Sample {
-        timestamp_ms: -1_000,
-        value: 1.5,
-        start_timestamp_ms: 7,
-    };
+    let expected = Sample { timestamp_ms: -1_000, value: 1.5, start_timestamp_ms: 7 };
     assert_eq!(*sample, expected);
-    let expected = rw2::MetadataRefs {
-        metric_type: 1,
-        help_ref: 3,
-        unit_ref: 0,
-    };
+    let expected = rw2::MetadataRefs { metric_type: 1, help_ref: 3, unit_ref: 0 };
     assert_eq!(*metadata, expected);
     assert_eq!(histogram::decode(body).unwrap(), int_histogram());
     let read = rw2::exemplar(read).unwrap();

@@ -63,12 +63,7 @@ impl Rw1Writer {
     pub fn exemplar(&mut self, exemplar: &Exemplar) -> &mut Self {
         self.scratch.clear();
         for (name, value) in exemplar.labels.iter() {
-            put_label(
-                &mut self.scratch,
-                &mut self.label,
-                name.as_bytes(),
-                value.as_bytes(),
-            );
+            put_label(&mut self.scratch, &mut self.label, name.as_bytes(), value.as_bytes());
         }
         put_double_field(&mut self.scratch, 2, exemplar.value);
         put_varint_field(&mut self.scratch, 3, exemplar.timestamp_ms as u64);

@@ -172,11 +172,7 @@ struct Symbols {
 
 impl Symbols {
     fn new() -> Self {
-        let mut symbols = Self {
-            encoded: Vec::new(),
-            spans: Vec::new(),
-            index: HashTable::new(),
-        };
+        let mut symbols = Self { encoded: Vec::new(), spans: Vec::new(), index: HashTable::new() };
         symbols.intern(b"");
         symbols
     }
@@ -190,11 +186,7 @@ impl Symbols {
     }
 
     fn intern(&mut self, symbol: &[u8]) -> u32 {
-        let Self {
-            encoded,
-            spans,
-            index,
-        } = self;
+        let Self { encoded, spans, index } = self;
         let text = |i: u32| {
             let (start, end) = spans[i as usize];
             &encoded[start as usize..end as usize]

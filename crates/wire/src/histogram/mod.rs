@@ -229,10 +229,7 @@ fn extend_doubles(out: &mut Vec<f64>, field: &Field<'_>, what: &'static str) -> 
         FieldValue::Bytes(packed) => {
             let (numbers, rest) = packed.as_chunks::<8>();
             if !rest.is_empty() {
-                return Err(WireError::Truncated {
-                    offset: field.end,
-                    expected: "a packed 64-bit number",
-                });
+                return Err(WireError::Truncated { offset: field.end, expected: "a packed 64-bit number" });
             }
             room(out.len() + numbers.len(), what, field)?;
             out.extend(numbers.iter().map(|bytes| f64::from_le_bytes(*bytes)));
@@ -244,11 +241,7 @@ fn extend_doubles(out: &mut Vec<f64>, field: &Field<'_>, what: &'static str) -> 
 
 fn room(wanted: usize, what: &'static str, field: &Field<'_>) -> Result<(), WireError> {
     if wanted > MAX_BUCKETS {
-        return Err(WireError::TooMany {
-            offset: field.start,
-            what,
-            max: MAX_BUCKETS,
-        });
+        return Err(WireError::TooMany { offset: field.start, what, max: MAX_BUCKETS });
     }
     Ok(())
 }

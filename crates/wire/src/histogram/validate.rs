@@ -127,10 +127,7 @@ fn validate_int(h: &Histogram) -> Result<(), HistogramError> {
         false => buckets == h.count,
     };
     if !consistent {
-        return Err(HistogramError::CountMismatch {
-            count: h.count,
-            buckets,
-        });
+        return Err(HistogramError::CountMismatch { count: h.count, buckets });
     }
     Ok(())
 }
@@ -199,21 +196,14 @@ impl Layout<'_> {
         if let Some(&BucketSpan { offset, .. }) = spans.first()
             && offset < 0
         {
-            return Err(HistogramError::SpanOffset {
-                sign: "positive",
-                span: 0,
-                offset,
-            });
+            return Err(HistogramError::SpanOffset { sign: "positive", span: 0, offset });
         }
         let reach = spans
             .iter()
             .map(|span| u64::from(span.offset.max(0).unsigned_abs()) + u64::from(span.length))
             .sum::<u64>();
         if reach > self.bounds.len() as u64 + 1 {
-            return Err(HistogramError::TooFewBounds {
-                bounds: self.bounds.len(),
-                reach,
-            });
+            return Err(HistogramError::TooFewBounds { bounds: self.bounds.len(), reach });
         }
         Ok(())
     }
@@ -223,20 +213,12 @@ fn check_spans(sign: &'static str, (spans, buckets): (&[BucketSpan], usize)) -> 
     let mut described = 0;
     for (i, span) in spans.iter().enumerate() {
         if i > 0 && span.offset < 0 {
-            return Err(HistogramError::SpanOffset {
-                sign,
-                span: i,
-                offset: span.offset,
-            });
+            return Err(HistogramError::SpanOffset { sign, span: i, offset: span.offset });
         }
         described += u64::from(span.length);
     }
     if described != buckets as u64 {
-        return Err(HistogramError::SpanLength {
-            sign,
-            described,
-            buckets,
-        });
+        return Err(HistogramError::SpanLength { sign, described, buckets });
     }
     Ok(())
 }
@@ -246,10 +228,8 @@ fn sum_deltas(deltas: &[i64], what: &'static str) -> Result<u64, HistogramError>
     let (mut count, mut sum) = (0i64, 0u64);
     for &delta in deltas {
         count = count.checked_add(delta).ok_or(HistogramError::CountOverflow)?;
-        let absolute = u64::try_from(count).map_err(|_| HistogramError::NegativeCount {
-            what,
-            count: count as f64,
-        })?;
+        let absolute =
+            u64::try_from(count).map_err(|_| HistogramError::NegativeCount { what, count: count as f64 })?;
         sum = sum.checked_add(absolute).ok_or(HistogramError::CountOverflow)?;
     }
     Ok(sum)
