@@ -3,6 +3,7 @@
 //! Nothing here knows about samples or queries. What a role needs it is handed here; roles meet through `proto` traits.
 
 mod cli;
+mod compose;
 mod config;
 mod data_dir;
 mod late;

@@ -1,41 +1,32 @@
 //! One process of all roles: started in order, served, and stopped in the opposite order.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use distributor::Distributor;
-use env::{Clock, FileSystem, RealFs, Scope, SystemClock};
+use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskHandle};
 use ingester::Ingester;
-use proto::IngesterWrite;
-use querier::{FixedIngesters, Querier};
-use ring::{Instance, InstanceId, Quorum, Ring, RingError};
-use rpc::{HttpMetrics, HttpServer, TenantLayer, TenantResolver};
-use settings::{LimitsLoader, Overrides};
+use proto::Write;
+use ring::RingError;
+use rpc::{Drain, HttpMetrics, HttpServer};
+use settings::LimitsLoader;
 use telemetry::{LogConfig, LogFormat, Registry};
 use thiserror::Error;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 use crate::cli::Run;
+use crate::compose::{Limits, Parts};
 use crate::config::{Config, LogStyle};
 use crate::data_dir::{DataDir, DataDirError};
 use crate::late::LateIngester;
 use crate::limits_file::LimitsFile;
-use crate::pages::{self, Pages};
+use crate::pages::Pages;
 use crate::readiness::{Phase, Readiness};
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
 use crate::{output, process_metrics};
-
-/// The name of the one instance in the ring of this process.
-const INSTANCE: &str = "barograph-0";
-
-/// How many zones should hold each series, where there are as many.
-const REPLICATION_FACTOR: u8 = 3;
 
 /// How long tasks may take to see that they were cancelled, once everything that matters has been stopped.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +59,9 @@ enum ProcessError {
     /// The ring cannot be made.
     #[error("the ring cannot be made")]
     Ring(#[from] RingError),
+    /// The listener went away, which it does not do while the process runs.
+    #[error("the HTTP listener ended by itself")]
+    ListenerEnded,
     /// Stopping took too long.
     #[error(
         "stopping took longer than {timeout:?}; nothing acknowledged is lost, but the next start takes longer"
@@ -107,32 +101,10 @@ fn try_run(run: Run) -> Result<(), ProcessError> {
     done
 }
 
-/// What the limits file is for.
-struct Limits {
-    write: Overrides<distributor::WriteLimits>,
-    ingester: Overrides<ingester::Limits>,
-    read: Overrides<querier::QuerierLimits>,
-}
-
-impl Limits {
-    fn register(config: &Config, loader: &mut LimitsLoader) -> Self {
-        Self {
-            write: loader.register(config.distributor_limits.clone()),
-            ingester: loader.register(config.ingester_limits.clone()),
-            read: loader.register(config.querier_limits.clone()),
-        }
-    }
-}
-
 /// A process whose listener is bound and whose data directory is locked.
 struct Process {
-    config: Config,
-    clock: Arc<dyn Clock>,
-    fs: Arc<dyn FileSystem>,
-    registry: Registry,
-    scope: Scope,
+    parts: Parts,
     data: DataDir,
-    limits: Limits,
     server: HttpServer,
     stop: Arc<Notify>,
 }
@@ -142,11 +114,8 @@ impl Process {
         let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
         let (scope, registry) = (Scope::new("barograph"), Registry::new());
         let (stop, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        Signals::install().map_err(ProcessError::System)?.watch(
-            &scope,
-            Arc::clone(&stop),
-            Arc::clone(&reload),
-        );
+        let signals = Signals::install().map_err(ProcessError::System)?;
+        signals.watch(&scope, Arc::clone(&stop), Arc::clone(&reload));
         process_metrics::register(&registry, clock.now_ms());
         let data = DataDir::open(&*fs, &config.process.data)?;
         let mut loader = LimitsLoader::new();
@@ -159,153 +128,64 @@ impl Process {
         let metrics = HttpMetrics::register(&registry, Arc::clone(&clock));
         let server = HttpServer::bind(addr, config.server.clone(), metrics, &scope, Arc::clone(&clock)).await;
         let server = server.map_err(|source| ProcessError::Listen { addr, source })?;
-        Ok(Self { config, clock, fs, registry, scope, data, limits, server, stop })
+        Ok(Self { parts: Parts { config, clock, fs, registry, scope, limits }, data, server, stop })
     }
 
     /// Serves until it is asked to stop. The listener serves while data is recovered, so that readiness can be asked for.
     async fn serve(self) -> Result<(), ProcessError> {
         let base_url = self.base_url();
-        let began = self.clock.monotonic();
         output::out(&self.banner(&base_url));
+        let Self { parts, data, server, stop } = self;
         let (readiness, late) = (Readiness::new(), LateIngester::new());
-        let distributor = self.distributor(late.clone())?;
-        let querier = self.querier(late.clone());
-        let instance = self.server.local_addr().to_string();
-        let router = self.router(&distributor, &querier, readiness.clone(), base_url);
-        let ingester_deps = self.ingester_deps();
-        let Self { config, clock, registry, scope, data, server, stop, .. } = self;
-
+        let distributor = parts.distributor(late.clone())?;
+        let querier = parts.querier(late.clone());
+        let pages = Pages {
+            readiness: readiness.clone(),
+            registry: parts.registry.clone(),
+            config_yaml: parts.config.to_yaml(),
+            base_url,
+        };
+        let router = parts.router(&distributor, &querier, pages);
+        let instance = server.local_addr().to_string();
         let drain = Arc::new(Notify::new());
         let drain_begun = Arc::clone(&drain);
-        let mut serving = scope.spawn("http", async move {
+        let mut http = parts.scope.spawn("http", async move {
             server.serve(router, async move { drain_begun.notified().await }).await
         });
-        let background = scope.child("background");
+
+        let began = parts.clock.monotonic();
         let ingester = tokio::select! {
             biased;
             () = stop.notified() => None,
-            started = Ingester::start(config.ingester, ingester_deps) => Some(started?),
+            started = Ingester::start(parts.config.ingester.clone(), parts.ingester_deps(&data)) => Some(started?),
         };
+        let background = parts.scope.child("background");
         if let Some(ingester) = &ingester {
             late.set(Arc::new(ingester.clone()));
             readiness.set(Phase::Ready);
-            announce(ingester, clock.monotonic().saturating_sub(began));
-            if config.self_monitoring.enabled {
-                let own = SelfMonitoring {
-                    config: config.self_monitoring,
-                    registry,
-                    write: distributor,
-                    clock: Arc::clone(&clock),
-                    instance,
-                };
-                own.start(&background);
-            }
+            announce(ingester, parts.clock.monotonic().saturating_sub(began));
+            monitor_self(&parts, distributor, instance, &background);
             tokio::select! {
                 biased;
                 () = stop.notified() => {}
-                _ = &mut serving => tracing::error!("the HTTP listener ended by itself, stopping"),
+                _ = &mut http => return Err(ProcessError::ListenerEnded),
             }
         }
         readiness.set(Phase::Stopping);
-        let stopping = async {
-            drain.notify_one();
-            if !serving.is_finished() {
-                // How it ended has been logged; a part that was cut is no reason to fail.
-                let _ = serving.await;
-            }
-            background.cancel();
-            background.join(&*clock, JOIN_TIMEOUT).await;
-            if let Some(ingester) = &ingester {
-                ingester.stop().await;
-            }
-        };
-        let timeout = config.process.shutdown_timeout;
-        tokio::select! {
-            biased;
-            () = stopping => {}
-            () = clock.sleep(timeout) => return Err(ProcessError::Shutdown { timeout }),
-        }
-        scope.abort();
-        drop(data);
-        tracing::info!("stopped");
-        Ok(())
-    }
-
-    /// The distributor, over a ring of the one ingester that there is.
-    fn distributor(&self, late: LateIngester<Ingester>) -> Result<Arc<Distributor>, ProcessError> {
-        let id = InstanceId::new(INSTANCE);
-        let zone = self.config.process.zone.as_deref().map(Arc::from);
-        let members = vec![Instance::active(id.clone(), zone)];
-        let quorum = Quorum::at_bootstrap(REPLICATION_FACTOR, members.len());
-        let (_, ring) = watch::channel(Arc::new(Ring::new(members, quorum)?));
-        let ingester: Arc<dyn IngesterWrite> = Arc::new(late);
-        let deps = distributor::Deps {
-            clock: Arc::clone(&self.clock),
-            scope: self.scope.child("distributor"),
-            registry: self.registry.clone(),
-            ingesters: Arc::new(BTreeMap::from([(id, ingester)])),
-            ring,
-            limits: self.limits.write.clone(),
-        };
-        Ok(Distributor::build(self.config.distributor.clone(), deps))
-    }
-
-    fn querier(&self, late: LateIngester<Ingester>) -> Querier {
-        let deps = querier::Deps {
-            ingesters: Arc::new(FixedIngesters::new(vec![Arc::new(late)])),
-            limits: self.limits.read.clone(),
-            clock: Arc::clone(&self.clock),
-            scope: self.scope.clone(),
-            registry: self.registry.clone(),
-        };
-        Querier::build(self.config.querier.clone(), deps)
-    }
-
-    fn ingester_deps(&self) -> ingester::Deps {
-        ingester::Deps {
-            fs: Arc::clone(&self.fs),
-            clock: Arc::clone(&self.clock),
-            scope: self.scope.child("ingester"),
-            registry: self.registry.clone(),
-            dir: self.data.role("ingester"),
-            retention: self.config.process.retention,
-            limits: self.limits.ingester.clone(),
-        }
-    }
-
-    fn router(
-        &self,
-        distributor: &Arc<Distributor>,
-        querier: &Querier,
-        readiness: Readiness,
-        base_url: String,
-    ) -> Router {
-        let resolver = match self.config.process.multitenancy_enabled {
-            true => TenantResolver::multi_tenant(),
-            false => TenantResolver::single_tenant(),
-        };
-        let pages = Pages {
-            readiness,
-            registry: self.registry.clone(),
-            config_yaml: self.config.to_yaml(),
-            base_url,
-        };
-        distributor::http::router(Arc::clone(distributor))
-            .merge(querier.router())
-            .layer(TenantLayer::new(resolver))
-            .merge(pages::router(pages))
+        drain.notify_one();
+        stop_in_order(&parts, http, &background, ingester).await
     }
 
     /// Where users reach the process, without a slash at the end.
     fn base_url(&self) -> String {
-        match &self.config.web.external_url {
+        match &self.parts.config.web.external_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => format!("http://{}", reachable(self.server.local_addr())),
         }
     }
 
     fn banner(&self, base_url: &str) -> String {
-        let process = &self.config.process;
+        let process = &self.parts.config.process;
         format!(
             "Barograph {}, listening on http://{}\n\
              \x20 Page         {base_url}/\n\
@@ -327,6 +207,43 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
         addr => addr,
     }
+}
+
+/// Starts to write the process' own metrics, where that is wanted.
+fn monitor_self(parts: &Parts, write: Arc<dyn Write>, instance: String, background: &Scope) {
+    let config = parts.config.self_monitoring.clone();
+    if config.enabled {
+        let (registry, clock) = (parts.registry.clone(), Arc::clone(&parts.clock));
+        SelfMonitoring { config, registry, write, clock, instance }.start(background);
+    }
+}
+
+/// Lets requests end, then what writes in the background, then the ingester, which is left without work; all of it
+/// within the bound.
+async fn stop_in_order(
+    parts: &Parts,
+    http: TaskHandle<Drain>,
+    background: &Scope,
+    ingester: Option<Ingester>,
+) -> Result<(), ProcessError> {
+    let stopping = async {
+        // How it ended has been logged; requests that were cut are no reason to fail.
+        let _ = http.await;
+        background.cancel();
+        background.join(&*parts.clock, JOIN_TIMEOUT).await;
+        if let Some(ingester) = &ingester {
+            ingester.stop().await;
+        }
+    };
+    let timeout = parts.config.process.shutdown_timeout;
+    tokio::select! {
+        biased;
+        () = stopping => {}
+        () = parts.clock.sleep(timeout) => return Err(ProcessError::Shutdown { timeout }),
+    }
+    parts.scope.abort();
+    tracing::info!("stopped");
+    Ok(())
 }
 
 fn announce(ingester: &Ingester, took: Duration) {
