@@ -8,8 +8,6 @@ PROFILE := ci
 export BAROGRAPH_PEERS_DIR ?= $(CURDIR)/.tools/sid
 # Arguments for the program that is run: make run ARGS="--http 127.0.0.1:9010".
 ARGS ?=
-# How long each fuzz target runs.
-FUZZ_SECONDS ?= 30
 
 .PHONY: help
 help: ## List the targets.
@@ -51,6 +49,10 @@ bench: prerequisites ## Run the criterion benchmarks (one with ARGS="-p wal").
 .PHONY: bench-peers
 bench-peers: build peers ## Measure Barograph, Prometheus and VictoriaMetrics side by side (takes a quarter of an hour).
 	scripts/bench/side-by-side.sh $(ARGS)
+
+.PHONY: fuzz
+fuzz: prerequisites ## Feed mutated requests to the decoders, for a bounded number of rounds (part of make test, too).
+	cargo test --profile $(PROFILE) -p wire --test fuzz_decoders
 
 .PHONY: deny
 deny: prerequisites ## Check licences and sources of dependencies, and advisories.
