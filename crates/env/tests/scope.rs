@@ -55,10 +55,10 @@ async fn cancel_asks_and_join_waits() {
 #[tokio::test]
 async fn panics_are_told_not_spread() {
     for scope in [Scope::new("real"), Scope::simulated("simulated")] {
-        let error = scope.run_blocking(|| panic!("so {}", 1)).await.map(|()| ()).expect_err("panics");
+        let error = scope.run_blocking(|| panic!("so {}", 1)).await.expect_err("panics");
         assert_eq!(error, TaskError::Panicked { task: "blocking", message: "so 1".to_owned() });
         assert_eq!(scope.run_blocking(|| 3).await, Ok(3));
-        let error = scope.spawn("task", async { panic!("why") }).await.map(|()| ()).expect_err("panics");
+        let error = scope.spawn("task", async { panic!("why") }).await.expect_err("panics");
         assert_eq!(error, TaskError::Panicked { task: "task", message: "why".to_owned() });
     }
 }
