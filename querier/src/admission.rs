@@ -19,34 +19,54 @@ pub(crate) struct Admission {
     waiting: AtomicUsize,
     max_queued: usize,
     queue_length: Gauge,
+    running_count: Gauge,
 }
 
 /// The right to run a query; dropping it lets the next one in.
 #[derive(Debug)]
 pub(crate) struct Admitted {
     _permit: OwnedSemaphorePermit,
+    running_count: Gauge,
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        self.running_count.dec();
+    }
 }
 
 impl Admission {
-    pub(crate) fn new(max_concurrent: usize, max_queued: usize, queue_length: Gauge) -> Self {
+    /// Counts those that wait in `queue_length` and those that run in `running_count`.
+    pub(crate) fn new(
+        max_concurrent: usize,
+        max_queued: usize,
+        queue_length: Gauge,
+        running_count: Gauge,
+    ) -> Self {
         Self {
             running: Arc::new(Semaphore::new(max_concurrent)),
             waiting: AtomicUsize::new(0),
             max_queued,
             queue_length,
+            running_count,
         }
     }
 
     /// Waits for a turn. Dropping the future gives the place in the queue up.
     pub(crate) async fn admit(&self) -> Result<Admitted, ApiError> {
         if let Ok(permit) = Arc::clone(&self.running).try_acquire_owned() {
-            return Ok(Admitted { _permit: permit });
+            return Ok(self.admitted(permit));
         }
         let _place = self.enqueue()?;
         match Arc::clone(&self.running).acquire_owned().await {
-            Ok(permit) => Ok(Admitted { _permit: permit }),
+            Ok(permit) => Ok(self.admitted(permit)),
             Err(_) => Err(ApiError::overloaded("the querier is shutting down", RETRY_AFTER)),
         }
+    }
+
+    fn admitted(&self, permit: OwnedSemaphorePermit) -> Admitted {
+        self.running_count.inc();
+        Admitted { _permit: permit, running_count: self.running_count.clone() }
     }
 
     fn enqueue(&self) -> Result<Place<'_>, ApiError> {
@@ -78,14 +98,14 @@ mod tests {
 
     #[tokio::test]
     async fn runs_queues_and_refuses() {
-        let admission = Admission::new(1, 1, Gauge::default());
+        let admission = Admission::new(1, 1, Gauge::default(), Gauge::default());
         let first = admission.admit().await.unwrap();
         let mut second = Box::pin(admission.admit());
         assert!(futures::poll!(&mut second).is_pending());
         let refused = admission.admit().await.unwrap_err();
         assert_eq!(refused.kind, crate::ErrorType::Unavailable);
         assert!(refused.retry_after.is_some());
-        assert_eq!(admission.queue_length.get(), 1);
+        assert_eq!((admission.queue_length.get(), admission.running_count.get()), (1, 1));
         drop(first);
         let second = second.await.unwrap();
         assert_eq!(admission.queue_length.get(), 0);
@@ -97,5 +117,6 @@ mod tests {
         assert!(futures::poll!(&mut fourth).is_pending());
         drop(second);
         assert!(fourth.await.is_ok());
+        assert_eq!((admission.queue_length.get(), admission.running_count.get()), (0, 0));
     }
 }

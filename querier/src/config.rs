@@ -15,8 +15,20 @@ settings::section! {
         max_queued: usize = "200", range "0"..="100000";
         /// How far back an instant selector looks for a sample, unless a request says otherwise.
         lookback_delta: Duration = "5m", range "1s"..="1d";
+        /// The step of subqueries that name none.
+        default_evaluation_interval: Duration = "1m", range "1s"..="1d";
         /// How many samples a query may hold in memory at a time.
-        max_samples: usize = "50000000", min "1000";
+        max_samples: u64 = "50000000", min "1000";
+        /// How many bytes of samples and series a query may hold in memory at a time, besides the chunks it selects.
+        max_memory_bytes: ByteSize = "2GiB", min "1MiB";
+        /// Whether queries may use experimental functions and aggregations.
+        experimental_functions: bool = "false";
+        /// Whether queries may use the range modifiers anchored and smoothed.
+        extended_range_selectors: bool = "false";
+        /// Whether queries may use fill, fill_left and fill_right.
+        fill_modifiers: bool = "false";
+        /// Whether metric names are dropped at the end of a query rather than by each function.
+        delayed_name_removal: bool = "false";
     }
 }
 

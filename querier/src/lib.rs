@@ -4,7 +4,6 @@
 mod admission;
 pub mod config;
 pub mod error;
-mod eval;
 mod http;
 pub mod ingesters;
 mod labels;
@@ -12,12 +11,12 @@ pub mod metrics;
 mod samples;
 mod select;
 pub mod service;
-pub mod value;
+mod source;
 
 pub use config::{QuerierConfig, QuerierLimits};
 pub use error::{ApiError, ErrorType};
-pub use eval::Steps;
 pub use ingesters::{FixedIngesters, Ingesters};
 pub use labels::{LabelRequest, Limited};
 pub use metrics::QuerierMetrics;
-pub use service::{Deps, Querier, QueryRequest, QueryResponse, QueryStats};
+pub use promql::{QueryTime, QueryValue};
+pub use service::{Deps, Querier, QueryRequest, QueryResponse, Timings};

@@ -38,6 +38,10 @@ impl Allowance {
         left.is_some()
     }
 
+    fn taken(&self) -> usize {
+        self.limit - self.left
+    }
+
     /// What may be asked of an ingester, which refuses to give more.
     fn ask(&self) -> usize {
         self.left.max(1)
@@ -50,6 +54,16 @@ impl Budget {
             series: Allowance::new(limits.max_fetched_series_per_query),
             chunk_bytes: Allowance::new(limits.max_fetched_chunk_bytes_per_query.as_usize()),
         }
+    }
+
+    /// How many series have been fetched.
+    pub(crate) fn fetched_series(&self) -> usize {
+        self.series.taken()
+    }
+
+    /// How many bytes of chunks have been fetched.
+    pub(crate) fn fetched_chunk_bytes(&self) -> usize {
+        self.chunk_bytes.taken()
     }
 
     fn take(&mut self, series: &SeriesChunks) -> Result<(), ApiError> {

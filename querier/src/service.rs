@@ -8,20 +8,23 @@ use std::time::Duration;
 use axum::Router;
 use env::{Clock, Scope};
 use model::{TenantId, TimeRange};
-use promql::ParseOptions;
-use proto::SeriesChunks;
+use promql::{
+    Engine, EngineOptions, ErrorKind, ParseOptions, PreparedQuery, QueryError, QueryTime, QueryValue,
+};
 use settings::Overrides;
 use telemetry::Registry;
 
 use crate::admission::Admission;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
-use crate::eval::{self, Bounds, Plan, Steps};
 use crate::http;
 use crate::ingesters::Ingesters;
 use crate::metrics::{FailureLabels, QuerierMetrics, QueryLabels};
 use crate::select::{Budget, select};
-use crate::value::QueryValue;
+use crate::source::{Fetched, Prefetched};
+
+/// The most steps of a range query: 11,000 steps behind the first, as upstream has it.
+const MAX_STEPS: u64 = 11_001;
 
 /// What the querier needs from outside.
 pub struct Deps {
@@ -45,7 +48,7 @@ pub struct QueryRequest {
     /// The expression.
     pub query: String,
     /// When it is evaluated.
-    pub steps: Steps,
+    pub time: QueryTime,
     /// How far back an instant selector looks; `None` for the configured default.
     pub lookback: Option<Duration>,
     /// How long it may take; the configured bound holds besides.
@@ -57,13 +60,19 @@ pub struct QueryRequest {
 pub struct QueryResponse {
     /// The result.
     pub value: QueryValue,
+    /// What may make the result wrong, as the API renders it.
+    pub warnings: Vec<String>,
+    /// What is worth knowing about the query, as the API renders it.
+    pub infos: Vec<String>,
     /// What it took.
-    pub stats: QueryStats,
+    pub stats: Timings,
+    /// What the engine counted.
+    pub engine: promql::QueryStats,
 }
 
-/// What a query took.
+/// How long a query took.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct QueryStats {
+pub struct Timings {
     /// Waiting for its turn.
     pub queue: Duration,
     /// Fetching series.
@@ -72,8 +81,6 @@ pub struct QueryStats {
     pub evaluation: Duration,
     /// From arrival to result.
     pub total: Duration,
-    /// Samples in the result.
-    pub samples: usize,
 }
 
 /// The querier.
@@ -84,6 +91,7 @@ pub struct Querier {
 
 struct Inner {
     config: QuerierConfig,
+    engine: Engine,
     admission: Admission,
     metrics: QuerierMetrics,
     ingesters: Arc<dyn Ingesters>,
@@ -96,12 +104,12 @@ impl Querier {
     /// A querier over these parts.
     pub fn build(config: QuerierConfig, deps: Deps) -> Self {
         let metrics = QuerierMetrics::register(&deps.registry);
-        let admission =
-            Admission::new(config.max_concurrent, config.max_queued, metrics.queue_length.clone());
+        let (waiting, running) = (metrics.queue_length.clone(), metrics.running.clone());
         Self {
             inner: Arc::new(Inner {
+                engine: Engine::new(engine_options(&config)),
+                admission: Admission::new(config.max_concurrent, config.max_queued, waiting, running),
                 config,
-                admission,
                 metrics,
                 ingesters: deps.ingesters,
                 limits: deps.limits,
@@ -127,9 +135,9 @@ impl Querier {
     /// With the type and the message of the API.
     pub async fn query(&self, request: QueryRequest) -> Result<QueryResponse, ApiError> {
         let inner = &self.inner;
-        let kind = match request.steps {
-            Steps::Instant { .. } => "instant",
-            Steps::Range { .. } => "range",
+        let kind = match request.time {
+            QueryTime::Instant(_) => "instant",
+            QueryTime::Range { .. } => "range",
         };
         let arrived = inner.clock.monotonic();
         let timeout = request.timeout.unwrap_or(Duration::MAX).min(inner.config.timeout);
@@ -156,6 +164,11 @@ impl Querier {
                 Err(error)
             }
         }
+    }
+
+    /// What queries may be written with.
+    pub(crate) fn parse_options(&self) -> ParseOptions {
+        self.inner.engine.options().parse_options()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -201,11 +214,11 @@ impl Drop for CancelOnDrop {
 impl Inner {
     async fn run(&self, request: &QueryRequest, phase: &mut Phase) -> Result<QueryResponse, ApiError> {
         let limits = self.limits.of(&request.tenant);
-        check_length(request.steps, &limits)?;
-        let expr = promql::parse(&request.query, &ParseOptions::default())
+        check_length(request.time, &limits)?;
+        let query = self
+            .engine
+            .prepare(&request.query, request.time, request.lookback.map(whole_ms))
             .map_err(|e| ApiError::invalid_parameter("query", e))?;
-        let lookback = request.lookback.unwrap_or(self.config.lookback_delta);
-        let plan = eval::plan(&expr, request.steps, whole_ms(lookback))?;
 
         let begun = self.clock.monotonic();
         let admitted = self.admission.admit().await?;
@@ -213,61 +226,90 @@ impl Inner {
         self.metrics.waited.observe(queue.as_secs_f64());
 
         *phase = Phase::Preparation;
-        let (series, range) = self.fetch(&request.tenant, &plan, &limits).await?;
+        let source = self.fetch(&request.tenant, &query, &limits).await?;
         let fetched = self.clock.monotonic();
 
         *phase = Phase::Evaluation;
         let canceled = CancelOnDrop(Arc::default());
-        let bounds = Bounds { max_samples: self.config.max_samples, canceled: Arc::clone(&canceled.0) };
-        let (steps, running) = (request.steps, self.metrics.running.clone());
-        running.inc();
+        let flag = Arc::clone(&canceled.0);
+        let engine = self.engine.clone();
         let evaluated = self.scope.run_blocking(move || {
             // The right to run is held until the work ends, also where nobody waits for it.
             let _admitted = admitted;
-            let value = eval::evaluate(&plan, steps, &series, range, &bounds);
-            running.dec();
-            value
+            let interrupted = || flag.load(Ordering::Relaxed).then_some(ErrorKind::Canceled);
+            engine.run(&query, &source, &interrupted)
         });
-        let value = evaluated.await.map_err(|e| {
+        let result = evaluated.await.map_err(|e| {
             tracing::error!(tenant = %request.tenant, error = %e, "evaluation of a query failed");
             ApiError::new(ErrorType::Internal, "evaluation failed; the log of the server says more")
         })??;
-        let evaluation = self.clock.monotonic().saturating_sub(fetched);
         Ok(QueryResponse {
-            stats: QueryStats {
+            warnings: result.annotations.warnings(&request.query),
+            infos: result.annotations.infos(&request.query),
+            stats: Timings {
                 queue,
                 preparation: fetched.saturating_sub(begun + queue),
-                evaluation,
+                evaluation: self.clock.monotonic().saturating_sub(fetched),
                 total: Duration::ZERO,
-                samples: samples_in(&value),
             },
-            value,
+            engine: result.stats,
+            value: result.value,
         })
     }
 
-    /// What the plan's selector selects, and in which range.
+    /// Everything that the query selects; what it selects twice is fetched once.
     async fn fetch(
         &self,
         tenant: &TenantId,
-        plan: &Plan,
+        query: &PreparedQuery,
         limits: &QuerierLimits,
-    ) -> Result<(Vec<SeriesChunks>, Option<TimeRange>), ApiError> {
-        let (Plan::Vector(selection) | Plan::Matrix(selection)) = plan else {
-            return Ok((Vec::new(), None));
-        };
+    ) -> Result<Prefetched, ApiError> {
         let oldest = oldest_ms(&*self.clock, limits);
-        let Some(range) =
-            selection.range().and_then(|r| TimeRange::new(r.start_ms().max(oldest), r.end_ms()))
-        else {
-            return Ok((Vec::new(), None));
-        };
         let mut budget = Budget::new(limits);
         let readers = self.ingesters.readers(tenant)?;
-        let series = select(&readers, tenant, &selection.matchers, range, &mut budget).await?;
-        self.metrics.fetched_series.observe(series.len() as f64);
-        let bytes = series.iter().flat_map(|s| &s.chunks).map(|c| c.data.len() as u64).sum();
-        self.metrics.fetched_chunk_bytes.inc_by(bytes);
-        Ok((series, Some(range)))
+        let mut source = Prefetched::default();
+        for hints in query.selections() {
+            if source.find(&hints).is_some() {
+                continue;
+            }
+            let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);
+            let series = match range {
+                Some(range) => select(&readers, tenant, &hints.matchers, range, &mut budget).await?,
+                None => Vec::new(),
+            };
+            source.add(Fetched { hints, range, series: series.into() });
+        }
+        self.metrics.fetched_series.observe(budget.fetched_series() as f64);
+        self.metrics.fetched_chunk_bytes.inc_by(budget.fetched_chunk_bytes() as u64);
+        Ok(source)
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::BadData => ErrorType::BadData,
+            ErrorKind::Execution | ErrorKind::TooLarge => ErrorType::Execution,
+            ErrorKind::Timeout => ErrorType::Timeout,
+            ErrorKind::Canceled => ErrorType::Canceled,
+            ErrorKind::Source | ErrorKind::Internal => ErrorType::Internal,
+        };
+        Self::new(kind, error.message)
+    }
+}
+
+fn engine_options(config: &QuerierConfig) -> EngineOptions {
+    EngineOptions {
+        lookback_ms: whole_ms(config.lookback_delta),
+        default_subquery_step_ms: whole_ms(config.default_evaluation_interval),
+        max_samples: config.max_samples,
+        max_memory_bytes: config.max_memory_bytes.bytes(),
+        max_steps: MAX_STEPS,
+        experimental_functions: config.experimental_functions,
+        extended_range_selectors: config.extended_range_selectors,
+        fill_modifiers: config.fill_modifiers,
+        delayed_name_removal: config.delayed_name_removal,
+        ..EngineOptions::default()
     }
 }
 
@@ -284,26 +326,20 @@ pub(crate) fn whole_ms(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-fn check_length(steps: Steps, limits: &QuerierLimits) -> Result<(), ApiError> {
-    let (start, end) = steps.bounds();
+fn check_length(time: QueryTime, limits: &QuerierLimits) -> Result<(), ApiError> {
+    let QueryTime::Range { start_ms, end_ms, .. } = time else {
+        return Ok(());
+    };
     let limit = whole_ms(limits.max_total_query_length);
-    let length = end.saturating_sub(start);
+    let length = end_ms.saturating_sub(start_ms);
     if limit == 0 || length <= limit {
         return Ok(());
     }
-    let print = |ms: i64| promql::text::duration::format_ms(ms);
+    let print = promql::text::duration::format_ms;
     Err(ApiError::bad_data(format!(
         "the total query time range exceeds the limit (query length: {}, limit: {}, max_total_query_length); \
          query a shorter range",
         print(length),
         print(limit)
     )))
-}
-
-fn samples_in(value: &QueryValue) -> usize {
-    match value {
-        QueryValue::Scalar { .. } | QueryValue::String { .. } => 1,
-        QueryValue::Vector(samples) => samples.len(),
-        QueryValue::Matrix(series) => series.iter().map(|s| s.floats.len() + s.histograms.len()).sum(),
-    }
 }

@@ -5,9 +5,9 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
+use promql::{InstantSample, QueryTime, QueryValue, RangeSeries, SampleValue};
 
 use crate::error::ApiError;
-use crate::value::{MatrixSeries, Point, QueryValue, VectorSample};
 
 use super::float::{push_plain, push_timestamp};
 use super::histogram::push_histogram;
@@ -37,8 +37,17 @@ pub(crate) fn success(annotations: &Annotations, push: impl FnOnce(&mut Vec<u8>)
 }
 
 /// A success with a query's result, written while it is sent.
-pub(crate) fn query_success(value: QueryValue, stats: Option<String>, annotations: Annotations) -> Response {
-    let mut pieces = Pieces::new(value, stats, annotations);
+pub(crate) fn query_success(
+    value: QueryValue,
+    time: QueryTime,
+    stats: Option<String>,
+    annotations: Annotations,
+) -> Response {
+    let at_ms = match time {
+        QueryTime::Instant(at_ms) => at_ms,
+        QueryTime::Range { start_ms, .. } => start_ms,
+    };
+    let mut pieces = Pieces::new(value, at_ms, stats, annotations);
     let first = pieces.next().unwrap_or_default();
     let Some(second) = pieces.next() else {
         return json(StatusCode::OK, Body::from(first));
@@ -70,6 +79,15 @@ fn json(status: StatusCode, body: Body) -> Response {
     response
 }
 
+fn type_name(value: &QueryValue) -> &'static str {
+    match value {
+        QueryValue::Scalar(_) => "scalar",
+        QueryValue::String(_) => "string",
+        QueryValue::Vector(_) => "vector",
+        QueryValue::Matrix(_) => "matrix",
+    }
+}
+
 /// Everything behind the data.
 fn push_end(out: &mut Vec<u8>, annotations: &Annotations) {
     push_annotations(out, "warnings", "warning", &annotations.warnings);
@@ -93,6 +111,8 @@ fn push_annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) 
 /// The answer to a query, piece by piece.
 struct Pieces {
     items: Items,
+    /// The time of the samples of an instant vector.
+    at_ms: i64,
     stats: Option<String>,
     annotations: Annotations,
     buffer: Vec<u8>,
@@ -109,33 +129,33 @@ enum State {
 enum Items {
     /// Scalars and strings, which are written with the start.
     None,
-    Vector(std::vec::IntoIter<VectorSample>),
-    Matrix(std::vec::IntoIter<MatrixSeries>),
+    Vector(std::vec::IntoIter<InstantSample>),
+    Matrix(std::vec::IntoIter<RangeSeries>),
 }
 
 impl Pieces {
-    fn new(value: QueryValue, stats: Option<String>, annotations: Annotations) -> Self {
+    fn new(value: QueryValue, at_ms: i64, stats: Option<String>, annotations: Annotations) -> Self {
         let mut buffer = b"{\"status\":\"success\",\"data\":{\"resultType\":\"".to_vec();
-        buffer.extend_from_slice(value.type_name().as_bytes());
+        buffer.extend_from_slice(type_name(&value).as_bytes());
         buffer.extend_from_slice(b"\",\"result\":[");
         let items = match value {
-            QueryValue::Scalar { timestamp_ms, value } => {
-                push_timestamp(&mut buffer, timestamp_ms);
+            QueryValue::Scalar(value) => {
+                push_timestamp(&mut buffer, at_ms);
                 buffer.extend_from_slice(b",\"");
                 push_plain(&mut buffer, value);
                 buffer.push(b'"');
                 Items::None
             }
-            QueryValue::String { timestamp_ms, text } => {
-                push_timestamp(&mut buffer, timestamp_ms);
+            QueryValue::String(bytes) => {
+                push_timestamp(&mut buffer, at_ms);
                 buffer.push(b',');
-                push_text(&mut buffer, &text);
+                push_text(&mut buffer, &String::from_utf8_lossy(&bytes));
                 Items::None
             }
             QueryValue::Vector(samples) => Items::Vector(samples.into_iter()),
             QueryValue::Matrix(series) => Items::Matrix(series.into_iter()),
         };
-        Self { items, stats, annotations, buffer, state: State::Start }
+        Self { items, at_ms, stats, annotations, buffer, state: State::Start }
     }
 
     /// Writes the next item; whether there was one.
@@ -150,7 +170,7 @@ impl Pieces {
             Items::Vector(samples) => match samples.next() {
                 Some(sample) => {
                     out.extend_from_slice(comma);
-                    push_sample(out, &sample);
+                    push_sample(out, self.at_ms, &sample);
                 }
                 None => return false,
             },
@@ -192,23 +212,23 @@ impl Iterator for Pieces {
     }
 }
 
-fn push_sample(out: &mut Vec<u8>, sample: &VectorSample) {
+fn push_sample(out: &mut Vec<u8>, at_ms: i64, sample: &InstantSample) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &sample.labels);
     match &sample.value {
-        Point::Float(value) => {
+        SampleValue::Float(value) => {
             out.extend_from_slice(b",\"value\":");
-            push_float_point(out, sample.timestamp_ms, *value);
+            push_float_point(out, at_ms, *value);
         }
-        Point::Histogram(histogram) => {
+        SampleValue::Histogram(histogram) => {
             out.extend_from_slice(b",\"histogram\":");
-            push_histogram_point(out, sample.timestamp_ms, histogram);
+            push_histogram_point(out, at_ms, histogram);
         }
     }
     out.push(b'}');
 }
 
-fn push_series(out: &mut Vec<u8>, series: &MatrixSeries) {
+fn push_series(out: &mut Vec<u8>, series: &RangeSeries) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &series.labels);
     if !series.floats.is_empty() {

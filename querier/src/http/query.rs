@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::response::Response;
-use promql::ParseOptions;
+use promql::ast::Expr;
+use promql::{QueryTime, QueryValue};
 use rpc::Tenant;
 
 use crate::error::ApiError;
-use crate::eval::Steps;
-use crate::service::{Querier, QueryRequest, QueryStats};
+use crate::service::{Querier, QueryRequest, QueryResponse};
 
 use super::answer::{Annotations, query_success, success};
 use super::json::push_text;
@@ -26,7 +26,7 @@ pub(super) async fn instant(
 ) -> Result<Response, ApiError> {
     let limit = params.limit()?;
     let at_ms = params.time_or("time", querier.clock().now_ms())?;
-    run(&querier, tenant, &params, Steps::Instant { at_ms }, limit).await
+    run(&querier, tenant, &params, QueryTime::Instant(at_ms), limit).await
 }
 
 pub(super) async fn range(
@@ -47,20 +47,23 @@ pub(super) async fn range(
              Try decreasing the query resolution (?step=XX)",
         ));
     }
-    let steps = Steps::Range { start_ms, end_ms, step_ms };
-    run(&querier, tenant, &params, steps, limit).await
+    let time = QueryTime::Range { start_ms, end_ms, step_ms };
+    run(&querier, tenant, &params, time, limit).await
 }
 
-pub(super) async fn format(params: Params) -> Result<Response, ApiError> {
-    let expr = promql::parse(params.get("query"), &ParseOptions::default())
-        .map_err(|e| ApiError::invalid_parameter("query", e))?;
+pub(super) async fn format(State(querier): State<Querier>, params: Params) -> Result<Response, ApiError> {
+    let expr = expression(&querier, &params)?;
     Ok(success(&Annotations::default(), |out| push_text(out, &promql::pretty(&expr))))
 }
 
-pub(super) async fn parse(params: Params) -> Result<Response, ApiError> {
-    let expr = promql::parse(params.get("query"), &ParseOptions::default())
-        .map_err(|e| ApiError::invalid_parameter("query", e))?;
+pub(super) async fn parse(State(querier): State<Querier>, params: Params) -> Result<Response, ApiError> {
+    let expr = expression(&querier, &params)?;
     Ok(success(&Annotations::default(), |out| push_tree(out, &expr)))
+}
+
+fn expression(querier: &Querier, params: &Params) -> Result<Expr, ApiError> {
+    promql::parse(params.get("query"), &querier.parse_options())
+        .map_err(|e| ApiError::invalid_parameter("query", e))
 }
 
 fn step(params: &Params) -> Result<i64, ApiError> {
@@ -78,7 +81,7 @@ async fn run(
     querier: &Querier,
     Tenant(tenant): Tenant,
     params: &Params,
-    steps: Steps,
+    time: QueryTime,
     limit: usize,
 ) -> Result<Response, ApiError> {
     let timeout = params.duration("timeout").map_err(|e| ApiError::invalid_parameter("timeout", e))?;
@@ -88,25 +91,41 @@ async fn run(
     let request = QueryRequest {
         tenant,
         query: params.get("query").to_owned(),
-        steps,
+        time,
         // Zero and less mean the default, as upstream has it.
         lookback: lookback.and_then(positive),
         timeout: timeout.map(|ms| positive(ms).unwrap_or(Duration::ZERO)),
     };
     let mut response = querier.query(request).await?;
-    let mut annotations = Annotations::default();
-    if response.value.truncate(limit) {
+    let stats = (!params.get("stats").is_empty()).then(|| stats_json(&response));
+    let mut annotations = Annotations { warnings: response.warnings, infos: response.infos };
+    if truncate(&mut response.value, limit) {
         annotations.warnings.push("results truncated due to limit".to_owned());
     }
-    let stats = (!params.get("stats").is_empty()).then(|| stats_json(&response.stats));
-    Ok(query_success(response.value, stats, annotations))
+    Ok(query_success(response.value, time, stats, annotations))
+}
+
+/// Keeps the first `limit` series (0: all); whether any were dropped.
+fn truncate(value: &mut QueryValue, limit: usize) -> bool {
+    fn cut<T>(items: &mut Vec<T>, limit: usize) -> bool {
+        let too_many = items.len() > limit;
+        items.truncate(limit);
+        too_many
+    }
+    match value {
+        _ if limit == 0 => false,
+        QueryValue::Scalar(_) | QueryValue::String(_) => false,
+        QueryValue::Vector(samples) => cut(samples, limit),
+        QueryValue::Matrix(series) => cut(series, limit),
+    }
 }
 
 fn positive(ms: i64) -> Option<Duration> {
     u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
 }
 
-fn stats_json(stats: &QueryStats) -> String {
+fn stats_json(response: &QueryResponse) -> String {
+    let QueryResponse { stats, engine, .. } = response;
     let seconds = |d: Duration| d.as_secs_f64();
     serde_json::json!({
         "timings": {
@@ -118,8 +137,9 @@ fn stats_json(stats: &QueryStats) -> String {
             "execTotalTime": seconds(stats.total),
         },
         "samples": {
-            "totalQueryableSamples": stats.samples,
-            "peakSamples": stats.samples,
+            "totalQueryableSamples": engine.samples_read,
+            "samplesRead": engine.samples_read,
+            "peakSamples": engine.peak_samples,
         },
     })
     .to_string()

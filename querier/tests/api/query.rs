@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{BucketSpan, FloatHistogram, Histogram, Value, stale_nan};
 
-use crate::fake::{Api, Fake, NOW_MS, api, escape};
+use crate::fake::{Api, Fake, NOW_MS, api, api_with, escape};
 
 fn up() -> Api {
     api(Fake::default()
@@ -209,4 +209,71 @@ async fn other_forms_of_the_same_request() {
     assert_eq!(api.post("query?query=up", "query=down").await, expected);
     let other = http::Request::get("/prometheus/api/v1/query?query=down");
     assert_eq!(api.send(other.body(axum::body::Body::empty()).unwrap()).await, expected);
+}
+
+#[tokio::test]
+async fn the_whole_language() {
+    let api = up();
+    api.expect(
+        "query?query=sum(up)%20by%20(job)",
+        r#"{"resultType":"vector","result":[{"metric":{"job":"node"},"value":[1700000000,"3"]},{"metric":{"job":"<node>&co"},"value":[1700000000,"8"]}]}"#,
+    )
+    .await;
+    // The same selector twice, and two selectors in one query.
+    api.expect(
+        &format!("query?query={}", escape(r#"up{job="node"} / up{job="node"} + on(job) down"#)),
+        r#"{"resultType":"vector","result":[{"metric":{"job":"node"},"value":[1700000000,"2"]}]}"#,
+    )
+    .await;
+    api.expect(
+        &format!(
+            "query_range?query={}&start=1699999970&end=1700000000&step=15",
+            escape(r#"max_over_time(up{job="node"}[30s]) * 2"#)
+        ),
+        r#"{"resultType":"matrix","result":[{"metric":{"instance":"a:9100","job":"node"},"values":[[1699999970,"3"],[1699999985,"4"],[1700000000,"6"]]}]}"#,
+    )
+    .await;
+    api.expect(
+        &format!("query?query={}", escape(r#"max_over_time(up{job="node"}[1m:15s])[30s:15s]"#)),
+        r#"{"resultType":"matrix","result":[{"metric":{"instance":"a:9100","job":"node"},"values":[[1699999980,"1.5"],[1699999995,"2"]]}]}"#,
+    )
+    .await;
+    api.expect("query?query=time()&time=12.5", r#"{"resultType":"scalar","result":[12.500,"12.5"]}"#).await;
+}
+
+#[tokio::test]
+async fn annotations_have_places() {
+    let samples = [(60, 1.0), (0, 3.0)];
+    let api = api(Fake::default().floats(&[("__name__", "temperature")], &samples));
+    let answer = api.get("query?query=rate(temperature[5m])").await.body;
+    assert!(
+        answer.ends_with(r#"]},"infos":["PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"temperature\" (1:6)"]}"#),
+        "{answer}"
+    );
+    let answer = api.get("query?query=quantile(2,temperature)").await.body;
+    assert!(
+        answer.contains(
+            r#""warnings":["PromQL warning: quantile value should be between 0 and 1, got 2 (1:10)"]"#
+        ),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn execution_errors() {
+    let api = up();
+    let answer = api
+        .get(&format!("query?query={}", escape("up + on(job) group_left() {__name__=~\"up|down\"}")))
+        .await;
+    assert_eq!(answer.status.as_u16(), 422, "{answer:?}");
+    assert!(answer.body.starts_with(r#"{"status":"error","errorType":"execution","error":""#), "{answer:?}");
+}
+
+#[tokio::test]
+async fn experimental_functions_are_opt_in() {
+    let query = format!("query?query={}", escape("limitk(1, up)"));
+    let fake = || Fake::default().floats(&[("__name__", "up")], &[(0, 1.0)]);
+    assert_eq!(api(fake()).get(&query).await.status.as_u16(), 400);
+    let opted_in = api_with(vec![fake()], &[("experimental_functions", "true")], &[]);
+    assert_eq!(opted_in.get(&query).await.status.as_u16(), 200);
 }
