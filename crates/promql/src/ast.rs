@@ -253,10 +253,7 @@ impl BinaryOp {
 
     /// `==`, `!=`, `<`, `<=`, `>`, `>=`
     pub fn is_comparison(self) -> bool {
-        matches!(
-            self,
-            Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge
-        )
+        matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
     }
 
     /// `and`, `or`, `unless`

@@ -21,12 +21,7 @@ pub struct ParseError {
 impl ParseError {
     pub(crate) fn new(query: &str, position: Span, message: String) -> Self {
         let (line, column) = line_and_column(query, position.start);
-        Self {
-            message,
-            position,
-            line,
-            column,
-        }
+        Self { message, position, line, column }
     }
 }
 

@@ -45,12 +45,7 @@ fn expressions_of_rules_and_dashboards() {
         }
     }
     assert!(accepted > 6_000, "only {accepted} expressions");
-    assert!(
-        problems.is_empty(),
-        "{} of {accepted}:\n{}",
-        problems.len(),
-        problems.join("\n")
-    );
+    assert!(problems.is_empty(), "{} of {accepted}:\n{}", problems.len(), problems.join("\n"));
 }
 
 #[test]
@@ -69,10 +64,5 @@ fn expressions_of_promqltest() {
             problems.push(format!("{query}\n    {parsed:?}\n    {again:?}"));
         }
     }
-    assert!(
-        problems.is_empty(),
-        "{}:\n{}",
-        problems.len(),
-        problems.join("\n")
-    );
+    assert!(problems.is_empty(), "{}:\n{}", problems.len(), problems.join("\n"));
 }

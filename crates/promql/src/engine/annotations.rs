@@ -90,7 +90,7 @@ impl Annotations {
         self.add(Severity::Info, Some(position), message.into(), Detail::None);
     }
 
-    pub(crate) fn from_source(&mut self, message: String) {
+    pub(crate) fn add_from_source(&mut self, message: String) {
         self.add(Severity::Warning, None, message, Detail::None);
     }
 
@@ -118,12 +118,7 @@ impl Annotations {
             return;
         }
         self.by_message.insert(message.clone(), self.list.len());
-        self.list.push(Annotation {
-            severity,
-            message,
-            position,
-            detail,
-        });
+        self.list.push(Annotation { severity, message, position, detail });
     }
 }
 

@@ -49,11 +49,7 @@ impl Budget {
 
     /// Takes a part of the budget; fails where that goes over a limit.
     pub fn charge(self: &Arc<Self>, samples: usize, bytes: usize) -> Result<Charge, QueryError> {
-        let charge = Charge {
-            budget: Arc::clone(self),
-            samples: samples as u64,
-            bytes: bytes as u64,
-        };
+        let charge = Charge { budget: Arc::clone(self), samples: samples as u64, bytes: bytes as u64 };
         let held = self.samples.fetch_add(charge.samples, Ordering::Relaxed) + charge.samples;
         let held_bytes = self.bytes.fetch_add(charge.bytes, Ordering::Relaxed) + charge.bytes;
         self.peak_samples.fetch_max(held, Ordering::Relaxed);

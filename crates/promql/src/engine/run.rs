@@ -81,7 +81,12 @@ impl Engine {
     }
 
     /// Parses and plans a query. `lookback_ms` replaces the option of that name.
-    pub fn prepare(&self, text: &str, time: QueryTime, lookback_ms: Option<i64>) -> Result<PreparedQuery, QueryError> {
+    pub fn prepare(
+        &self,
+        text: &str,
+        time: QueryTime,
+        lookback_ms: Option<i64>,
+    ) -> Result<PreparedQuery, QueryError> {
         let expr = parse(text, &self.options.parse_options())?;
         self.prepare_expr(&expr, text, time, lookback_ms)
     }
@@ -96,7 +101,9 @@ impl Engine {
     ) -> Result<PreparedQuery, QueryError> {
         let value_type = expr.value_type();
         let (times, steps) = self.times(time)?;
-        if matches!(time, QueryTime::Range { .. }) && !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+        if matches!(time, QueryTime::Range { .. })
+            && !matches!(value_type, ValueType::Scalar | ValueType::Vector)
+        {
             return Err(QueryError::bad_data(format!(
                 "invalid expression type {} for range query, must be Scalar or instant Vector",
                 crate::text::quote::quote(value_type.documented())
@@ -115,18 +122,10 @@ impl Engine {
     fn times(&self, time: QueryTime) -> Result<(Times, Steps), QueryError> {
         let (start_ms, end_ms, step_ms) = match time {
             QueryTime::Instant(time_ms) => {
-                let times = Times {
-                    start_ms: time_ms,
-                    end_ms: time_ms,
-                    step_ms: 0,
-                };
+                let times = Times { start_ms: time_ms, end_ms: time_ms, step_ms: 0 };
                 return Ok((times, Steps::single(time_ms)));
             }
-            QueryTime::Range {
-                start_ms,
-                end_ms,
-                step_ms,
-            } => (start_ms, end_ms, step_ms),
+            QueryTime::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
         };
         if step_ms <= 0 {
             return Err(QueryError::bad_data(
@@ -141,16 +140,17 @@ impl Engine {
                 self.options.max_steps
             )));
         }
-        let times = Times {
-            start_ms,
-            end_ms,
-            step_ms,
-        };
+        let times = Times { start_ms, end_ms, step_ms };
         Ok((times, steps))
     }
 
     /// Runs an instant query.
-    pub fn instant(&self, text: &str, time_ms: i64, source: &dyn SeriesSource) -> Result<QueryResult, QueryError> {
+    pub fn instant(
+        &self,
+        text: &str,
+        time_ms: i64,
+        source: &dyn SeriesSource,
+    ) -> Result<QueryResult, QueryError> {
         let query = self.prepare(text, QueryTime::Instant(time_ms), None)?;
         self.run(&query, source, &|| None)
     }
@@ -162,11 +162,7 @@ impl Engine {
         (start_ms, end_ms, step_ms): (i64, i64, i64),
         source: &dyn SeriesSource,
     ) -> Result<QueryResult, QueryError> {
-        let time = QueryTime::Range {
-            start_ms,
-            end_ms,
-            step_ms,
-        };
+        let time = QueryTime::Range { start_ms, end_ms, step_ms };
         let query = self.prepare(text, time, None)?;
         self.run(&query, source, &|| None)
     }
@@ -196,11 +192,7 @@ impl Engine {
             peak_samples: evaluator.budget.peak_samples(),
             peak_bytes: evaluator.budget.peak_bytes(),
         };
-        Ok(QueryResult {
-            value,
-            annotations: evaluator.annotations.into_inner(),
-            stats,
-        })
+        Ok(QueryResult { value, annotations: evaluator.annotations.into_inner(), stats })
     }
 
     fn evaluate(&self, query: &PreparedQuery, evaluator: &Evaluator<'_>) -> Result<QueryValue, QueryError> {
@@ -237,10 +229,7 @@ impl Engine {
 }
 
 fn instant_sample(column: Column) -> Option<InstantSample> {
-    Some(InstantSample {
-        value: column.points.get(0)?,
-        labels: column.labels,
-    })
+    Some(InstantSample { value: column.points.get(0)?, labels: column.labels })
 }
 
 /// Drops the names that were to be dropped at the end, and merges series that become equal by it.

@@ -95,11 +95,7 @@ pub(crate) struct Run<T> {
 
 impl<T> Default for Run<T> {
     fn default() -> Self {
-        Self {
-            timestamps: Vec::new(),
-            values: Vec::new(),
-            starts: Vec::new(),
-        }
+        Self { timestamps: Vec::new(), values: Vec::new(), starts: Vec::new() }
     }
 }
 
@@ -167,7 +163,12 @@ impl Samples {
     }
 
     /// Appends a histogram with the time at which its counter started, 0 if that is not known.
-    pub fn push_histogram_with_start(&mut self, timestamp_ms: i64, start_ms: i64, value: Arc<FloatHistogram>) {
+    pub fn push_histogram_with_start(
+        &mut self,
+        timestamp_ms: i64,
+        start_ms: i64,
+        value: Arc<FloatHistogram>,
+    ) {
         self.histograms.push(timestamp_ms, start_ms, value);
     }
 

@@ -194,11 +194,7 @@ mod tests {
 
     #[test]
     fn means_of_histograms_do_not_overflow() {
-        let h = FloatHistogram {
-            count: f64::MAX,
-            sum: 1.0,
-            ..FloatHistogram::default()
-        };
+        let h = FloatHistogram { count: f64::MAX, sum: 1.0, ..FloatHistogram::default() };
         let mut mean = HistogramAccumulator::default();
         for _ in 0..4 {
             mean.add_to_mean(&h).unwrap();

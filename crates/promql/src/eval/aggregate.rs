@@ -7,8 +7,8 @@ use model::{Labels, METRIC_NAME};
 use crate::ast::AggregateOp;
 use crate::engine::error::QueryError;
 use crate::functions::float::{go_max, go_min};
-use crate::plan::AggregatePlan;
 use crate::plan::steps::Steps;
+use crate::plan::{AggregatePlan, Node};
 use crate::text::number::general;
 use crate::text::quote::quote;
 
@@ -25,12 +25,7 @@ pub(super) struct Grouping<'p> {
 
 impl<'p> Grouping<'p> {
     pub(super) fn new(labels: &'p [String], without: bool) -> Self {
-        Self {
-            labels,
-            without,
-            key: Vec::new(),
-            by_key: HashMap::new(),
-        }
+        Self { labels, without, key: Vec::new(), by_key: HashMap::new() }
     }
 
     fn keeps(&self, name: &str) -> bool {
@@ -76,22 +71,21 @@ impl Parameter {
         let has_nan = values.iter().any(f64::is_nan);
         let (min, max) = match &values {
             Scalars::Constant(value) => (*value, *value),
-            Scalars::Steps(steps) => (
-                steps.iter().copied().fold(f64::MAX, go_min),
-                steps.iter().copied().fold(-f64::MAX, go_max),
-            ),
+            Scalars::Steps(steps) => {
+                (steps.iter().copied().fold(f64::MAX, go_min), steps.iter().copied().fold(-f64::MAX, go_max))
+            }
         };
-        Self {
-            values,
-            min,
-            max,
-            has_nan,
-        }
+        Self { values, min, max, has_nan }
     }
 }
 
 impl Evaluator<'_> {
-    pub(super) fn aggregate(&self, e: &AggregatePlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn aggregate(
+        &self,
+        e: &AggregatePlan,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         if e.op == AggregateOp::CountValues {
             return self.count_values(e, steps, sink);
         }
@@ -126,12 +120,10 @@ impl Evaluator<'_> {
     }
 
     fn note_bad_ratio(&self, e: &AggregatePlan, parameter: &Parameter) {
-        let span = e.param.as_ref().map_or(e.span, |p| p.span());
-        let mut note = |value: f64, bound: &str| {
-            let text = format!(
-                "ratio value should be between -1 and 1, got {}, capping to {bound}",
-                general(value)
-            );
+        let span = e.param.as_ref().map_or(e.span, Node::span);
+        let note = |value: f64, bound: &str| {
+            let text =
+                format!("ratio value should be between -1 and 1, got {}, capping to {bound}", general(value));
             self.annotations.borrow_mut().warn(span, text);
         };
         if parameter.max > 1.0 {
@@ -143,8 +135,8 @@ impl Evaluator<'_> {
     }
 
     fn note_bad_quantile_parameter(&self, e: &AggregatePlan, parameter: &Parameter) {
-        let span = e.param.as_ref().map_or(e.span, |p| p.span());
-        let mut note = |value: f64| {
+        let span = e.param.as_ref().map_or(e.span, Node::span);
+        let note = |value: f64| {
             let text = format!("quantile value should be between 0 and 1, got {}", general(value));
             self.annotations.borrow_mut().warn(span, text);
         };

@@ -134,10 +134,8 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let points = &column.points;
         group.drop_name |= column.drop_name;
-        let ignores_histograms = !matches!(
-            e.op,
-            AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group
-        );
+        let ignores_histograms =
+            !matches!(e.op, AggregateOp::Sum | AggregateOp::Avg | AggregateOp::Count | AggregateOp::Group);
         if ignores_histograms && points.histograms.iter().flatten().any(Option::is_some) {
             self.note_ignored_in(e);
         }
@@ -179,7 +177,9 @@ impl Evaluator<'_> {
                 for step in points.floats.iter() {
                     values[step].push(points.values[step]);
                 }
-                charges.push(self.budget.charge(points.floats.count(), points.floats.count() * size_of::<f64>())?);
+                charges.push(
+                    self.budget.charge(points.floats.count(), points.floats.count() * size_of::<f64>())?,
+                );
             }
         }
         Ok(())
@@ -203,9 +203,8 @@ impl Evaluator<'_> {
         let Some(histograms) = &column.points.histograms else {
             return;
         };
-        let sums = shard
-            .histograms
-            .get_or_insert_with(|| vec![HistogramAccumulator::default(); histograms.len()]);
+        let sums =
+            shard.histograms.get_or_insert_with(|| vec![HistogramAccumulator::default(); histograms.len()]);
         for (step, histogram) in histograms.iter().enumerate() {
             let Some(histogram) = histogram else { continue };
             let added = if e.op == AggregateOp::Avg {
@@ -246,7 +245,9 @@ impl Evaluator<'_> {
             Gathered::Shards(mut shards) => {
                 shards.sort_by_key(|(number, _)| *number);
                 let mut broken = group.broken;
-                if let Some(shard) = self.combined(e, &mut shards.into_iter().peekable(), (0, SHARDS), &mut broken) {
+                if let Some(shard) =
+                    self.combined(e, &mut shards.into_iter().peekable(), (0, SHARDS), &mut broken)
+                {
                     self.finish_shards(e, shard, &broken, &mut points);
                 }
             }
@@ -307,10 +308,7 @@ impl Evaluator<'_> {
             let mut annotations = self.annotations.borrow_mut();
             if points.floats.has(step) {
                 points.floats.clear(step);
-                annotations.warn(
-                    e.expr.span(),
-                    "encountered a mix of histograms and floats for aggregation",
-                );
+                annotations.warn(e.expr.span(), "encountered a mix of histograms and floats for aggregation");
                 continue;
             }
             if broken.has(step) {
@@ -325,7 +323,12 @@ impl Evaluator<'_> {
     }
 
     /// `count_values`: how many series of a group have each value.
-    pub(super) fn count_values(&self, e: &AggregatePlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn count_values(
+        &self,
+        e: &AggregatePlan,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         let label = match &e.param {
             Some(Node::Text(bytes, _)) => label_name(bytes)?,
             _ => return Err(QueryError::internal("count_values has no label")),

@@ -28,11 +28,7 @@ pub(super) struct Signatures<'p> {
 
 impl<'p> Signatures<'p> {
     pub(super) fn new(matching: &'p VectorMatching) -> Self {
-        Self {
-            matching,
-            by_key: HashMap::new(),
-            key: Vec::new(),
-        }
+        Self { matching, by_key: HashMap::new(), key: Vec::new() }
     }
 
     /// Whether a label takes part in matching.
@@ -176,10 +172,7 @@ impl Evaluator<'_> {
         held: &'h Held,
         signatures: &mut Signatures<'_>,
     ) -> Vec<(usize, &'h Column)> {
-        held.columns
-            .iter()
-            .map(|column| (signatures.of(&column.labels), column))
-            .collect()
+        held.columns.iter().map(|column| (signatures.of(&column.labels), column)).collect()
     }
 }
 
@@ -191,10 +184,7 @@ struct Presences {
 
 impl Presences {
     fn new(steps: usize) -> Self {
-        Self {
-            steps,
-            by_signature: Vec::new(),
-        }
+        Self { steps, by_signature: Vec::new() }
     }
 
     fn add(&mut self, signature: usize, points: &Points) {

@@ -149,13 +149,24 @@ impl Evaluator<'_> {
                 possible.set(step);
             }
         }
-        self.floats(e, steps, &mut |mut column| {
-            column.points.keep_only(&possible);
-            pass_on(column, sink)
-        }, |step, v| go_max(min.at(step), go_min(max.at(step), v)))
+        self.floats(
+            e,
+            steps,
+            &mut |mut column| {
+                column.points.keep_only(&possible);
+                pass_on(column, sink)
+            },
+            |step, v| go_max(min.at(step), go_min(max.at(step), v)),
+        )
     }
 
-    fn dates(&self, e: &CallPlan, function: DateFunction, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    fn dates(
+        &self,
+        e: &CallPlan,
+        function: DateFunction,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         if e.args.is_empty() {
             let values = (0..steps.count).map(|i| function(steps.time(i).div_euclid(1000) as f64));
             return sink(Column::new(Labels::empty(), Points::dense(values.collect())));
@@ -169,10 +180,7 @@ impl Evaluator<'_> {
         self.renamed(argument, sink, |sink| match selector_in(argument) {
             Some(selector) => {
                 let hints = selector.hints(steps, self.lookback_ms, None);
-                let modifiers = Modifiers {
-                    at_ms: selector.at_ms,
-                    offset_ms: selector.offset_ms,
-                };
+                let modifiers = Modifiers { at_ms: selector.at_ms, offset_ms: selector.offset_ms };
                 let mut time = |found: super::selectors::Found| {
                     Some(SampleValue::Float(found.timestamp_ms as f64 / 1000.0))
                 };
@@ -200,11 +208,9 @@ impl Evaluator<'_> {
         };
         self.renamed(&e.args[0], sink, |sink| {
             let hints = selector.hints(steps, self.lookback_ms, None);
-            let modifiers = Modifiers {
-                at_ms: selector.at_ms,
-                offset_ms: selector.offset_ms,
-            };
-            let mut start = |found: super::selectors::Found| Some(SampleValue::Float(found.start_ms as f64 / 1000.0));
+            let modifiers = Modifiers { at_ms: selector.at_ms, offset_ms: selector.offset_ms };
+            let mut start =
+                |found: super::selectors::Found| Some(SampleValue::Float(found.start_ms as f64 / 1000.0));
             self.latest_samples(&hints, modifiers, steps, &mut start, &mut |mut column| {
                 self.drop_name(&mut column);
                 pass_on(column, sink)
@@ -251,9 +257,5 @@ fn selector_in(node: &Node) -> Option<&crate::plan::SelectorPlan> {
 
 /// Hands a series on unless it is empty.
 pub(super) fn pass_on(column: Column, sink: Sink<'_>) -> Result<(), QueryError> {
-    if column.points.is_empty() {
-        Ok(())
-    } else {
-        sink(column)
-    }
+    if column.points.is_empty() { Ok(()) } else { sink(column) }
 }

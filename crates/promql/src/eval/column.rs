@@ -32,29 +32,17 @@ pub(crate) struct Points {
 
 impl Points {
     pub(crate) fn none(steps: usize) -> Self {
-        Self {
-            values: vec![0.0; steps],
-            floats: Presence::none(steps),
-            histograms: None,
-        }
+        Self { values: vec![0.0; steps], floats: Presence::none(steps), histograms: None }
     }
 
     /// The same value at every step.
     pub(crate) fn constant(steps: usize, value: f64) -> Self {
-        Self {
-            values: vec![value; steps],
-            floats: Presence::all(steps),
-            histograms: None,
-        }
+        Self { values: vec![value; steps], floats: Presence::all(steps), histograms: None }
     }
 
     /// A value at every step.
     pub(crate) fn dense(values: Vec<f64>) -> Self {
-        Self {
-            floats: Presence::all(values.len()),
-            values,
-            histograms: None,
-        }
+        Self { floats: Presence::all(values.len()), values, histograms: None }
     }
 
     pub(crate) fn steps(&self) -> usize {
@@ -84,9 +72,7 @@ impl Points {
 
     pub(crate) fn set_histogram(&mut self, step: usize, value: Arc<FloatHistogram>) {
         let steps = self.values.len();
-        let histograms = self
-            .histograms
-            .get_or_insert_with(|| vec![None; steps].into_boxed_slice());
+        let histograms = self.histograms.get_or_insert_with(|| vec![None; steps].into_boxed_slice());
         histograms[step] = Some(value);
     }
 
@@ -188,12 +174,7 @@ pub(crate) fn histogram_weight(histogram: &FloatHistogram) -> usize {
 
 impl Column {
     pub(crate) fn new(labels: Labels, points: Points) -> Self {
-        Self {
-            labels,
-            origin: None,
-            drop_name: false,
-            points,
-        }
+        Self { labels, origin: None, drop_name: false, points }
     }
 
     /// Gives it other labels, without forgetting those of the stored series.

@@ -39,7 +39,12 @@ struct Group {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn histogram_call(&self, call: &CallPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn histogram_call(
+        &self,
+        call: &CallPlan,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         let scalar = |i: usize| self.scalar(&call.args[i], steps);
         match call.kind {
             CallKind::HistogramFraction => {
@@ -119,7 +124,10 @@ impl Evaluator<'_> {
                     groups[group].buckets.push((bound, i));
                 }
                 None => {
-                    let text = format!("bucket label \"le\" is missing or has a malformed value of {}", quote(bound));
+                    let text = format!(
+                        "bucket label \"le\" is missing or has a malformed value of {}",
+                        quote(bound)
+                    );
                     let text = with_metric(&text, self.metric_of(&column.labels));
                     self.annotations.borrow_mut().warn(span, text);
                 }
@@ -161,17 +169,18 @@ impl Evaluator<'_> {
                     annotations.warn(span, with_metric(text, self.metric_of(labels)));
                 }
                 Some(histogram) => {
-                    let origin = Origin {
-                        metric: self.metric_of(labels),
-                        span,
-                    };
+                    let origin = Origin { metric: self.metric_of(labels), span };
                     let value = match question {
                         Question::Quantile(q) => {
                             quantile::quantile(q.at(step), histogram, &origin, &mut annotations)
                         }
-                        Question::Fraction(lower, upper) => {
-                            quantile::fraction(lower.at(step), upper.at(step), histogram, &origin, &mut annotations)
-                        }
+                        Question::Fraction(lower, upper) => quantile::fraction(
+                            lower.at(step),
+                            upper.at(step),
+                            histogram,
+                            &origin,
+                            &mut annotations,
+                        ),
                     };
                     points.set_float(step, value);
                 }
@@ -179,7 +188,8 @@ impl Evaluator<'_> {
                 None => {
                     let value = match question {
                         Question::Quantile(q) => {
-                            let (value, forced) = classic::quantile(q.at(step), &mut buckets, steps.time(step));
+                            let (value, forced) =
+                                classic::quantile(q.at(step), &mut buckets, steps.time(step));
                             if let Some(forced) = forced {
                                 annotations.forced_monotonicity(span, self.metric_of(labels), forced);
                             }

@@ -56,10 +56,7 @@ impl Evaluator<'_> {
             Some(Node::Vector(selector)) => &selector.matchers,
             _ => &[],
         };
-        let mut wanted = Wanted {
-            names: info_name_matchers(given),
-            labels: BTreeMap::new(),
-        };
+        let mut wanted = Wanted { names: info_name_matchers(given), labels: BTreeMap::new() };
         for matcher in given.iter().filter(|m| m.name() != METRIC_NAME) {
             wanted.labels.entry(matcher.name()).or_default().push(matcher);
         }
@@ -114,10 +111,9 @@ impl Evaluator<'_> {
             SampleValue::Histogram(histogram) => Some(SampleValue::Histogram(histogram)),
         };
         self.latest_samples(&hints, modifiers, steps, &mut time, &mut |column| {
-            let relevant = known
-                .iter()
-                .zip(IDENTIFYING)
-                .all(|(values, label)| values.is_empty() || values.contains(column.labels.get_or_empty(label)));
+            let relevant = known.iter().zip(IDENTIFYING).all(|(values, label)| {
+                values.is_empty() || values.contains(column.labels.get_or_empty(label))
+            });
             if !relevant {
                 return Ok(());
             }

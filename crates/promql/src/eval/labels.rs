@@ -58,7 +58,12 @@ impl Evaluator<'_> {
     }
 
     /// `label_replace`: sets a label from what a regular expression finds in another.
-    pub(super) fn label_replace(&self, call: &CallPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn label_replace(
+        &self,
+        call: &CallPlan,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         let text = |i: usize| String::from_utf8_lossy(text_argument(call, i));
         let (target, replacement, from, pattern) = (text(1), text(2), text(3), text(4));
         let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
@@ -80,7 +85,12 @@ impl Evaluator<'_> {
     }
 
     /// `label_join`: sets a label to others, joined.
-    pub(super) fn label_join(&self, call: &CallPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn label_join(
+        &self,
+        call: &CallPlan,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         let valid = |i: usize, what: &str| match std::str::from_utf8(text_argument(call, i)) {
             Ok(name) if !name.is_empty() => Ok(name),
             _ => Err(QueryError::execution(format!(
@@ -89,9 +99,8 @@ impl Evaluator<'_> {
             ))),
         };
         let separator = String::from_utf8_lossy(text_argument(call, 2));
-        let sources: Vec<&str> = (3..call.args.len())
-            .map(|i| valid(i, "source"))
-            .collect::<Result<_, _>>()?;
+        let sources: Vec<&str> =
+            (3..call.args.len()).map(|i| valid(i, "source")).collect::<Result<_, _>>()?;
         let target = valid(1, "destination")?;
         self.relabeled(call, steps, sink, target, |labels| {
             let mut joined = String::new();
@@ -198,9 +207,7 @@ impl Template {
 /// The name of a group behind a dollar, and what follows.
 fn reference(text: &str) -> Option<(&str, &str)> {
     let word = |text: &str| -> usize {
-        text.char_indices()
-            .find(|(_, c)| !(c.is_alphanumeric() || *c == '_'))
-            .map_or(text.len(), |(i, _)| i)
+        text.char_indices().find(|(_, c)| !(c.is_alphanumeric() || *c == '_')).map_or(text.len(), |(i, _)| i)
     };
     if let Some(inner) = text.strip_prefix('{') {
         let length = word(inner);

@@ -54,11 +54,9 @@ impl Evaluator<'_> {
         let right = self.held(&plan.rhs, steps)?;
         let swapped = matching.card == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
-        let (fill_many, fill_one) = if swapped {
-            (matching.fill_right, matching.fill_left)
-        } else {
-            (matching.fill_left, matching.fill_right)
-        };
+        // Upstream does not exchange the fill values with the sides: with group_right, `fill_left` stands for a missing
+        // series on the right. Scripts rely on it.
+        let (fill_many, fill_one) = (matching.fill_left, matching.fill_right);
         let any = |columns: &[Column]| {
             let mut any = Presence::none(steps.count);
             columns.iter().for_each(|c| any.union(&c.points.present()));
@@ -117,7 +115,8 @@ impl Evaluator<'_> {
                 }
                 let labels = operation.result_labels(&many.labels, &one.labels);
                 let value = |step| operand(&one.points, step);
-                let (points, done) = self.combine(operation, &both, |step| operand(&many.points, step), value, steps);
+                let (points, done) =
+                    self.combine(operation, &both, |step| operand(&many.points, step), value, steps);
                 matched.union(&done);
                 used.add(&labels, &done)?;
                 self.add_result(operation, labels, many, points, series)?;
@@ -129,7 +128,8 @@ impl Evaluator<'_> {
                 let other = operation.matched_labels(&many.labels);
                 let labels = operation.result_labels(&many.labels, &other);
                 let value = |_| Some(Operand::Float(fill));
-                let (points, done) = self.combine(operation, &alone, |step| operand(&many.points, step), value, steps);
+                let (points, done) =
+                    self.combine(operation, &alone, |step| operand(&many.points, step), value, steps);
                 used.add(&labels, &done)?;
                 self.add_result(operation, labels, many, points, series)?;
             }
@@ -141,7 +141,8 @@ impl Evaluator<'_> {
                 let other = operation.matched_labels(&one.labels);
                 let labels = operation.result_labels(&other, &one.labels);
                 let own = |_| Some(Operand::Float(fill));
-                let (points, done) = self.combine(operation, &alone, own, |step| operand(&one.points, step), steps);
+                let (points, done) =
+                    self.combine(operation, &alone, own, |step| operand(&one.points, step), steps);
                 used.add(&labels, &done)?;
                 self.add_result(operation, labels, one, points, series)?;
             }
@@ -265,11 +266,7 @@ struct Used {
 
 impl Used {
     fn new(card: Cardinality, steps: usize) -> Self {
-        Self {
-            card,
-            present: Presence::none(steps),
-            by_labels: HashMap::new(),
-        }
+        Self { card, present: Presence::none(steps), by_labels: HashMap::new() }
     }
 
     /// Notes a result; fails if there has been one at the same time that makes it ambiguous.

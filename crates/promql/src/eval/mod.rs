@@ -58,10 +58,7 @@ pub(crate) struct Held {
 
 impl Held {
     pub(crate) fn new() -> Self {
-        Self {
-            columns: Vec::new(),
-            charges: Vec::new(),
-        }
+        Self { columns: Vec::new(), charges: Vec::new() }
     }
 
     pub(crate) fn push(&mut self, evaluator: &Evaluator<'_>, column: Column) -> Result<(), QueryError> {
@@ -86,9 +83,9 @@ impl Evaluator<'_> {
                 sink(column)
             }),
             Node::Constant(e) => self.each(e, steps, sink),
-            Node::Number(..) | Node::Text(..) | Node::Matrix(_) | Node::Subquery(_) => Err(QueryError::internal(
-                "an expression that is not a vector was evaluated as one",
-            )),
+            Node::Number(..) | Node::Text(..) | Node::Matrix(_) | Node::Subquery(_) => {
+                Err(QueryError::internal("an expression that is not a vector was evaluated as one"))
+            }
         }
     }
 
@@ -102,21 +99,16 @@ impl Evaluator<'_> {
     /// Takes the memory of a series from the budget.
     pub(crate) fn charge(&self, column: &Column) -> Result<Charge, QueryError> {
         const FIXED_BYTES: usize = size_of::<Column>();
-        self.budget
-            .charge(column.points.weight(), column.points.bytes() + FIXED_BYTES)
+        self.budget.charge(column.points.weight(), column.points.bytes() + FIXED_BYTES)
     }
 
     pub(crate) fn check_interrupted(&self) -> Result<(), QueryError> {
         match (self.interrupted)() {
             None => Ok(()),
-            Some(ErrorKind::Timeout) => Err(QueryError::new(
-                ErrorKind::Timeout,
-                "query timed out in expression evaluation",
-            )),
-            Some(kind) => Err(QueryError::new(
-                kind,
-                "query was canceled in expression evaluation",
-            )),
+            Some(ErrorKind::Timeout) => {
+                Err(QueryError::new(ErrorKind::Timeout, "query timed out in expression evaluation"))
+            }
+            Some(kind) => Err(QueryError::new(kind, "query was canceled in expression evaluation")),
         }
     }
 

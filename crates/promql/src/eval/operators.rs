@@ -100,7 +100,13 @@ fn scaled(h: &FloatHistogram, change: impl FnOnce(&mut FloatHistogram)) -> Float
     out.compacted()
 }
 
-fn add(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram, span: Span, annotations: &mut Annotations) -> Outcome {
+fn add(
+    op: BinaryOp,
+    a: &FloatHistogram,
+    b: &FloatHistogram,
+    span: Span,
+    annotations: &mut Annotations,
+) -> Outcome {
     let mut result = a.clone();
     let (outcome, operation) = if op == BinaryOp::Add {
         (result.add(b), Operation::Addition)
@@ -118,10 +124,7 @@ fn add(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram, span: Span, annotat
         result.counter_reset_hint = CounterResetHint::Gauge;
     }
     if done.reset_collision {
-        annotations.warn(
-            span,
-            format!("conflicting counter resets during histogram {}", operation.as_str()),
-        );
+        annotations.warn(span, format!("conflicting counter resets during histogram {}", operation.as_str()));
     }
     if done.bounds_reconciled {
         note_reconciled(operation, span, annotations);

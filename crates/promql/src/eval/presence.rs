@@ -11,11 +11,7 @@ pub(crate) enum Presence {
 impl Presence {
     /// No step of so many.
     pub(crate) fn none(steps: usize) -> Self {
-        if steps <= 64 {
-            Self::Word(0)
-        } else {
-            Self::Words(vec![0; steps.div_ceil(64)].into())
-        }
+        if steps <= 64 { Self::Word(0) } else { Self::Words(vec![0; steps.div_ceil(64)].into()) }
     }
 
     /// Every step of so many.

@@ -58,12 +58,7 @@ impl Evaluator<'_> {
             }
         }
         let first_span = call.args.first().map_or(call.span, Node::span);
-        let computation = |ranges| Computation {
-            function,
-            ranges,
-            first_span,
-            scalars,
-        };
+        let computation = |ranges| Computation { function, ranges, first_span, scalars };
         match argument {
             Some(Node::Subquery(e)) => {
                 let ranges = Ranges {
@@ -247,50 +242,63 @@ impl Evaluator<'_> {
             RangeMode::Anchored => (self.lookback_ms, 0),
             RangeMode::Smoothed => (self.lookback_ms, self.lookback_ms),
         };
-        self.stored_series(&hints, &mut |labels, samples| {
-            samples.floats.retain(|v| !is_stale_nan(*v));
-            samples.histograms.retain(|h| !is_stale_nan(h.sum));
-            let (floats, histograms) =
-                Cursor::default().window(samples, start_ms.saturating_sub(before), end_ms.saturating_add(after), false);
-            let times = histograms.timestamps.iter().copied();
-            let mut series = RangeSeries {
-                floats: floats.timestamps.iter().copied().zip(floats.values.iter().copied()).collect(),
-                histograms: times.zip(histograms.values.iter().map(Arc::clone)).collect(),
-                labels: labels.clone(),
-            };
-            if e.selector.mode != RangeMode::Plain {
-                if !series.histograms.is_empty() {
-                    let mode = if e.selector.mode == RangeMode::Anchored { "anchored" } else { "smoothed" };
-                    return Err(QueryError::execution(format!(
-                        "{mode} modifier is not supported with histograms"
-                    )));
+        self.stored_series(
+            &hints,
+            &mut |labels, samples| {
+                samples.floats.retain(|v| !is_stale_nan(*v));
+                samples.histograms.retain(|h| !is_stale_nan(h.sum));
+                let (floats, histograms) = Cursor::default().window(
+                    samples,
+                    start_ms.saturating_sub(before),
+                    end_ms.saturating_add(after),
+                    false,
+                );
+                let times = histograms.timestamps.iter().copied();
+                let mut series = RangeSeries {
+                    floats: floats.timestamps.iter().copied().zip(floats.values.iter().copied()).collect(),
+                    histograms: times.zip(histograms.values.iter().map(Arc::clone)).collect(),
+                    labels: labels.clone(),
+                };
+                if e.selector.mode != RangeMode::Plain {
+                    if !series.histograms.is_empty() {
+                        let mode =
+                            if e.selector.mode == RangeMode::Anchored { "anchored" } else { "smoothed" };
+                        return Err(QueryError::execution(format!(
+                            "{mode} modifier is not supported with histograms"
+                        )));
+                    }
+                    series.floats = extend_floats(&Window {
+                        floats,
+                        histograms,
+                        time_ms,
+                        start_ms,
+                        end_ms,
+                        range_ms: e.range_ms,
+                        mode: e.selector.mode,
+                        labels: &labels,
+                        span: e.span,
+                        first_span: e.span,
+                        scalars: &[],
+                    });
                 }
-                series.floats = extend_floats(&Window {
-                    floats,
-                    histograms,
-                    time_ms,
-                    start_ms,
-                    end_ms,
-                    range_ms: e.range_ms,
-                    mode: e.selector.mode,
-                    labels: &labels,
-                    span: e.span,
-                    first_span: e.span,
-                    scalars: &[],
-                });
-            }
-            if !series.floats.is_empty() || !series.histograms.is_empty() {
-                let samples = series.floats.len() + series.histograms.len();
-                charges.push(self.budget.charge(samples, samples * size_of::<(i64, f64)>())?);
-                out.push(series);
-            }
-            Ok(None)
-        }, &mut |_| Ok(()))?;
+                if !series.floats.is_empty() || !series.histograms.is_empty() {
+                    let samples = series.floats.len() + series.histograms.len();
+                    charges.push(self.budget.charge(samples, samples * size_of::<(i64, f64)>())?);
+                    out.push(series);
+                }
+                Ok(None)
+            },
+            &mut |_| Ok(()),
+        )?;
         Ok(out)
     }
 
     /// The samples of a subquery, as an instant query may ask for.
-    pub(crate) fn subquery(&self, e: &SubqueryPlan, time_ms: i64) -> Result<Option<(Steps, Held)>, QueryError> {
+    pub(crate) fn subquery(
+        &self,
+        e: &SubqueryPlan,
+        time_ms: i64,
+    ) -> Result<Option<(Steps, Held)>, QueryError> {
         let Some(inner) = e.inner_steps(&Steps::single(time_ms)) else {
             return Ok(None);
         };
@@ -300,7 +308,12 @@ impl Evaluator<'_> {
     }
 
     /// At which steps each series of a range has any sample.
-    pub(super) fn absent_over_time(&self, call: &CallPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn absent_over_time(
+        &self,
+        call: &CallPlan,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         let present = RangeFunction {
             eval: |_, _| Ok(Some(SampleValue::Float(1.0))),
             keeps_name: false,
@@ -345,10 +358,8 @@ fn samples_of(points: &Points, steps: &Steps, out: &mut Samples) {
     }
     for (step, histogram) in points.histograms.iter().flatten().enumerate() {
         let Some(histogram) = histogram else { continue };
-        let known = matches!(
-            histogram.counter_reset_hint,
-            CounterResetHint::Reset | CounterResetHint::NotReset
-        );
+        let known =
+            matches!(histogram.counter_reset_hint, CounterResetHint::Reset | CounterResetHint::NotReset);
         let histogram = if known {
             let mut copy = (**histogram).clone();
             copy.counter_reset_hint = CounterResetHint::Unknown;

@@ -69,9 +69,9 @@ impl Evaluator<'_> {
 
     fn scalar_call(&self, e: &CallPlan, steps: &Steps) -> Result<Scalars, QueryError> {
         match e.kind {
-            CallKind::Time => Ok(Scalars::Steps(
-                (0..steps.count).map(|i| steps.time(i) as f64 / 1000.0).collect(),
-            )),
+            CallKind::Time => {
+                Ok(Scalars::Steps((0..steps.count).map(|i| steps.time(i) as f64 / 1000.0).collect()))
+            }
             CallKind::MinOf | CallKind::MaxOf => {
                 let (a, b) = (self.scalar(&e.args[0], steps)?, self.scalar(&e.args[1], steps)?);
                 let pick = if matches!(e.kind, CallKind::MinOf) { go_min } else { go_max };
@@ -91,10 +91,7 @@ impl Evaluator<'_> {
                 })?;
                 Ok(Scalars::Steps(values))
             }
-            _ => Err(QueryError::internal(format!(
-                "function {:?} was evaluated as a scalar",
-                e.name
-            ))),
+            _ => Err(QueryError::internal(format!("function {:?} was evaluated as a scalar", e.name))),
         }
     }
 }

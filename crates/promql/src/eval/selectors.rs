@@ -22,6 +22,9 @@ impl From<SourceError> for QueryError {
     }
 }
 
+/// What is made of a stored series: a column, unless there is nothing in it.
+type OfSeries<'e> = &'e mut dyn FnMut(Labels, &mut Samples) -> Result<Option<Column>, QueryError>;
+
 /// A sample as it lies in storage.
 pub(super) struct Found {
     pub(super) timestamp_ms: i64,
@@ -66,11 +69,7 @@ impl Latest {
             }
             (histograms.starts.get(i), SampleValue::Histogram(Arc::clone(value)))
         };
-        Some(Found {
-            timestamp_ms,
-            start_ms: start_ms.copied().unwrap_or(0),
-            value,
-        })
+        Some(Found { timestamp_ms, start_ms: start_ms.copied().unwrap_or(0), value })
     }
 }
 
@@ -87,10 +86,7 @@ impl Evaluator<'_> {
             return self.smoothed_selector(e, steps, sink);
         }
         let hints = e.hints(steps, self.lookback_ms, None);
-        let modifiers = Modifiers {
-            at_ms: e.at_ms,
-            offset_ms: e.offset_ms,
-        };
+        let modifiers = Modifiers { at_ms: e.at_ms, offset_ms: e.offset_ms };
         self.latest_samples(&hints, modifiers, steps, &mut |found| Some(found.value), sink)
     }
 
@@ -103,25 +99,29 @@ impl Evaluator<'_> {
         value: &mut dyn FnMut(Found) -> Option<SampleValue>,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
-        self.stored_series(hints, &mut |labels, samples| {
-            let mut latest = Latest::default();
-            let mut points = Points::none(steps.count);
-            for step in 0..steps.count {
-                let time = reference_time(steps.time(step), modifiers.at_ms, modifiers.offset_ms);
-                let found = latest.at(samples, time, time.saturating_sub(self.lookback_ms));
-                if let Some(value) = found.and_then(&mut *value) {
-                    points.set(step, value);
+        self.stored_series(
+            hints,
+            &mut |labels, samples| {
+                let mut latest = Latest::default();
+                let mut points = Points::none(steps.count);
+                for step in 0..steps.count {
+                    let time = reference_time(steps.time(step), modifiers.at_ms, modifiers.offset_ms);
+                    let found = latest.at(samples, time, time.saturating_sub(self.lookback_ms));
+                    if let Some(value) = found.and_then(&mut *value) {
+                        points.set(step, value);
+                    }
                 }
-            }
-            Ok((!points.is_empty()).then(|| Column::new(labels, points)))
-        }, sink)
+                Ok((!points.is_empty()).then(|| Column::new(labels, points)))
+            },
+            sink,
+        )
     }
 
     /// Reads series one by one and hands on, in order of their labels, the columns that `evaluate` makes of them.
     pub(super) fn stored_series(
         &self,
         hints: &SelectHints,
-        evaluate: &mut dyn FnMut(Labels, &mut Samples) -> Result<Option<Column>, QueryError>,
+        evaluate: OfSeries<'_>,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
         let mut set = self.source.select(hints)?;
@@ -151,7 +151,7 @@ impl Evaluator<'_> {
             }
         }
         for warning in set.warnings() {
-            self.annotations.borrow_mut().from_source(warning);
+            self.annotations.borrow_mut().add_from_source(warning);
         }
         held.columns.sort_by(|a, b| a.labels.cmp(&b.labels));
         held.columns.into_iter().try_for_each(sink)
@@ -160,30 +160,42 @@ impl Evaluator<'_> {
     /// With `smoothed`, the value at a step lies on the line between the samples around it.
     fn smoothed_selector(&self, e: &SelectorPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
         let hints = e.hints(steps, self.lookback_ms, None);
-        self.stored_series(&hints, &mut |labels, samples| {
-            samples.floats.retain(|v| !is_stale_nan(*v));
-            samples.histograms.retain(|h| !is_stale_nan(h.sum));
-            let mut points = Points::none(steps.count);
-            for step in 0..steps.count {
-                let time = e.reference(steps.time(step));
-                if let Some(value) = self.smoothed_value(e, &labels, samples, time) {
-                    points.set(step, value);
+        self.stored_series(
+            &hints,
+            &mut |labels, samples| {
+                samples.floats.retain(|v| !is_stale_nan(*v));
+                samples.histograms.retain(|h| !is_stale_nan(h.sum));
+                let mut points = Points::none(steps.count);
+                for step in 0..steps.count {
+                    let time = e.reference(steps.time(step));
+                    if let Some(value) = self.smoothed_value(e, &labels, samples, time) {
+                        points.set(step, value);
+                    }
                 }
-            }
-            Ok((!points.is_empty()).then(|| Column::new(labels, points)))
-        }, sink)
+                Ok((!points.is_empty()).then(|| Column::new(labels, points)))
+            },
+            sink,
+        )
     }
 
-    fn smoothed_value(&self, e: &SelectorPlan, labels: &Labels, samples: &Samples, time: i64) -> Option<SampleValue> {
+    fn smoothed_value(
+        &self,
+        e: &SelectorPlan,
+        labels: &Labels,
+        samples: &Samples,
+        time: i64,
+    ) -> Option<SampleValue> {
         let (after, until) = (time.saturating_sub(self.lookback_ms), time.saturating_add(self.lookback_ms));
         let within = |timestamps: &[i64]| {
             let first = timestamps.partition_point(|t| *t <= after);
             first..timestamps.partition_point(|t| *t <= until).max(first)
         };
         let metric = labels.get_or_empty(model::METRIC_NAME);
-        let (floats, histograms) = (within(&samples.floats.timestamps), within(&samples.histograms.timestamps));
+        let (floats, histograms) =
+            (within(&samples.floats.timestamps), within(&samples.histograms.timestamps));
         if !floats.is_empty() && !histograms.is_empty() {
-            let text = format!("encountered a mix of histograms and floats for metric name {}", quote(metric));
+            let text =
+                format!("encountered a mix of histograms and floats for metric name {}", quote(metric));
             self.annotations.borrow_mut().warn(e.span, text);
             return None;
         }

@@ -17,10 +17,7 @@ pub(crate) struct Series {
 
 impl Series {
     pub(crate) fn new() -> Self {
-        Self {
-            held: Held::new(),
-            by_labels: HashMap::new(),
-        }
+        Self { held: Held::new(), by_labels: HashMap::new() }
     }
 
     /// Adds a series. One with the same labels is extended; fails if both have a sample at one step.
@@ -43,9 +40,5 @@ impl Series {
     /// Hands all series on, in the order in which they first came.
     pub(crate) fn into_each(self, sink: Sink<'_>) -> Result<(), QueryError> {
         self.held.columns.into_iter().try_for_each(sink)
-    }
-
-    pub(crate) fn into_columns(self) -> Vec<Column> {
-        self.held.columns
     }
 }

@@ -54,7 +54,8 @@ impl Evaluator<'_> {
         held.columns.retain(|c| !c.points.is_empty());
         if !ineffective {
             held.columns.sort_by(|a, b| {
-                by_value(a.points.values[0], b.points.values[0], direction).then_with(|| a.labels.cmp(&b.labels))
+                by_value(a.points.values[0], b.points.values[0], direction)
+                    .then_with(|| a.labels.cmp(&b.labels))
             });
         }
         held.columns.into_iter().try_for_each(sink)
@@ -69,13 +70,11 @@ impl Evaluator<'_> {
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
         let ineffective = self.note_if_ineffective(call, steps);
-        let names: Vec<_> = (1..call.args.len())
-            .map(|i| String::from_utf8_lossy(text_argument(call, i)))
-            .collect();
+        let names: Vec<_> =
+            (1..call.args.len()).map(|i| String::from_utf8_lossy(text_argument(call, i))).collect();
         let compare = |a: &Labels, b: &Labels| {
-            let by_name = names
-                .iter()
-                .map(|name| natural::compare(a.get_or_empty(name), b.get_or_empty(name)));
+            let by_name =
+                names.iter().map(|name| natural::compare(a.get_or_empty(name), b.get_or_empty(name)));
             let order = by_name.fold(Ordering::Equal, Ordering::then).then_with(|| a.cmp(b));
             match direction {
                 Direction::Ascending => order,

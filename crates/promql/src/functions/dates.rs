@@ -24,11 +24,7 @@ impl Date {
         let shifted_month = (5 * of_year + 2) / 153;
         let day = of_year - (153 * shifted_month + 2) / 5 + 1;
         let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-        Self {
-            year: year_of_era + era * 400 + i64::from(month <= 2),
-            month,
-            day,
-        }
+        Self { year: year_of_era + era * 400 + i64::from(month <= 2), month, day }
     }
 
     fn is_leap(self) -> bool {

@@ -55,14 +55,11 @@ pub(crate) fn interpolate_histograms(
 fn relevant(timestamps: &[i64], window: &Window<'_>) -> Option<(usize, usize)> {
     let smoothed = window.mode == RangeMode::Smoothed;
     let mut last = timestamps.len().checked_sub(1)?;
-    let first = timestamps[..last]
-        .partition_point(|t| *t <= window.start_ms)
-        .saturating_sub(1);
+    let first = timestamps[..last].partition_point(|t| *t <= window.start_ms).saturating_sub(1);
     if smoothed {
         last = timestamps[..last].partition_point(|t| *t < window.end_ms);
     }
-    let nothing_inside =
-        timestamps[last] <= window.start_ms || smoothed && timestamps[first] > window.end_ms;
+    let nothing_inside = timestamps[last] <= window.start_ms || smoothed && timestamps[first] > window.end_ms;
     (!nothing_inside).then_some((first, last))
 }
 
@@ -75,10 +72,7 @@ pub(crate) fn extend_floats(window: &Window<'_>) -> Vec<(i64, f64)> {
     let inside = window.floats.timestamps.iter().copied().zip(window.floats.values.iter().copied());
     let inside = inside.skip(first).take(last + 1 - first);
     let inside = inside.filter(|(t, _)| *t > window.start_ms && *t < window.end_ms);
-    std::iter::once((window.start_ms, left))
-        .chain(inside)
-        .chain([(window.end_ms, right)])
-        .collect()
+    std::iter::once((window.start_ms, left)).chain(inside).chain([(window.end_ms, right)]).collect()
 }
 
 /// The values at the edges of the range.
@@ -142,7 +136,8 @@ pub(super) fn histogram_change(
         note_mixed_schemas(window, annotations);
         return None;
     };
-    if !change.counter && !(gauge(&left) && gauge(&right)) {
+    let gauges = gauge(&left) && gauge(&right);
+    if !change.counter && !gauges {
         note_not_gauge(window, annotations);
     }
     let mut result = right.clone();

@@ -46,21 +46,13 @@ pub(crate) fn float_function(name: &str) -> Option<FloatFunction> {
 /// Does not overflow for large values.
 fn asinh(v: f64) -> f64 {
     const LARGE: f64 = (1u64 << 28) as f64;
-    if v.abs() > LARGE {
-        (v.abs().ln() + std::f64::consts::LN_2).copysign(v)
-    } else {
-        v.asinh()
-    }
+    if v.abs() > LARGE { (v.abs().ln() + std::f64::consts::LN_2).copysign(v) } else { v.asinh() }
 }
 
 /// Does not overflow for large values.
 fn acosh(v: f64) -> f64 {
     const LARGE: f64 = (1u64 << 28) as f64;
-    if v > LARGE {
-        v.ln() + std::f64::consts::LN_2
-    } else {
-        v.acosh()
-    }
+    if v > LARGE { v.ln() + std::f64::consts::LN_2 } else { v.acosh() }
 }
 
 /// The smaller of two, NaN if either is: Go's `math.Min`.
@@ -104,7 +96,6 @@ pub(crate) fn arithmetic(op: BinaryOp, a: f64, b: f64) -> f64 {
     }
 }
 
-
 /// Whether a comparison holds; false for other operators.
 #[inline]
 pub(crate) fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
@@ -121,11 +112,7 @@ pub(crate) fn compare(op: BinaryOp, a: f64, b: f64) -> bool {
 
 /// The operator between two numbers; comparisons give 0 or 1.
 pub(crate) fn scalar_operation(op: BinaryOp, a: f64, b: f64) -> f64 {
-    if op.is_comparison() {
-        f64::from(u8::from(compare(op, a, b)))
-    } else {
-        arithmetic(op, a, b)
-    }
+    if op.is_comparison() { f64::from(u8::from(compare(op, a, b))) } else { arithmetic(op, a, b) }
 }
 
 /// Rounds to the nearest multiple of `nearest`, halves up.

@@ -29,10 +29,8 @@ impl Operation {
 
 /// Notes that custom bounds differed.
 pub(crate) fn note_reconciled(operation: Operation, span: Span, annotations: &mut Annotations) {
-    annotations.info(
-        span,
-        format!("mismatched custom buckets were reconciled during {}", operation.as_str()),
-    );
+    annotations
+        .info(span, format!("mismatched custom buckets were reconciled during {}", operation.as_str()));
 }
 
 /// Adds or subtracts; none, with an annotation, if that cannot be done.
@@ -58,7 +56,11 @@ pub(super) fn add(
 }
 
 /// The last histogram of the window minus the first, with what resets took away added. There are at least two.
-pub(super) fn change(window: &Window<'_>, annotations: &mut Annotations, change: Change) -> Option<FloatHistogram> {
+pub(super) fn change(
+    window: &Window<'_>,
+    annotations: &mut Annotations,
+    change: Change,
+) -> Option<FloatHistogram> {
     let points = &window.histograms;
     let values = points.values;
     let (first, last) = (&*values[0], &*values[values.len() - 1]);

@@ -43,10 +43,7 @@ pub(super) fn note_ignored_histograms(window: &Window<'_>, annotations: &mut Ann
 pub(super) fn note_mixed(window: &Window<'_>, annotations: &mut Annotations) {
     annotations.warn(
         window.first_span,
-        format!(
-            "encountered a mix of histograms and floats for metric name {}",
-            quote(window.metric_name())
-        ),
+        format!("encountered a mix of histograms and floats for metric name {}", quote(window.metric_name())),
     );
 }
 
@@ -115,7 +112,11 @@ fn accumulate_histograms(
 }
 
 /// The first sample that no later one beats, and when it was.
-fn extreme(window: &Window<'_>, annotations: &mut Annotations, beats: fn(f64, f64) -> bool) -> Option<(i64, f64)> {
+fn extreme(
+    window: &Window<'_>,
+    annotations: &mut Annotations,
+    beats: fn(f64, f64) -> bool,
+) -> Option<(i64, f64)> {
     let values = floats_only(window, annotations)?;
     let mut best = 0;
     for (i, value) in values.iter().enumerate() {
@@ -197,10 +198,8 @@ pub(crate) fn quantile(window: &Window<'_>, annotations: &mut Annotations) -> Ra
     }
     let q = window.scalar(0);
     if !(0.0..=1.0).contains(&q) {
-        annotations.warn(
-            window.first_span,
-            format!("quantile value should be between 0 and 1, got {}", general(q)),
-        );
+        annotations
+            .warn(window.first_span, format!("quantile value should be between 0 and 1, got {}", general(q)));
     }
     note_ignored_histograms(window, annotations);
     float(quantile_of(q, &mut window.floats.values.to_vec()))

@@ -54,7 +54,12 @@ fn narrow_zero_bucket(h: &FloatHistogram, bucket: &mut Bucket) {
 
 /// The quantile `q`, interpolated inside its bucket: linearly for custom and zero buckets, else on a logarithmic
 /// scale.
-pub(crate) fn quantile(q: f64, h: &FloatHistogram, origin: &Origin<'_>, annotations: &mut Annotations) -> f64 {
+pub(crate) fn quantile(
+    q: f64,
+    h: &FloatHistogram,
+    origin: &Origin<'_>,
+    annotations: &mut Annotations,
+) -> f64 {
     if q < 0.0 {
         return f64::NEG_INFINITY;
     }
@@ -142,7 +147,8 @@ pub(crate) fn fraction(
     if h.sum.is_nan() {
         count = buckets.iter().map(|b| b.count).sum();
         if count < h.count {
-            let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+            let text =
+                "input to histogram_fraction has NaN observations, which are excluded from all fractions";
             annotations.info(origin.span, with_metric(text, origin.metric));
         }
     }

@@ -9,10 +9,10 @@ use crate::engine::annotations::Annotations;
 use crate::engine::value::SampleValue;
 use crate::text::quote::quote;
 
+use super::extended;
 use super::histogram_rate::{self, Operation};
 use super::over_time::{note_mixed, note_mixed_schemas};
 use super::window::{RangeOutcome, Window, restarted};
-use super::extended;
 
 /// What is computed of a range: how much a counter or gauge changed, in all or per second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,26 +22,17 @@ pub(super) struct Change {
 }
 
 pub(crate) fn rate(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
-    let change = Change {
-        counter: true,
-        per_second: true,
-    };
+    let change = Change { counter: true, per_second: true };
     changed(window, annotations, change)
 }
 
 pub(crate) fn increase(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
-    let change = Change {
-        counter: true,
-        per_second: false,
-    };
+    let change = Change { counter: true, per_second: false };
     changed(window, annotations, change)
 }
 
 pub(crate) fn delta(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
-    let change = Change {
-        counter: false,
-        per_second: false,
-    };
+    let change = Change { counter: false, per_second: false };
     changed(window, annotations, change)
 }
 
@@ -94,7 +85,11 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
     Some(result * extent.factor(window, change, to_zero))
 }
 
-fn histogram_change(window: &Window<'_>, annotations: &mut Annotations, change: Change) -> Option<FloatHistogram> {
+fn histogram_change(
+    window: &Window<'_>,
+    annotations: &mut Annotations,
+    change: Change,
+) -> Option<FloatHistogram> {
     let histograms = &window.histograms;
     let first = histograms.values.first()?;
     let mut result = match histograms.len() {
@@ -214,7 +209,11 @@ fn last_two(window: &Window<'_>) -> Option<(Latest, Latest)> {
     Some((latest.pop()?, last))
 }
 
-fn instant_change(window: &Window<'_>, annotations: &mut Annotations, per_second: bool) -> Option<SampleValue> {
+fn instant_change(
+    window: &Window<'_>,
+    annotations: &mut Annotations,
+    per_second: bool,
+) -> Option<SampleValue> {
     let (before, last) = last_two(window)?;
     let interval_ms = last.timestamp_ms - before.timestamp_ms;
     if interval_ms == 0 {
@@ -233,7 +232,8 @@ fn instant_change(window: &Window<'_>, annotations: &mut Annotations, per_second
             if per_second && (gauge(a) || gauge(b)) {
                 note_not_counter(window, annotations);
             }
-            if !per_second && !(gauge(a) && gauge(b)) {
+            let gauges = gauge(a) && gauge(b);
+            if !per_second && !gauges {
                 note_not_gauge(window, annotations);
             }
             let mut change = (**b).clone();
@@ -264,10 +264,7 @@ fn instant_change(window: &Window<'_>, annotations: &mut Annotations, per_second
 pub(super) fn note_not_counter(window: &Window<'_>, annotations: &mut Annotations) {
     annotations.warn(
         window.first_span,
-        format!(
-            "this native histogram metric is not a counter: {}",
-            quote(window.metric_name())
-        ),
+        format!("this native histogram metric is not a counter: {}", quote(window.metric_name())),
     );
 }
 

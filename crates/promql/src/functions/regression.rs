@@ -54,9 +54,14 @@ fn linear_regression(samples: &Part<'_, f64>, intercept_ms: i64) -> (f64, f64) {
     (slope, y / n - slope * x / n)
 }
 
-pub(crate) fn double_exponential_smoothing(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
+pub(crate) fn double_exponential_smoothing(
+    window: &Window<'_>,
+    annotations: &mut Annotations,
+) -> RangeOutcome {
     let (smoothing, trend) = (window.scalar(0), window.scalar(1));
-    for (name, factor) in [("smoothing factor. Expected: 0 < sf", smoothing), ("trend factor. Expected: 0 < tf", trend)] {
+    for (name, factor) in
+        [("smoothing factor. Expected: 0 < sf", smoothing), ("trend factor. Expected: 0 < tf", trend)]
+    {
         if factor <= 0.0 || factor >= 1.0 {
             return Err(QueryError::execution(format!("invalid {name} < 1, got: {factor:.6}")));
         }

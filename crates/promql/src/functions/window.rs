@@ -139,33 +139,19 @@ pub(crate) struct RangeFunction {
 
 impl RangeFunction {
     const fn new(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
-        Self {
-            eval,
-            keeps_name: false,
-            uses_starts: false,
-            wants_counter: false,
-        }
+        Self { eval, keeps_name: false, uses_starts: false, wants_counter: false }
     }
 
     const fn keeping_name(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
-        Self {
-            keeps_name: true,
-            ..Self::new(eval)
-        }
+        Self { keeps_name: true, ..Self::new(eval) }
     }
 
     const fn with_starts(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
-        Self {
-            uses_starts: true,
-            ..Self::new(eval)
-        }
+        Self { uses_starts: true, ..Self::new(eval) }
     }
 
     const fn of_counter(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
-        Self {
-            wants_counter: true,
-            ..Self::with_starts(eval)
-        }
+        Self { wants_counter: true, ..Self::with_starts(eval) }
     }
 }
 

@@ -20,11 +20,7 @@ pub(crate) struct Times {
 
 /// Makes a plan of a checked expression.
 pub(crate) fn build(expr: &Expr, times: Times, options: &EngineOptions) -> Result<Node, QueryError> {
-    let mut builder = Builder {
-        times,
-        options,
-        selections: 0,
-    };
+    let mut builder = Builder { times, options, selections: 0 };
     Ok(builder.node(expr, &Context::default())?.finish())
 }
 
@@ -48,12 +44,7 @@ struct Context<'a> {
 
 impl Context<'_> {
     fn within(self, func: &'static str) -> Self {
-        Self {
-            func,
-            grouping: &[],
-            by: false,
-            ..self
-        }
+        Self { func, grouping: &[], by: false, ..self }
     }
 }
 
@@ -68,28 +59,16 @@ struct Built {
 
 impl Built {
     fn finish(self) -> Node {
-        if self.invariant && self.worth_folding {
-            Node::Constant(Box::new(self.node))
-        } else {
-            self.node
-        }
+        if self.invariant && self.worth_folding { Node::Constant(Box::new(self.node)) } else { self.node }
     }
 }
 
 fn invariant(node: Node, invariant: bool) -> Built {
-    Built {
-        node,
-        invariant,
-        worth_folding: invariant,
-    }
+    Built { node, invariant, worth_folding: invariant }
 }
 
 fn literal(node: Node) -> Built {
-    Built {
-        node,
-        invariant: true,
-        worth_folding: false,
-    }
+    Built { node, invariant: true, worth_folding: false }
 }
 
 impl Builder<'_> {
@@ -139,10 +118,7 @@ impl Builder<'_> {
             Expr::Unary(e) => {
                 let inner = self.node(&e.expr, &context.within(context.func))?;
                 if e.negate {
-                    Built {
-                        node: Node::Negate(Box::new(inner.node), e.span),
-                        ..inner
-                    }
+                    Built { node: Node::Negate(Box::new(inner.node), e.span), ..inner }
                 } else {
                     inner
                 }
@@ -185,11 +161,7 @@ impl Builder<'_> {
         let lhs = self.node(&e.lhs, &inner)?;
         let rhs = self.node(&e.rhs, &inner)?;
         let same = lhs.invariant && rhs.invariant;
-        let (lhs, rhs) = if same {
-            (lhs.node, rhs.node)
-        } else {
-            (lhs.finish(), rhs.finish())
-        };
+        let (lhs, rhs) = if same { (lhs.node, rhs.node) } else { (lhs.finish(), rhs.finish()) };
         let node = Node::Binary(Box::new(BinaryPlan {
             op: e.op,
             lhs,
@@ -208,10 +180,8 @@ impl Builder<'_> {
         }
         let mut inner = context.within(name);
         inner.stats_suffice |= matches!(name, "histogram_count" | "histogram_sum" | "histogram_avg");
-        inner.needs_buckets |= matches!(
-            name,
-            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction"
-        );
+        inner.needs_buckets |=
+            matches!(name, "histogram_quantile" | "histogram_quantiles" | "histogram_fraction");
         let kind = CallKind::of(name)
             .ok_or_else(|| QueryError::internal(format!("function {name:?} is not implemented")))?;
         let mut args = Vec::with_capacity(e.args.len());
@@ -222,28 +192,17 @@ impl Builder<'_> {
         if name == "info" && args.len() == 1 {
             args.push(invariant(Node::Vector(Box::new(self.target_info(e.span))), false));
         }
-        let timestamp_of_selector = name == "timestamp" && args.iter().all(|a| matches!(a.node, Node::Vector(_)));
+        let timestamp_of_selector =
+            name == "timestamp" && args.iter().all(|a| matches!(a.node, Node::Vector(_)));
         let same = all && (!uses_time(name) || timestamp_of_selector);
-        let args = args
-            .into_iter()
-            .map(|arg| if same { arg.node } else { arg.finish() })
-            .collect();
-        let node = Node::Call(Box::new(CallPlan {
-            name,
-            kind,
-            args,
-            span: e.span,
-        }));
+        let args = args.into_iter().map(|arg| if same { arg.node } else { arg.finish() }).collect();
+        let node = Node::Call(Box::new(CallPlan { name, kind, args, span: e.span }));
         Ok(invariant(node, same))
     }
 
     /// The functions of the query's own times.
     fn query_constant(&self, name: &str) -> Option<f64> {
-        let Times {
-            start_ms,
-            end_ms,
-            step_ms,
-        } = self.times;
+        let Times { start_ms, end_ms, step_ms } = self.times;
         let ms = match name {
             "start" => start_ms,
             "end" => end_ms,
@@ -317,4 +276,3 @@ fn uses_time(name: &str) -> bool {
             | "timestamp"
     )
 }
-

@@ -53,8 +53,12 @@ fn seconds(expr: &DurationExpr, times: &Times) -> Result<f64, QueryError> {
         DurationExpr::Range(_) => (times.end_ms - times.start_ms) as f64 / 1000.0,
         DurationExpr::Negate(inner, _) => -seconds(inner, times)?,
         DurationExpr::Paren(inner, _) => seconds(inner, times)?,
-        DurationExpr::MinOf(a, b, _) => crate::functions::float::go_min(seconds(a, times)?, seconds(b, times)?),
-        DurationExpr::MaxOf(a, b, _) => crate::functions::float::go_max(seconds(a, times)?, seconds(b, times)?),
+        DurationExpr::MinOf(a, b, _) => {
+            crate::functions::float::go_min(seconds(a, times)?, seconds(b, times)?)
+        }
+        DurationExpr::MaxOf(a, b, _) => {
+            crate::functions::float::go_max(seconds(a, times)?, seconds(b, times)?)
+        }
         DurationExpr::Binary(op, lhs, rhs) => {
             let (l, r) = (seconds(lhs, times)?, seconds(rhs, times)?);
             match op {

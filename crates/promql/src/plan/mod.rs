@@ -112,7 +112,9 @@ impl Node {
             Self::Binary(e) => e.matching.is_none() && e.lhs.is_scalar() && e.rhs.is_scalar(),
             Self::Call(e) => e.kind.returns_scalar(),
             Self::Negate(e, _) | Self::Constant(e) => e.is_scalar(),
-            Self::Text(..) | Self::Vector(_) | Self::Matrix(_) | Self::Subquery(_) | Self::Aggregate(_) => false,
+            Self::Text(..) | Self::Vector(_) | Self::Matrix(_) | Self::Subquery(_) | Self::Aggregate(_) => {
+                false
+            }
         }
     }
 
@@ -129,7 +131,8 @@ impl Node {
                 _ => false,
             },
             Self::Call(e) => {
-                e.kind.keeps_series() && e.args.iter().find(|a| !a.is_scalar()).is_some_and(Self::has_single_name)
+                e.kind.keeps_series()
+                    && e.args.iter().find(|a| !a.is_scalar()).is_some_and(Self::has_single_name)
             }
             Self::Negate(e, _) | Self::Constant(e) => e.has_single_name(),
         }
@@ -138,8 +141,6 @@ impl Node {
 
 impl SelectorPlan {
     fn has_single_name(&self) -> bool {
-        self.matchers
-            .iter()
-            .any(|m| m.name() == model::METRIC_NAME && m.op() == model::MatchOp::Equal)
+        self.matchers.iter().any(|m| m.name() == model::METRIC_NAME && m.op() == model::MatchOp::Equal)
     }
 }

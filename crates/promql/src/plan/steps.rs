@@ -12,11 +12,7 @@ pub(crate) struct Steps {
 
 impl Steps {
     pub(crate) fn single(time_ms: i64) -> Self {
-        Self {
-            start_ms: time_ms,
-            interval_ms: 1,
-            count: 1,
-        }
+        Self { start_ms: time_ms, interval_ms: 1, count: 1 }
     }
 
     /// The times from `start_ms` to `end_ms`; none if the end comes first.

@@ -47,10 +47,7 @@ impl Checker<'_> {
                 if found != ValueType::Vector {
                     return self.fail(
                         e.span,
-                        format!(
-                            "subquery is only allowed on instant vector, got {} instead",
-                            found.as_str()
-                        ),
+                        format!("subquery is only allowed on instant vector, got {} instead", found.as_str()),
                     );
                 }
             }
@@ -66,21 +63,14 @@ impl Checker<'_> {
         }
         self.fail(
             expr.span(),
-            format!(
-                "expected type {} in {context}, got {}",
-                wanted.documented(),
-                found.documented()
-            ),
+            format!("expected type {} in {context}, got {}", wanted.documented(), found.documented()),
         )
     }
 
     fn aggregate(&self, aggregate: &mut Aggregate) -> Result<(), ParseError> {
         self.expect(&mut aggregate.expr, ValueType::Vector, "aggregation expression")?;
-        let wanted = if aggregate.op == AggregateOp::CountValues {
-            ValueType::String
-        } else {
-            ValueType::Scalar
-        };
+        let wanted =
+            if aggregate.op == AggregateOp::CountValues { ValueType::String } else { ValueType::Scalar };
         match &mut aggregate.param {
             Some(param) => self.expect(param, wanted, "aggregation parameter"),
             None => Ok(()),
@@ -107,16 +97,12 @@ impl Checker<'_> {
         let scalars = left == ValueType::Scalar && right == ValueType::Scalar;
         let op = binary.op;
         if binary.return_bool && !op.is_comparison() {
-            return self.fail(
-                self.operator_span(binary),
-                "bool modifier can only be used on comparison operators",
-            );
+            return self
+                .fail(self.operator_span(binary), "bool modifier can only be used on comparison operators");
         }
         if op.is_comparison() && !binary.return_bool && scalars {
-            return self.fail(
-                self.operator_span(binary),
-                "comparisons between scalars must use BOOL modifier",
-            );
+            return self
+                .fail(self.operator_span(binary), "comparisons between scalars must use BOOL modifier");
         }
         let mut matching = binary.matching.take().unwrap_or_default();
         if matching.on
@@ -124,10 +110,7 @@ impl Checker<'_> {
         {
             return self.fail(
                 self.operator_span(binary),
-                format!(
-                    "label {} must not occur in ON and GROUP clause at once",
-                    quote(label)
-                ),
+                format!("label {} must not occur in ON and GROUP clause at once", quote(label)),
             );
         }
         for (found, operand) in [(left, &binary.lhs), (right, &binary.rhs)] {
@@ -145,27 +128,19 @@ impl Checker<'_> {
                 return self.fail(span, "vector matching only allowed between instant vectors");
             }
             if filled {
-                return self.fail(
-                    span,
-                    "filling in missing series only allowed between instant vectors",
-                );
+                return self.fail(span, "filling in missing series only allowed between instant vectors");
             }
             if op.is_set() {
                 return self.fail(
                     span,
-                    format!(
-                        "set operator {} not allowed in binary scalar expression",
-                        quote(op.as_str())
-                    ),
+                    format!("set operator {} not allowed in binary scalar expression", quote(op.as_str())),
                 );
             }
         } else {
             if op.is_set() {
                 if matching.card != Cardinality::OneToOne {
-                    return self.fail(
-                        span,
-                        format!("no grouping allowed for {} operation", quote(op.as_str())),
-                    );
+                    return self
+                        .fail(span, format!("no grouping allowed for {} operation", quote(op.as_str())));
                 }
                 if filled {
                     return self.fail(span, "filling in missing series not allowed for set operators");
@@ -174,11 +149,7 @@ impl Checker<'_> {
             }
             binary.matching = Some(matching);
         }
-        Ok(if scalars {
-            ValueType::Scalar
-        } else {
-            ValueType::Vector
-        })
+        Ok(if scalars { ValueType::Scalar } else { ValueType::Vector })
     }
 
     fn call(&self, call: &mut Call) -> Result<(), ParseError> {
@@ -224,10 +195,7 @@ impl Checker<'_> {
         };
         self.fail(
             call.span,
-            format!(
-                "expected {bound}{n} argument(s) in call to {}, got {got}",
-                quote(call.func.name)
-            ),
+            format!("expected {bound}{n} argument(s) in call to {}, got {got}", quote(call.func.name)),
         )
     }
 
@@ -252,28 +220,20 @@ impl Checker<'_> {
                 selector.may_match_empty = true;
                 Ok(())
             }
-            Expr::Vector(selector) => self.fail(
-                selector.span,
-                "expected label selectors only, got vector selector instead",
-            ),
+            Expr::Vector(selector) => {
+                self.fail(selector.span, "expected label selectors only, got vector selector instead")
+            }
             other => self.fail(other.span(), "expected label selectors only"),
         }
     }
 
     fn selector(&self, selector: &VectorSelector) -> Result<(), ParseError> {
         if let Some(name) = &selector.name {
-            let others = selector
-                .matchers
-                .split_last()
-                .map_or(&[][..], |(_, others)| others);
+            let others = selector.matchers.split_last().map_or(&[][..], |(_, others)| others);
             return match others.iter().find(|m| m.name() == METRIC_NAME) {
                 Some(twice) => self.fail(
                     selector.span,
-                    format!(
-                        "metric name must not be set twice: {} or {}",
-                        quote(name),
-                        quote(twice.value())
-                    ),
+                    format!("metric name must not be set twice: {} or {}", quote(name), quote(twice.value())),
                 ),
                 None => Ok(()),
             };
@@ -281,9 +241,6 @@ impl Checker<'_> {
         if selector.may_match_empty || selector.matchers.iter().any(|m| !m.matches_empty()) {
             return Ok(());
         }
-        self.fail(
-            selector.span,
-            "vector selector must contain at least one non-empty matcher",
-        )
+        self.fail(selector.span, "vector selector must contain at least one non-empty matcher")
     }
 }

@@ -72,21 +72,13 @@ impl Parser<'_> {
             return Err(self.unexpected("offset", "number, duration, step(), or range()"));
         }
         let signed = matches!(self.current.kind, TokenKind::Add | TokenKind::Sub);
-        let then = if signed {
-            &self.next.kind
-        } else {
-            &self.current.kind
-        };
+        let then = if signed { &self.next.kind } else { &self.current.kind };
         let goes_on = match then {
             TokenKind::Add | TokenKind::Sub => true,
             TokenKind::LeftParen => !signed,
             _ => false,
         };
-        let expr = if goes_on {
-            self.duration_expression(0)?
-        } else {
-            self.offset_operand()?
-        };
+        let expr = if goes_on { self.duration_expression(0)? } else { self.offset_operand()? };
         Ok(finished(expr))
     }
 

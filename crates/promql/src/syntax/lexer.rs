@@ -19,25 +19,14 @@ type Lexed = Result<TokenKind, String>;
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(input: &'a str) -> Self {
-        Self {
-            input,
-            position: 0,
-            paren_depth: 0,
-            brace_open: false,
-            bracket_open: false,
-            got_colon: false,
-        }
+        Self { input, position: 0, paren_depth: 0, brace_open: false, bracket_open: false, got_colon: false }
     }
 
     /// The next token; at the end, and after an error, always the same.
     pub(crate) fn next_token(&mut self) -> Token {
         self.skip_blank();
         let start = self.position;
-        let kind = if self.brace_open {
-            self.inside_braces()
-        } else {
-            self.statement()
-        };
+        let kind = if self.brace_open { self.inside_braces() } else { self.statement() };
         let (kind, end) = match kind {
             Ok(kind) => (kind, self.position),
             Err(message) => {
@@ -45,10 +34,7 @@ impl<'a> Lexer<'a> {
                 (TokenKind::Error(message), self.input.len())
             }
         };
-        Token {
-            kind,
-            span: Span::new(start, end),
-        }
+        Token { kind, span: Span::new(start, end) }
     }
 
     fn rest(&self) -> &'a str {
@@ -94,10 +80,7 @@ impl<'a> Lexer<'a> {
             '!' => match self.rest()[1..].chars().next() {
                 Some('~') => self.take(2, TokenKind::NotEqualRegex),
                 Some('=') => self.take(2, TokenKind::NotEqual),
-                other => Err(format!(
-                    "unexpected character after '!' inside braces: {}",
-                    go_char(other)
-                )),
+                other => Err(format!("unexpected character after '!' inside braces: {}", go_char(other))),
             },
             '{' => Err("unexpected left brace '{'".to_owned()),
             '}' => {
@@ -108,10 +91,7 @@ impl<'a> Lexer<'a> {
                 let length = word_length(self.rest(), false);
                 self.take(length, TokenKind::Identifier)
             }
-            c => Err(format!(
-                "unexpected character inside braces: {}",
-                go_char(Some(c))
-            )),
+            c => Err(format!("unexpected character inside braces: {}", go_char(Some(c)))),
         }
     }
 
@@ -210,17 +190,11 @@ impl<'a> Lexer<'a> {
                     Some(keyword @ (Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf)) => {
                         self.take(length, TokenKind::Keyword(keyword))
                     }
-                    _ => Err(format!(
-                        "unexpected character in duration expression: {}",
-                        go_char(Some(c))
-                    )),
+                    _ => Err(format!("unexpected character in duration expression: {}", go_char(Some(c)))),
                 }
             }
             c => self.shared(c).unwrap_or_else(|| {
-                Err(format!(
-                    "unexpected character in duration expression: {}",
-                    go_char(Some(c))
-                ))
+                Err(format!("unexpected character in duration expression: {}", go_char(Some(c))))
             }),
         }
     }
@@ -267,9 +241,7 @@ fn is_alpha(c: char) -> bool {
 }
 
 fn word_length(text: &str, colons: bool) -> usize {
-    text.bytes()
-        .take_while(|b| b.is_ascii_alphanumeric() || *b == b'_' || (colons && *b == b':'))
-        .count()
+    text.bytes().take_while(|b| b.is_ascii_alphanumeric() || *b == b'_' || (colons && *b == b':')).count()
 }
 
 /// A character as Go's `%q` shows it; the end of the input is shown as the replacement character.

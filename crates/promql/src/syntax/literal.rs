@@ -50,11 +50,7 @@ fn scan_number(bytes: &[u8]) -> Result<usize, usize> {
     let mut at = if hexadecimal { 2 } else { 0 };
     let (mut dot, mut exponent) = (false, false);
     let is_digit = |b: u8| {
-        if hexadecimal {
-            b.is_ascii_hexdigit()
-        } else {
-            b.is_ascii_digit()
-        }
+        if hexadecimal { b.is_ascii_hexdigit() } else { b.is_ascii_digit() }
     };
     while let Some(b) = bytes.get(at).copied() {
         let next = bytes.get(at + 1).copied();
@@ -86,12 +82,8 @@ fn scan_number(bytes: &[u8]) -> Result<usize, usize> {
 
 /// The value of a number.
 pub(crate) fn parse_number(text: &str) -> Result<f64, String> {
-    let fail = |reason: &str| {
-        format!(
-            "error parsing number: strconv.ParseFloat: parsing {}: {reason}",
-            quote(text)
-        )
-    };
+    let fail =
+        |reason: &str| format!("error parsing number: strconv.ParseFloat: parsing {}: {reason}", quote(text));
     let plain: String = text.chars().filter(|c| *c != '_').collect();
     let lower = plain.to_ascii_lowercase();
     match lower.as_str() {
@@ -100,9 +92,7 @@ pub(crate) fn parse_number(text: &str) -> Result<f64, String> {
         _ => {}
     }
     if let Some(digits) = lower.strip_prefix("0x") {
-        return i64::from_str_radix(digits, 16)
-            .map(|n| n as f64)
-            .map_err(|_| fail("invalid syntax"));
+        return i64::from_str_radix(digits, 16).map(|n| n as f64).map_err(|_| fail("invalid syntax"));
     }
     // As in C, a leading zero makes an integer octal.
     if lower.len() > 1
@@ -138,12 +128,7 @@ pub(crate) fn scan_string(text: &str, quote: char) -> Result<usize, String> {
             _ => {}
         }
     }
-    Err(if raw {
-        "unterminated raw string"
-    } else {
-        "unterminated quoted string"
-    }
-    .to_owned())
+    Err(if raw { "unterminated raw string" } else { "unterminated quoted string" }.to_owned())
 }
 
 /// The bytes that a quoted text stands for. It has passed [`scan_string`].
@@ -255,10 +240,7 @@ mod tests {
     #[test]
     fn strings() {
         assert_eq!(scan_string(r#""a\"b" c"#, '"'), Ok(6));
-        assert_eq!(
-            unquote(r#""a\"\x41\u00fc\101\xc5""#),
-            Ok(b"a\"A\xc3\xbcA\xc5".to_vec())
-        );
+        assert_eq!(unquote(r#""a\"\x41\u00fc\101\xc5""#), Ok(b"a\"A\xc3\xbcA\xc5".to_vec()));
         assert_eq!(unquote(r"`a\n`"), Ok(b"a\\n".to_vec()));
         assert!(scan_string(r#""\c""#, '"').is_err());
         assert!(scan_string(r#""\400""#, '"').is_err());

@@ -17,21 +17,11 @@ struct Modifiable<'e> {
 
 fn modifiable(expr: &mut Expr) -> Option<Modifiable<'_>> {
     match expr {
-        Expr::Vector(e) => Some(Modifiable {
-            offset: &mut e.offset,
-            at: &mut e.at,
-            end: &mut e.span.end,
-        }),
-        Expr::Matrix(e) => Some(Modifiable {
-            offset: &mut e.selector.offset,
-            at: &mut e.selector.at,
-            end: &mut e.span.end,
-        }),
-        Expr::Subquery(e) => Some(Modifiable {
-            offset: &mut e.offset,
-            at: &mut e.at,
-            end: &mut e.span.end,
-        }),
+        Expr::Vector(e) => Some(Modifiable { offset: &mut e.offset, at: &mut e.at, end: &mut e.span.end }),
+        Expr::Matrix(e) => {
+            Some(Modifiable { offset: &mut e.selector.offset, at: &mut e.selector.at, end: &mut e.span.end })
+        }
+        Expr::Subquery(e) => Some(Modifiable { offset: &mut e.offset, at: &mut e.at, end: &mut e.span.end }),
         _ => None,
     }
 }
@@ -69,14 +59,9 @@ impl Parser<'_> {
                 _ => "ranges only allowed for vector selectors",
             };
             return match expr {
-                Expr::Vector(selector) if problem.is_empty() => Ok((
-                    Expr::Matrix(Box::new(MatrixSelector {
-                        selector: *selector,
-                        range,
-                        span,
-                    })),
-                    depth,
-                )),
+                Expr::Vector(selector) if problem.is_empty() => {
+                    Ok((Expr::Matrix(Box::new(MatrixSelector { selector: *selector, range, span })), depth))
+                }
                 _ => Err(self.error(bracket.to(close.span), problem)),
             };
         }
@@ -93,14 +78,8 @@ impl Parser<'_> {
             return Err(self.unexpected("subquery selector", "\"]\""));
         };
         let span = Span::new(start, close.span.end);
-        let subquery = Expr::Subquery(Box::new(Subquery {
-            expr,
-            range,
-            step,
-            offset: Duration::ZERO,
-            at: None,
-            span,
-        }));
+        let subquery =
+            Expr::Subquery(Box::new(Subquery { expr, range, step, offset: Duration::ZERO, at: None, span }));
         Ok((subquery, self.check_depth(depth + 1, span)?))
     }
 
@@ -129,11 +108,7 @@ impl Parser<'_> {
                 self.advance();
                 self.expect(&TokenKind::LeftParen)?;
                 self.expect(&TokenKind::RightParen)?;
-                if keyword == Keyword::Start {
-                    At::Start
-                } else {
-                    At::End
-                }
+                if keyword == Keyword::Start { At::Start } else { At::End }
             }
             _ => At::Timestamp(self.timestamp(expr.span())?),
         };
@@ -178,11 +153,7 @@ impl Parser<'_> {
     fn range_mode(&mut self, expr: &mut Expr, mode: RangeMode) -> Result<(), ParseError> {
         self.advance();
         let span = expr.span();
-        let name = if mode == RangeMode::Anchored {
-            "anchored"
-        } else {
-            "smoothed"
-        };
+        let name = if mode == RangeMode::Anchored { "anchored" } else { "smoothed" };
         if !self.options.extended_range_selectors {
             return Err(self.error(span, format!("{name} modifier is experimental and not enabled")));
         }
@@ -243,13 +214,7 @@ impl Parser<'_> {
             return Err(self.error(span, "binop fill modifiers are experimental and not enabled"));
         }
         let depth = self.check_depth(left_depth.max(right_depth) + 1, span)?;
-        let binary = Binary {
-            op,
-            lhs,
-            rhs,
-            return_bool,
-            matching: Some(matching),
-        };
+        let binary = Binary { op, lhs, rhs, return_bool, matching: Some(matching) };
         Ok((Expr::Binary(Box::new(binary)), depth))
     }
 

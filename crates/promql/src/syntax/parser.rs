@@ -31,11 +31,8 @@ pub struct ParseOptions {
 
 impl ParseOptions {
     /// Everything.
-    pub const ALL: Self = Self {
-        experimental_functions: true,
-        extended_range_selectors: true,
-        fill_modifiers: true,
-    };
+    pub const ALL: Self =
+        Self { experimental_functions: true, extended_range_selectors: true, fill_modifiers: true };
 }
 
 /// Parses a query and checks its types.
@@ -86,24 +83,13 @@ impl<'a> Parser<'a> {
             return Err(ParseError::new(
                 "",
                 Span::default(),
-                format!(
-                    "query of {} bytes is too long, at most {MAX_LENGTH_BYTES} are allowed",
-                    query.len()
-                ),
+                format!("query of {} bytes is too long, at most {MAX_LENGTH_BYTES} are allowed", query.len()),
             ));
         }
         let mut lexer = Lexer::new(query);
         let current = lexer.next_token();
         let next = lexer.next_token();
-        Ok(Self {
-            query,
-            lexer,
-            current,
-            next,
-            last_end: 0,
-            nesting: 0,
-            options,
-        })
+        Ok(Self { query, lexer, current, next, last_end: 0, nesting: 0, options })
     }
 
     pub(super) fn text(&self, span: Span) -> &'a str {
@@ -159,19 +145,14 @@ impl<'a> Parser<'a> {
     }
 
     fn expect_end(&mut self) -> Result<(), ParseError> {
-        if self.at(&TokenKind::Eof) {
-            Ok(())
-        } else {
-            Err(self.unexpected("", ""))
-        }
+        if self.at(&TokenKind::Eof) { Ok(()) } else { Err(self.unexpected("", "")) }
     }
 
     pub(super) fn check_depth(&self, depth: usize, span: Span) -> Result<usize, ParseError> {
         if depth > MAX_DEPTH {
-            return Err(self.error(
-                span,
-                format!("expression is too deep, at most {MAX_DEPTH} levels are allowed"),
-            ));
+            return Err(
+                self.error(span, format!("expression is too deep, at most {MAX_DEPTH} levels are allowed"))
+            );
         }
         Ok(depth)
     }
@@ -239,13 +220,7 @@ impl<'a> Parser<'a> {
             TokenKind::String => {
                 let token = self.advance();
                 let bytes = self.unquote(token.span)?;
-                Ok((
-                    Expr::String(StringLiteral {
-                        bytes,
-                        span: token.span,
-                    }),
-                    1,
-                ))
+                Ok((Expr::String(StringLiteral { bytes, span: token.span }), 1))
             }
             TokenKind::LeftParen => {
                 let start = self.advance().span.start;
@@ -373,14 +348,8 @@ impl<'a> Parser<'a> {
             ));
         };
         let (without, grouping) = modifier.unwrap_or_default();
-        let aggregate = Expr::Aggregate(Box::new(Aggregate {
-            op,
-            expr,
-            param: args.pop(),
-            grouping,
-            without,
-            span,
-        }));
+        let aggregate =
+            Expr::Aggregate(Box::new(Aggregate { op, expr, param: args.pop(), grouping, without, span }));
         Ok((aggregate, self.check_depth(depth + 1, span)?))
     }
 

@@ -46,12 +46,7 @@ pub(crate) struct AggregateHead<'a>(pub(crate) &'a Aggregate);
 
 impl Display for AggregateHead<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Aggregate {
-            op,
-            grouping,
-            without,
-            ..
-        } = self.0;
+        let Aggregate { op, grouping, without, .. } = self.0;
         f.write_str(op.as_str())?;
         match (without, grouping.is_empty()) {
             (true, _) => write!(f, " without ({}) ", LabelNames(grouping)),
@@ -118,11 +113,7 @@ impl Display for LabelNames<'_> {
 }
 
 fn write_label_name(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
-    if is_plain_label_name(name) {
-        f.write_str(name)
-    } else {
-        f.write_str(&quote(name))
-    }
+    if is_plain_label_name(name) { f.write_str(name) } else { f.write_str(&quote(name)) }
 }
 
 /// Whether a label's name can be written without quotes.
@@ -211,11 +202,7 @@ struct OffsetSuffix<'a>(&'a Duration);
 
 impl Display for OffsetSuffix<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_zero() {
-            Ok(())
-        } else {
-            write!(f, " offset {}", self.0)
-        }
+        if self.0.is_zero() { Ok(()) } else { write!(f, " offset {}", self.0) }
     }
 }
 

@@ -18,11 +18,7 @@ impl Parser<'_> {
             TokenKind::Keyword(keyword) if keyword.is_metric_name() => Some(self.take_text()),
             _ => return Err(self.unexpected("", "")),
         };
-        let mut matchers = if self.at(&TokenKind::LeftBrace) {
-            self.matchers()?
-        } else {
-            Vec::new()
-        };
+        let mut matchers = if self.at(&TokenKind::LeftBrace) { self.matchers()? } else { Vec::new() };
         if let Some(name) = &name {
             matchers.push(Matcher::equal(METRIC_NAME, name));
         }

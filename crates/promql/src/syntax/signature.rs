@@ -29,13 +29,7 @@ pub enum Variadic {
 }
 
 const fn stable(name: &'static str, args: &'static [ValueType], returns: ValueType) -> Function {
-    Function {
-        name,
-        args,
-        variadic: Variadic::No,
-        returns,
-        experimental: false,
-    }
+    Function { name, args, variadic: Variadic::No, returns, experimental: false }
 }
 
 const fn of_vector(name: &'static str) -> Function {
@@ -55,10 +49,7 @@ const fn variadic(function: Function, variadic: Variadic) -> Function {
 }
 
 const fn experimental(function: Function) -> Function {
-    Function {
-        experimental: true,
-        ..function
-    }
+    Function { experimental: true, ..function }
 }
 
 /// All functions, by name.
@@ -88,11 +79,7 @@ pub static FUNCTIONS: &[Function] = &[
     of_vector("deg"),
     of_matrix("delta"),
     of_matrix("deriv"),
-    experimental(stable(
-        "double_exponential_smoothing",
-        &[Matrix, Scalar, Scalar],
-        Vector,
-    )),
+    experimental(stable("double_exponential_smoothing", &[Matrix, Scalar, Scalar], Vector)),
     experimental(stable("end", &[], Scalar)),
     of_vector("exp"),
     of_matrix("first_over_time"),
@@ -111,15 +98,9 @@ pub static FUNCTIONS: &[Function] = &[
     of_time("hour"),
     of_matrix("idelta"),
     of_matrix("increase"),
-    experimental(variadic(
-        stable("info", &[Vector, Vector], Vector),
-        Variadic::UpTo(1),
-    )),
+    experimental(variadic(stable("info", &[Vector, Vector], Vector), Variadic::UpTo(1))),
     of_matrix("irate"),
-    variadic(
-        stable("label_join", &[Vector, String, String, String], Vector),
-        Variadic::Any,
-    ),
+    variadic(stable("label_join", &[Vector, String, String, String], Vector), Variadic::Any),
     stable("label_replace", &[Vector, String, String, String, String], Vector),
     of_matrix("last_over_time"),
     of_vector("ln"),
@@ -146,14 +127,8 @@ pub static FUNCTIONS: &[Function] = &[
     of_vector("sin"),
     of_vector("sinh"),
     of_vector("sort"),
-    experimental(variadic(
-        stable("sort_by_label", &[Vector, String], Vector),
-        Variadic::Any,
-    )),
-    experimental(variadic(
-        stable("sort_by_label_desc", &[Vector, String], Vector),
-        Variadic::Any,
-    )),
+    experimental(variadic(stable("sort_by_label", &[Vector, String], Vector), Variadic::Any)),
+    experimental(variadic(stable("sort_by_label_desc", &[Vector, String], Vector), Variadic::Any)),
     of_vector("sort_desc"),
     of_vector("sqrt"),
     experimental(stable("start", &[], Scalar)),
@@ -176,10 +151,7 @@ pub static FUNCTIONS: &[Function] = &[
 
 /// The function with this name.
 pub fn function(name: &str) -> Option<&'static Function> {
-    FUNCTIONS
-        .binary_search_by(|function| function.name.cmp(name))
-        .ok()
-        .map(|i| &FUNCTIONS[i])
+    FUNCTIONS.binary_search_by(|function| function.name.cmp(name)).ok().map(|i| &FUNCTIONS[i])
 }
 
 #[cfg(test)]

@@ -53,11 +53,7 @@ fn operators_and_matching() {
         ("a - b - c", "((a-b)-c)"),
     ] {
         let expr = parse(query, &ParseOptions::ALL).unwrap();
-        assert_eq!(
-            shape(&expr),
-            structure.replace("or(", "or (").replace("and(", "and ("),
-            "{query}"
-        );
+        assert_eq!(shape(&expr), structure.replace("or(", "or (").replace("and(", "and ("), "{query}");
     }
 }
 
@@ -67,12 +63,7 @@ fn shape(expr: &Expr) -> String {
         Expr::Binary(e) => {
             let word = e.op.is_set();
             let (before, after) = if word { (" ", " ") } else { ("", "") };
-            format!(
-                "({}{before}{}{after}{})",
-                shape(&e.lhs),
-                e.op.as_str(),
-                shape(&e.rhs)
-            )
+            format!("({}{before}{}{after}{})", shape(&e.lhs), e.op.as_str(), shape(&e.rhs))
         }
         Expr::Unary(e) => format!("-{}", shape(&e.expr)),
         other => other.to_string(),
@@ -119,20 +110,11 @@ fn errors_are_those_of_upstream() {
     refuses("1 +", "1:4: parse error: unexpected end of input");
     refuses("foo\n  bar", "2:3: parse error: unexpected identifier \"bar\"");
     refuses("*1", "1:1: parse error: unexpected <op:*>");
-    refuses(
-        "2.5.",
-        "1:1: parse error: bad number or duration syntax: \"2.5.\"",
-    );
+    refuses("2.5.", "1:1: parse error: bad number or duration syntax: \"2.5.\"");
     refuses("(1", "1:3: parse error: unclosed left parenthesis");
     refuses("1)", "1:2: parse error: unexpected right parenthesis ')'");
-    refuses(
-        "1 == 1",
-        "1:3: parse error: comparisons between scalars must use BOOL modifier",
-    );
-    refuses(
-        "1 or 1",
-        "1:1: parse error: set operator \"or\" not allowed in binary scalar expression",
-    );
+    refuses("1 == 1", "1:3: parse error: comparisons between scalars must use BOOL modifier");
+    refuses("1 or 1", "1:1: parse error: set operator \"or\" not allowed in binary scalar expression");
     refuses(
         "foo or on(bar) group_left(baz) bar",
         "1:1: parse error: no grouping allowed for \"or\" operation",
@@ -146,57 +128,36 @@ fn errors_are_those_of_upstream() {
         "1:6: parse error: expected type range vector in call to function \"rate\", got instant vector",
     );
     refuses("nope(1)", "1:1: parse error: unknown function with name \"nope\"");
-    refuses(
-        "floor(1, 2)",
-        "1:1: parse error: expected 1 argument(s) in call to \"floor\", got 2",
-    );
-    refuses(
-        "hour(a, b, c)",
-        "1:1: parse error: expected at most 1 argument(s) in call to \"hour\", got 3",
-    );
+    refuses("floor(1, 2)", "1:1: parse error: expected 1 argument(s) in call to \"floor\", got 2");
+    refuses("hour(a, b, c)", "1:1: parse error: expected at most 1 argument(s) in call to \"hour\", got 3");
     refuses(
         "sum by foo (a)",
         "1:8: parse error: unexpected identifier \"foo\" in grouping opts, expected \"(\"",
     );
-    refuses(
-        "sum()",
-        "1:1: parse error: no arguments for aggregate expression provided",
-    );
+    refuses("sum()", "1:1: parse error: no arguments for aggregate expression provided");
     refuses(
         "topk(some_metric)",
         "1:1: parse error: wrong number of arguments for aggregate expression provided, expected 2, got 1",
     );
-    refuses(
-        "{}",
-        "1:1: parse error: vector selector must contain at least one non-empty matcher",
-    );
+    refuses("{}", "1:1: parse error: vector selector must contain at least one non-empty matcher");
     refuses(
         "foo{__name__=\"bar\"}",
         "1:1: parse error: metric name must not be set twice: \"foo\" or \"bar\"",
     );
-    refuses(
-        "foo{a=}",
-        "1:7: parse error: unexpected \"}\" in label matching, expected string",
-    );
+    refuses("foo{a=}", "1:7: parse error: unexpected \"}\" in label matching, expected string");
     refuses("foo{a", "1:6: parse error: unexpected end of input inside braces");
     refuses("foo[0m]", "1:5: parse error: duration must be greater than 0");
     refuses(
         "foo[]",
         "1:5: parse error: unexpected \"]\" in subquery or range selector, expected number, duration, step(), or range()",
     );
-    refuses(
-        "foo offset 5m[5m]",
-        "1:14: parse error: no offset modifiers allowed before range",
-    );
+    refuses("foo offset 5m[5m]", "1:14: parse error: no offset modifiers allowed before range");
     refuses(
         "foo offset",
         "1:11: parse error: unexpected end of input in offset, expected number, duration, step(), or range()",
     );
     refuses("foo offset (4d/0)", "1:15: parse error: division by zero");
-    refuses(
-        "foo @ Inf",
-        "1:1: parse error: timestamp out of bounds for @ modifier: +Inf",
-    );
+    refuses("foo @ Inf", "1:1: parse error: timestamp out of bounds for @ modifier: +Inf");
     refuses(
         "sum(foo) offset 5m",
         "1:1: parse error: offset modifier must be preceded by an instant vector selector or range vector selector or a subquery",
@@ -235,10 +196,7 @@ fn depth_is_bounded_and_chains_may_be_long() {
 #[test]
 fn series() {
     let (labels, length) = parse_metric_prefix("foo{a=\"b\", \"c d\"='e'} 1 2").unwrap();
-    assert_eq!(
-        (labels.to_string().as_str(), length),
-        ("{__name__=\"foo\", a=\"b\", c d=\"e\"}", 21)
-    );
+    assert_eq!((labels.to_string().as_str(), length), ("{__name__=\"foo\", a=\"b\", c d=\"e\"}", 21));
     let (labels, length) = parse_metric_prefix("foo {{sum:1}}").unwrap();
     assert_eq!((labels.metric_name(), length), (Some("foo"), 3));
     let (labels, length) = parse_metric_prefix("{} 1").unwrap();

@@ -57,10 +57,7 @@ pub fn parse_ms(text: &str) -> Result<i64, String> {
         let position = UNITS_MS.iter().position(|(name, ..)| *name == unit);
         let Some(position) = position.filter(|_| digits > 0) else {
             if digits > 0 && letters > 0 {
-                return Err(format!(
-                    "unknown unit \"{unit}\" in duration {}",
-                    super::quote::quote(text)
-                ));
+                return Err(format!("unknown unit \"{unit}\" in duration {}", super::quote::quote(text)));
             }
             return Err(invalid());
         };
@@ -68,10 +65,7 @@ pub fn parse_ms(text: &str) -> Result<i64, String> {
             return Err(invalid());
         }
         next_unit = position + 1;
-        let part = rest[..digits]
-            .parse::<i64>()
-            .ok()
-            .and_then(|n| n.checked_mul(UNITS_MS[position].1));
+        let part = rest[..digits].parse::<i64>().ok().and_then(|n| n.checked_mul(UNITS_MS[position].1));
         total = part
             .and_then(|part| total.checked_add(part))
             .filter(|ms| *ms <= MAX_MS)
@@ -104,17 +98,7 @@ mod tests {
 
     #[test]
     fn refusals() {
-        for text in [
-            "",
-            "1",
-            "m",
-            "5m1h",
-            "1m1m",
-            "5hs",
-            "1.5h",
-            "300y",
-            "99999999999999999999s",
-        ] {
+        for text in ["", "1", "m", "5m1h", "1m1m", "5hs", "1.5h", "300y", "99999999999999999999s"] {
             assert!(parse_ms(text).is_err(), "{text}");
         }
     }
