@@ -47,6 +47,15 @@ impl SeriesHash {
 /// Appends the canonical bytes of one label. The caller keeps the order of names and leaves empty values out.
 pub fn push_canonical_label(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     let inner = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
+    // Nearly all labels are short, and then so are all lengths.
+    if inner < 0x80 {
+        out.reserve(2 + inner);
+        out.extend_from_slice(&[0x0a, inner as u8, 0x0a, name.len() as u8]);
+        out.extend_from_slice(name);
+        out.extend_from_slice(&[0x12, value.len() as u8]);
+        out.extend_from_slice(value);
+        return;
+    }
     out.push(0x0a);
     push_varint(out, inner);
     out.push(0x0a);

@@ -39,8 +39,9 @@ fn custom() -> Histogram {
     }
 }
 
-fn check(histogram: Histogram, part: &str) {
-    let result = validate(&Value::Histogram(Arc::new(histogram.clone())));
+fn check(histogram: impl Into<Arc<Histogram>>, part: &str) {
+    let histogram = histogram.into();
+    let result = validate(&Value::Histogram(Arc::clone(&histogram)));
     match result {
         Ok(()) => assert_eq!(part, "", "{histogram:?} is accepted"),
         Err(error) => assert!(!part.is_empty() && error.to_string().contains(part), "{error}: {histogram:?}"),
@@ -154,7 +155,7 @@ fn numbers_that_are_not_packed_are_read_too() {
     wire::protobuf::put_double_field(&mut body, 16, 0.5);
     match histogram::decode(&body).unwrap().value {
         Value::Histogram(h) => {
-            assert_eq!((&h.positive_buckets[..], &h.custom_values[..]), (&[1, 2][..], &[0.5][..]))
+            assert_eq!((&h.positive_buckets[..], &h.custom_values[..]), (&[1, 2][..], &[0.5][..]));
         }
         other => panic!("{other:?}"),
     }
