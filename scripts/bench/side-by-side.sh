@@ -40,8 +40,8 @@ start() {
     barograph)
         write_url=http://127.0.0.1:$port/api/v1/push ready_url=http://127.0.0.1:$port/ready
         arguments=("$root/target/release/barograph" --data "$data" --http "127.0.0.1:$port"
-            --limits.max-global-series-per-user 0 --self-monitoring.enabled false)
-        [ "$load" != tenants ] || arguments+=(--multitenancy-enabled true)
+            --limits.max-global-series-per-user 0 --self-monitoring.enabled=false)
+        [ "$load" != tenants ] || arguments+=(--multitenancy-enabled=true)
         ;;
     prometheus)
         write_url=http://127.0.0.1:$port/api/v1/write ready_url=http://127.0.0.1:$port/-/ready
