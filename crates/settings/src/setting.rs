@@ -119,10 +119,6 @@ impl Setting for bool {
     fn print(&self) -> String {
         self.to_string()
     }
-
-    fn choices() -> &'static [&'static str] {
-        &["true", "false"]
-    }
 }
 
 impl Setting for String {
