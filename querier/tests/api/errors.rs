@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
 use proto::{Code, Error};
 
 use crate::fake::{Fake, api, api_with, escape};
@@ -155,4 +156,57 @@ async fn unknown_routes_and_methods() {
     assert_eq!(api.get("nothing").await.status.as_u16(), 404);
     let delete = http::Request::delete("/api/v1/series").body(axum::body::Body::empty()).unwrap();
     assert_eq!(api.send(delete).await.status.as_u16(), 405);
+}
+
+/// Parts of requests, right and wrong.
+fn parameter() -> impl Strategy<Value = (String, String)> {
+    let name = prop_oneof![
+        Just("query"),
+        Just("time"),
+        Just("start"),
+        Just("end"),
+        Just("step"),
+        Just("limit"),
+        Just("timeout"),
+        Just("match[]"),
+        Just("lookback_delta"),
+        Just("metric"),
+        Just("stats"),
+    ];
+    let value = prop_oneof![
+        any::<String>(),
+        any::<f64>().prop_map(|v| v.to_string()),
+        any::<i64>().prop_map(|v| v.to_string()),
+        "[0-9]{1,19}(ms|[smhdwy])",
+        "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})",
+        "(up|\\{job=~\"[a-z.*(|]{0,5}\"\\}|rate\\(up\\[[0-9]{1,9}[smhdwy]\\]\\))( offset -?[0-9]{1,9}[smhdwy])?( @ -?[0-9]{1,15})?",
+        Just("-292273086-05-16T16:47:06Z".to_owned()),
+        Just("292277025-08-18T07:12:54.999999999Z".to_owned()),
+    ];
+    (name.prop_map(str::to_owned), value)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Whatever is asked gets an answer in JSON, and none of them is a fault of ours.
+    #[test]
+    fn nothing_asked_is_a_fault(
+        endpoint in prop_oneof![
+            Just("query"), Just("query_range"), Just("series"), Just("labels"), Just("label/U__a_/values"),
+            Just("metadata"), Just("query_exemplars"), Just("format_query"), Just("parse_query"),
+        ],
+        parameters in proptest::collection::vec(parameter(), 0..6),
+    ) {
+        let form: String = form_urlencoded::Serializer::new(String::new()).extend_pairs(&parameters).finish();
+        let api = api(Fake::default().floats(&[("__name__", "up"), ("job", "x")], &[(60, 1.0), (0, 2.0)]));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let answer = runtime.block_on(api.get(&format!("{endpoint}?{form}")));
+        let status = answer.status.as_u16();
+        prop_assert!(matches!(status, 200 | 204 | 400 | 422), "{endpoint}?{form}: {answer:?}");
+        if status != 204 {
+            let json: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+            prop_assert_eq!(json["status"].as_str(), Some(if status == 200 { "success" } else { "error" }));
+        }
+    }
 }

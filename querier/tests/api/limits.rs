@@ -128,3 +128,33 @@ async fn the_queue_is_bounded_and_waiting_counts() {
     drop(next);
     assert_eq!(api.get("query?query=1").await.status.as_u16(), 200);
 }
+
+/// The evaluation would take minutes; it ends soon after nobody waits for it any more, and makes room.
+#[tokio::test]
+async fn evaluation_stops_when_time_runs_out() {
+    let samples: Vec<_> = (0..1_200).rev().map(|s| (s, f64::from((s * 7 % 13) as i32))).collect();
+    let fake = (0..2_000).fold(Fake::default(), |mut fake, i| {
+        let job = format!("{i:04}");
+        match fake.series.first().cloned() {
+            None => fake.floats(&[("__name__", "up"), ("job", &job)], &samples),
+            Some(mut series) => {
+                series.labels = model::Labels::from_pairs([("__name__", "up"), ("job", &job)]);
+                fake.series.push(series);
+                fake
+            }
+        }
+    });
+    let api = api_with(vec![fake], &[("timeout", "10s")], &[]);
+    let path = "query_range?query=quantile_over_time(0.5,up[10m])&start=1699999450&end=1700000000&step=0.05";
+    tokio::join!(
+        api.expect_error(path, 503, "timeout", "query timed out in expression evaluation"),
+        api.pass(Duration::from_secs(10))
+    );
+    let stopped = async {
+        while !api.registry.encode_openmetrics().contains("barograph_querier_queries_running 0") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let in_time = tokio::time::timeout(Duration::from_secs(60), stopped).await;
+    assert!(in_time.is_ok(), "the evaluation goes on though nobody waits for it");
+}
