@@ -70,6 +70,11 @@ impl Tally {
         self.failed = self.failed.saturating_add(1);
     }
 
+    /// How many replicas have stored all of it.
+    pub fn replicas_with_all(self) -> usize {
+        self.stored.into()
+    }
+
     /// What the answers add up to; `None` while answers that are still missing can make a difference.
     pub fn outcome(self, quorum: Quorum) -> Option<Outcome> {
         let [stored, refused, failed] = [self.stored, self.refused, self.failed].map(usize::from);

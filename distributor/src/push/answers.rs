@@ -168,7 +168,8 @@ impl Answers {
             match tally.outcome(self.quorum) {
                 Some(Outcome::Stored) => written += (*content).into(),
                 Some(Outcome::Refused) => {
-                    let refused = refuse(own, self.quorum, &mut refusals);
+                    let lacking = self.quorum.write_zones() - tally.replicas_with_all();
+                    let refused = refuse(own, lacking, &mut refusals);
                     written += minus((*content).into(), refused);
                 }
                 Some(Outcome::Unavailable) | None => undecided += 1,
@@ -180,9 +181,9 @@ impl Answers {
 
 /// Notes what a quorum refused of a series, given all rejections of it sorted by part, and returns how much that is.
 ///
-/// Replicas may have refused more or less of it. What counts is the replica of which a quorum has stored at least as
-/// much.
-fn refuse(rejections: &[PartRejection], quorum: Quorum, refusals: &mut Refusals) -> Written {
+/// Replicas may have refused more or less of it. `lacking` says how many of them a quorum needs besides those that have
+/// stored all: the one that refused most among so many of the mildest decides, because a quorum has what it has.
+fn refuse(rejections: &[PartRejection], lacking: usize, refusals: &mut Refusals) -> Written {
     let mut parts: Vec<(Written, &[PartRejection])> = rejections
         .chunk_by(|a, b| a.part == b.part)
         .map(|part| {
@@ -194,10 +195,7 @@ fn refuse(rejections: &[PartRejection], quorum: Quorum, refusals: &mut Refusals)
         })
         .collect();
     parts.sort_by_key(|(total, _)| total.samples + total.histograms + total.exemplars);
-    let stored_elsewhere = quorum.replication_factor().saturating_sub(parts.len());
-    let decisive =
-        quorum.write_zones().saturating_sub(stored_elsewhere + 1).min(parts.len().saturating_sub(1));
-    let Some((total, part)) = parts.get(decisive) else {
+    let Some((total, part)) = parts.get(lacking.saturating_sub(1)) else {
         return Written::default();
     };
     for rejection in *part {
@@ -222,4 +220,74 @@ fn refusal_of(error: &Error) -> Option<Refusal> {
         _ => return None,
     };
     Some(Refusal { reason, message: error.message.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::Rejection;
+
+    use super::*;
+
+    const CONTENT: Content = Content { samples: 5, histograms: 0, exemplars: 0 };
+
+    fn refused(samples: u64, reason: RejectReason) -> Result<PushResponse, Error> {
+        let refused = Written { samples, ..Written::default() };
+        let rejection = Rejection { series: 0, reason, refused, message: format!("{samples} refused") };
+        Ok(PushResponse { written: Written::default(), rejected: vec![rejection] })
+    }
+
+    fn failed() -> Result<PushResponse, Error> {
+        Err(Error::internal("it broke"))
+    }
+
+    /// One series of five samples on three replicas: how much counts as written, and the first message.
+    fn check(
+        answers: [Result<PushResponse, Error>; 3],
+        written: u64,
+        message: Option<&str>,
+        undecided: usize,
+    ) {
+        let mut all = Answers::new(Quorum::new(3), vec![Tally::default()], vec![CONTENT]);
+        for answer in answers {
+            all.expect(vec![0], Vec::new());
+            all.add(all.parts.len() - 1, answer);
+        }
+        let combined = all.combine(Refusals::default());
+        assert_eq!(combined.written.samples, written);
+        assert_eq!(combined.undecided, undecided);
+        let first = combined.refusals.first.map(|refusal| refusal.message);
+        assert_eq!(first.as_deref(), message);
+    }
+
+    #[test]
+    fn what_a_quorum_has_counts() {
+        let old = |samples| refused(samples, RejectReason::OutOfOrder);
+        let stored = || Ok(PushResponse::default());
+        check([stored(), stored(), stored()], 5, None, 0);
+        check([old(2), stored(), stored()], 5, None, 0);
+        check([old(2), old(1), stored()], 4, Some("1 refused"), 0);
+        check([old(2), old(1), failed()], 3, Some("2 refused"), 0);
+        check([old(2), old(1), old(5)], 3, Some("2 refused"), 0);
+        check([old(2), failed(), failed()], 0, None, 1);
+        check([old(2), stored(), failed()], 0, None, 1);
+    }
+
+    #[test]
+    fn answers_to_parts_and_series_that_nobody_asked_for_are_ignored() {
+        let mut all = Answers::new(Quorum::new(1), vec![Tally::default()], vec![CONTENT]);
+        all.expect(vec![0], Vec::new());
+        all.add(7, failed());
+        assert!(!all.are_decided());
+        let mut answer = PushResponse::default();
+        answer.rejected.push(Rejection {
+            series: 99,
+            reason: RejectReason::OutOfOrder,
+            refused: Written::default(),
+            message: String::new(),
+        });
+        all.add(0, Ok(answer));
+        all.add(0, failed());
+        let combined = all.combine(Refusals::default());
+        assert_eq!((combined.written.samples, combined.undecided), (5, 0));
+    }
 }

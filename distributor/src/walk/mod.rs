@@ -21,7 +21,7 @@ use wire::WireError;
 
 use crate::config::WriteLimits;
 use crate::error::WriteError;
-use crate::ha::HaTracker;
+use crate::ha::{Election, HaTracker};
 
 pub(crate) use plan::{Content, Plan, Refusal, Refusals};
 
@@ -53,6 +53,7 @@ pub(crate) fn walk(context: &Context<'_>, version: Version, body: &Bytes) -> Res
         body,
         latest_ms: context.latest_ms(),
         rewrite_all: context.limits.changes_labels(),
+        last_election: None,
         canonical: Vec::with_capacity(1024),
         plan: Plan::new(context.ring, body.len()),
     };
@@ -79,6 +80,8 @@ struct Walker<'a> {
     latest_ms: i64,
     /// Whether every series takes the slow path.
     rewrite_all: bool,
+    /// The HA pair and replica that was asked about last, and the answer.
+    last_election: Option<(String, String, Election)>,
     /// Canonical bytes of the series at hand, where they are not a slice of the request.
     canonical: Vec<u8>,
     plan: Plan,

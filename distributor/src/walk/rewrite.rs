@@ -7,7 +7,7 @@ use wire::protobuf::put_bytes_field;
 
 use super::labels::{self, RawLabel};
 use super::tail::{Tail, splice};
-use super::{Refusal, Walker};
+use super::{Context, Refusal, Walker};
 use crate::error::WriteError;
 use crate::ha::Election;
 
@@ -40,7 +40,7 @@ pub(crate) enum Decision<'a> {
 
 impl Walker<'_> {
     /// Decides about a series by its labels.
-    pub(crate) fn decide<'l>(&self, raw: &[RawLabel<'l>]) -> Decision<'l> {
+    pub(crate) fn decide<'l>(&mut self, raw: &[RawLabel<'l>]) -> Decision<'l> {
         let sent = match labels::normalise(raw) {
             Ok(sent) => sent,
             Err(refusal) => return Decision::Refuse(refusal),
@@ -59,7 +59,7 @@ impl Walker<'_> {
     }
 
     /// Deduplicates, removes labels and relabels.
-    fn transform<'l>(&self, sent: &[(&'l str, &'l str)]) -> Result<LabelsBuilder, Decision<'l>> {
+    fn transform<'l>(&mut self, sent: &[(&'l str, &'l str)]) -> Result<LabelsBuilder, Decision<'l>> {
         let limits = self.context.limits;
         let mut builder = LabelsBuilder::default();
         for (name, value) in sent {
@@ -78,8 +78,8 @@ impl Walker<'_> {
     }
 
     /// Whether the series comes from the elected replica of a pair; false: it does not come from a pair.
-    fn is_elected<'l>(&self, labels: &LabelsBuilder) -> Result<bool, Decision<'l>> {
-        let (context, limits) = (self.context, self.context.limits);
+    fn is_elected<'l>(&mut self, labels: &LabelsBuilder) -> Result<bool, Decision<'l>> {
+        let limits = self.context.limits;
         let cluster = labels.get(&limits.ha_cluster_label);
         let replica = labels.get(&limits.ha_replica_label);
         let (Some(cluster), Some(replica)) = (cluster, replica) else {
@@ -100,8 +100,7 @@ impl Walker<'_> {
                 ),
             );
         }
-        let election =
-            context.ha.observe(context.tenant, cluster, replica, limits.ha_max_clusters, context.now);
+        let election = self.elect(cluster, replica);
         match election {
             Election::Elected => Ok(true),
             Election::NotElected => Err(Decision::Deduplicate),
@@ -113,6 +112,20 @@ impl Walker<'_> {
                 ),
             ),
         }
+    }
+
+    /// The election of a replica. All series of a request are mostly of one, which is asked about once.
+    fn elect(&mut self, cluster: &str, replica: &str) -> Election {
+        if let Some((known_cluster, known_replica, election)) = &self.last_election
+            && known_cluster == cluster
+            && known_replica == replica
+        {
+            return *election;
+        }
+        let Context { tenant, limits, ha, now, .. } = self.context;
+        let election = ha.observe(tenant, cluster, replica, limits.ha_max_clusters, *now);
+        self.last_election = Some((cluster.to_owned(), replica.to_owned(), election));
+        election
     }
 
     /// Notes a series that is not stored.
