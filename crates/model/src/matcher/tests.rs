@@ -1,3 +1,5 @@
+//! Matchers against simple references: what a regular expression alone would say.
+
 use proptest::prelude::*;
 
 use super::*;
