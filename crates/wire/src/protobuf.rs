@@ -194,10 +194,14 @@ impl<'a> Iterator for Fields<'a> {
 /// Reads the varint at `position` and moves behind it.
 #[inline]
 pub fn varint(message: &[u8], position: &mut usize) -> Result<u64, WireError> {
-    match message.get(*position) {
-        Some(&byte) if byte < 0x80 => {
+    match *message.get(*position..).unwrap_or_default() {
+        [byte, ..] if byte < 0x80 => {
             *position += 1;
             Ok(u64::from(byte))
+        }
+        [low, high, ..] if high < 0x80 => {
+            *position += 2;
+            Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
         }
         _ => long_varint(message, position),
     }

@@ -1,7 +1,7 @@
 //! Float samples, which remote write 1.0 and 2.0 encode alike.
 
 use crate::WireError;
-use crate::protobuf::Fields;
+use crate::protobuf::{Fields, varint};
 
 /// A float sample.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -17,6 +17,9 @@ pub struct Sample {
 /// Reads a `Sample` message: 1 value, 2 timestamp, 3 start timestamp.
 #[inline]
 pub(crate) fn decode(body: &[u8]) -> Result<Sample, WireError> {
+    if let Some(sample) = decode_usual(body) {
+        return Ok(sample);
+    }
     let mut sample = Sample::default();
     for field in Fields::new(body) {
         let field = field?;
@@ -28,4 +31,18 @@ pub(crate) fn decode(body: &[u8]) -> Result<Sample, WireError> {
         }
     }
     Ok(sample)
+}
+
+/// Reads a sample that is written as nearly all are: value, then timestamp, and nothing else.
+#[inline]
+fn decode_usual(body: &[u8]) -> Option<Sample> {
+    let (bits, rest) = body.strip_prefix(&[0x09])?.split_first_chunk()?;
+    let mut position = 0;
+    let timestamp = rest.strip_prefix(&[0x10])?;
+    let timestamp_ms = varint(timestamp, &mut position).ok()? as i64;
+    (position == timestamp.len()).then_some(Sample {
+        timestamp_ms,
+        value: f64::from_le_bytes(*bits),
+        start_timestamp_ms: 0,
+    })
 }

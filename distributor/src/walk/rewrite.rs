@@ -13,9 +13,9 @@ use crate::ha::Election;
 
 /// The labels that a series is to be stored with.
 pub(crate) enum Prepared<'a> {
-    /// As they were sent, sorted and without empty values.
+    /// Those that were sent, sorted and without empty values, some perhaps removed.
     Sent(Vec<(&'a str, &'a str)>),
-    /// Changed.
+    /// Relabelled.
     Changed(LabelsBuilder),
 }
 
@@ -47,8 +47,8 @@ impl Walker<'_> {
         };
         let prepared = match self.rewrite_all {
             false => Prepared::Sent(sent),
-            true => match self.transform(&sent) {
-                Ok(labels) => Prepared::Changed(labels),
+            true => match self.transform(sent) {
+                Ok(prepared) => prepared,
                 Err(decision) => return decision,
             },
         };
@@ -59,36 +59,41 @@ impl Walker<'_> {
     }
 
     /// Deduplicates, removes labels and relabels.
-    fn transform<'l>(&mut self, sent: &[(&'l str, &'l str)]) -> Result<LabelsBuilder, Decision<'l>> {
+    fn transform<'l>(&mut self, mut labels: Vec<(&'l str, &'l str)>) -> Result<Prepared<'l>, Decision<'l>> {
         let limits = self.context.limits;
+        if limits.accept_ha_samples && self.is_elected(&labels)? {
+            labels.retain(|(name, _)| *name != limits.ha_replica_label);
+        }
+        if !limits.drop_labels.is_empty() {
+            labels.retain(|(name, _)| !limits.drop_labels.iter().any(|dropped| dropped == name));
+        }
+        if limits.metric_relabel_configs.is_empty() {
+            return Ok(Prepared::Sent(labels));
+        }
         let mut builder = LabelsBuilder::default();
-        for (name, value) in sent {
+        for (name, value) in labels {
             builder.set(name, value);
         }
-        if limits.accept_ha_samples && self.is_elected(&builder)? {
-            builder.remove(&limits.ha_replica_label);
-        }
-        for name in &limits.drop_labels {
-            builder.remove(name);
-        }
         match relabel::apply(&limits.metric_relabel_configs, &mut builder) {
-            Verdict::Keep => Ok(builder),
+            Verdict::Keep => Ok(Prepared::Changed(builder)),
             Verdict::Drop => Err(Decision::Drop),
         }
     }
 
     /// Whether the series comes from the elected replica of a pair; false: it does not come from a pair.
-    fn is_elected<'l>(&mut self, labels: &LabelsBuilder) -> Result<bool, Decision<'l>> {
+    fn is_elected<'l>(&mut self, labels: &[(&'l str, &'l str)]) -> Result<bool, Decision<'l>> {
         let limits = self.context.limits;
-        let cluster = labels.get(&limits.ha_cluster_label);
-        let replica = labels.get(&limits.ha_replica_label);
+        let value_of =
+            |wanted: &str| labels.iter().find(|(name, _)| *name == wanted).map(|(_, value)| *value);
+        let cluster = value_of(&limits.ha_cluster_label);
+        let replica = value_of(&limits.ha_replica_label);
         let (Some(cluster), Some(replica)) = (cluster, replica) else {
             return Ok(false);
         };
         let refuse = |reason, what: String| {
             Err(Decision::Refuse(Refusal {
                 reason,
-                message: format!("series {}: {what}", labels::show(labels.iter())),
+                message: format!("series {}: {what}", labels::show(labels.iter().copied())),
             }))
         };
         let longest = limits.max_label_value_length;
