@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::future::try_join_all;
 use model::{Labels, Matcher, TenantId, TimeRange};
-use proto::{Chunk, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
+use proto::{Chunk, Code, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
 
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
@@ -38,6 +38,10 @@ impl Allowance {
         left.is_some()
     }
 
+    fn text(&self) -> String {
+        if self.limit == usize::MAX { "no limit".to_owned() } else { self.limit.to_string() }
+    }
+
     fn taken(&self) -> usize {
         self.limit - self.left
     }
@@ -64,6 +68,18 @@ impl Budget {
     /// How many bytes of chunks have been fetched.
     pub(crate) fn fetched_chunk_bytes(&self) -> usize {
         self.chunk_bytes.taken()
+    }
+
+    /// An ingester refuses what goes beyond the limits that it is told, but does not know their names.
+    fn explain(&self, mut error: Error) -> Error {
+        if error.code == Code::Unprocessable {
+            error.message.push_str(&format!(
+                " (max_fetched_series_per_query: {}, max_fetched_chunk_bytes_per_query: {})",
+                self.series.text(),
+                self.chunk_bytes.text()
+            ));
+        }
+        error
     }
 
     fn take(&mut self, series: &SeriesChunks) -> Result<(), ApiError> {
@@ -103,9 +119,9 @@ pub(crate) async fn select(
             max_chunk_bytes: budget.chunk_bytes.ask(),
         })
     });
-    let mut merged = Merged::new(try_join_all(streams).await?);
+    let mut merged = Merged::new(try_join_all(streams).await.map_err(|e| budget.explain(e))?);
     let mut selected = Vec::new();
-    while let Some(series) = merged.next().await? {
+    while let Some(series) = merged.next().await.map_err(|e| budget.explain(e))? {
         budget.take(&series)?;
         selected.push(series);
     }

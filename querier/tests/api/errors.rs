@@ -106,7 +106,6 @@ async fn failures_of_ingesters_are_failures_of_queries() {
     for (code, status, kind) in [
         (Code::InvalidArgument, 400, "bad_data"),
         (Code::TenantLimit, 429, "bad_data"),
-        (Code::Unprocessable, 422, "execution"),
         (Code::Unavailable, 503, "unavailable"),
         (Code::DeadlineExceeded, 503, "timeout"),
         (Code::Canceled, 499, "canceled"),
@@ -128,6 +127,14 @@ async fn failures_of_ingesters_are_failures_of_queries() {
             api.expect_error(path, status, kind, "it is broken").await;
         }
     }
+}
+
+#[tokio::test]
+async fn limits_that_ingesters_enforce_have_names() {
+    let refusing = Fake { failure: Some(Error::new(Code::Unprocessable, "too much")), ..Fake::default() };
+    let message = "too much (max_fetched_series_per_query: 7, max_fetched_chunk_bytes_per_query: no limit)";
+    let limits = [("max_fetched_series_per_query", "7"), ("max_fetched_chunk_bytes_per_query", "0")];
+    api_with(vec![refusing], &[], &limits).expect_error("query?query=up", 422, "execution", message).await;
 }
 
 #[tokio::test]
