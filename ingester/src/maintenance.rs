@@ -89,6 +89,8 @@ pub(crate) async fn snapshot(inner: &Arc<Inner>) -> Result<(), SnapshotFailure> 
     // Held throughout: one snapshot at a time.
     let mut existing = inner.snapshots.lock().await;
     match take(inner).await {
+        // With nothing logged since the last one, this one has taken its place, in the same file.
+        Ok(segment) if existing.first() == Some(&segment) => {}
         Ok(segment) => existing.insert(0, segment),
         Err(error) => {
             inner.metrics.snapshot_failures.inc();

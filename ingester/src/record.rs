@@ -11,11 +11,12 @@ use crate::codec::{Malformed, Reader, put_bytes, put_ivarint, put_uvarint, unzig
 /// Bumped when a reader of the old version could misread the new.
 const VERSION: u8 = 1;
 
-const KIND_BITS: u32 = 2;
+const KIND_BITS: u32 = 3;
 const KIND_FLOAT: u64 = 0;
 const KIND_FLOATS: u64 = 1;
 const KIND_HISTOGRAM: u64 = 2;
 const KIND_EXEMPLAR: u64 = 3;
+const KIND_METADATA: u64 = 4;
 
 /// What the record says before its entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,9 +58,11 @@ pub(crate) enum EntryBody<'a> {
     Histogram(&'a [u8]),
     /// An exemplar.
     Exemplar { timestamp_ms: i64, value: f64, canonical: &'a [u8] },
+    /// What is new about a metric family; it is the tenant's, not the series'.
+    Metadata { family: &'a str, metadata: Metadata },
 }
 
-/// Writes a record. The order of calls is that of the format: series, then metadata, then entries.
+/// Writes a record.
 #[derive(Debug)]
 pub(crate) struct RecordWriter {
     out: Vec<u8>,
@@ -74,7 +77,6 @@ impl RecordWriter {
         header: RecordHeader<'_>,
         base_ms: i64,
         series: &[NewSeries<'_>],
-        metadata: &[(&str, &Metadata)],
         capacity: usize,
     ) -> Self {
         let mut out = Vec::with_capacity(capacity);
@@ -87,13 +89,6 @@ impl RecordWriter {
             put_uvarint(&mut out, u64::from(new.id));
             out.extend_from_slice(&new.hash.0.to_le_bytes());
             put_bytes(&mut out, new.canonical);
-        }
-        put_uvarint(&mut out, metadata.len() as u64);
-        for (family, metadata) in metadata {
-            put_bytes(&mut out, family.as_bytes());
-            put_uvarint(&mut out, metadata.metric_type.to_wire());
-            put_bytes(&mut out, metadata.help.as_bytes());
-            put_bytes(&mut out, metadata.unit.as_bytes());
         }
         Self { out, previous_id: 0, previous_ms: base_ms, hull: None }
     }
@@ -150,6 +145,15 @@ impl RecordWriter {
         put_bytes(&mut self.out, canonical);
     }
 
+    /// Adds metadata of a family.
+    pub(crate) fn metadata(&mut self, family: &str, metadata: &Metadata) {
+        self.tag(self.previous_id, KIND_METADATA);
+        put_bytes(&mut self.out, family.as_bytes());
+        put_uvarint(&mut self.out, metadata.metric_type.to_wire());
+        put_bytes(&mut self.out, metadata.help.as_bytes());
+        put_bytes(&mut self.out, metadata.unit.as_bytes());
+    }
+
     /// The record, and its earliest and latest timestamp if it has any.
     pub(crate) fn finish(self) -> (Vec<u8>, Option<(i64, i64)>) {
         (self.out, self.hull)
@@ -196,20 +200,7 @@ impl<'a> RecordReader<'a> {
         Ok(())
     }
 
-    /// Calls `each` with every family's metadata. To be called second, once.
-    pub(crate) fn metadata(&mut self, mut each: impl FnMut(&'a str, Metadata)) -> Result<(), Malformed> {
-        let count = self.reader.uvarint("number of metadata")?;
-        for _ in 0..count {
-            let family = self.reader.text("family")?;
-            let metric_type = MetricType::from_wire(self.reader.uvarint("metric type")?).unwrap_or_default();
-            let help = self.reader.text("help")?.to_owned();
-            let unit = self.reader.text("unit")?.to_owned();
-            each(family, Metadata { metric_type, help, unit });
-        }
-        Ok(())
-    }
-
-    /// The next entry; `None` at the record's end. To be called after [`Self::series`] and [`Self::metadata`].
+    /// The next entry; `None` at the record's end. To be called after [`Self::series`].
     pub(crate) fn entry(&mut self) -> Result<Option<Entry<'a>>, Malformed> {
         if self.reader.is_empty() {
             return Ok(None);
@@ -225,10 +216,19 @@ impl<'a> RecordReader<'a> {
             }
             KIND_FLOATS => EntryBody::Floats(self.floats()?),
             KIND_HISTOGRAM => EntryBody::Histogram(self.reader.bytes("histogram")?),
-            _ => {
+            KIND_EXEMPLAR => {
                 let (timestamp_ms, value) = read_float(&mut self.reader, &mut self.previous_ms)?;
                 EntryBody::Exemplar { timestamp_ms, value, canonical: self.reader.bytes("exemplar labels")? }
             }
+            KIND_METADATA => {
+                let family = self.reader.text("family")?;
+                let metric_type =
+                    MetricType::from_wire(self.reader.uvarint("metric type")?).unwrap_or_default();
+                let help = self.reader.text("help")?.to_owned();
+                let unit = self.reader.text("unit")?.to_owned();
+                EntryBody::Metadata { family, metadata: Metadata { metric_type, help, unit } }
+            }
+            _ => return Err(Malformed { what: "kind of entry" }),
         };
         Ok(Some(Entry { id, body }))
     }
@@ -284,7 +284,8 @@ mod tests {
             NewSeries { id: 7, hash: SeriesHash(1 << 60), canonical: b"abc" },
             NewSeries { id: 3, hash: SeriesHash(5), canonical: b"" },
         ];
-        let mut writer = RecordWriter::new(header, 1_000, &series, &[("fam", &metadata)], 100);
+        let mut writer = RecordWriter::new(header, 1_000, &series, 100);
+        writer.metadata("fam", &metadata);
         writer.floats(7, &[(1_000, 1.5)]);
         writer.floats(3, &[(900, f64::NAN), (i64::MAX, 2.0), (i64::MIN, 3.0)]);
         writer.histogram(4, 5, b"hist");
@@ -297,8 +298,8 @@ mod tests {
         let mut read = Vec::new();
         reader.series(|new| read.push(new)).unwrap();
         assert_eq!(read, series);
-        reader.metadata(|family, m| assert_eq!((family, m), ("fam", metadata.clone()))).unwrap();
         let mut next = || reader.entry().unwrap();
+        assert_eq!(next().unwrap(), Entry { id: 0, body: EntryBody::Metadata { family: "fam", metadata } });
         assert_eq!(
             next().unwrap(),
             Entry { id: 7, body: EntryBody::Float { timestamp_ms: 1_000, value: 1.5 } }
@@ -320,13 +321,12 @@ mod tests {
     #[test]
     fn every_truncation_is_an_error_or_ends_early() {
         let header = RecordHeader { tenant: "t", out_of_order_window_ms: 0 };
-        let mut writer = RecordWriter::new(header, 0, &[], &[], 0);
+        let mut writer = RecordWriter::new(header, 0, &[], 0);
         writer.floats(1, &[(1, 1.0), (2, 2.0)]);
         let (record, _) = writer.finish();
         for len in 0..record.len() {
             let complete = RecordReader::new(&record[..len]).and_then(|mut reader| {
                 reader.series(|_| ())?;
-                reader.metadata(|_, _| ())?;
                 reader.entry()
             });
             assert!(!matches!(complete, Ok(Some(_))), "{len}: {complete:?}");

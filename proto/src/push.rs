@@ -238,7 +238,7 @@ pub struct Rejection {
     pub reason: RejectReason,
     /// How much of it.
     pub refused: Written,
-    /// A sentence that names the series and what is wrong.
+    /// A sentence that names the series and what is wrong; empty where many rejections come before this one.
     pub message: String,
 }
 

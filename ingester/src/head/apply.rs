@@ -48,7 +48,6 @@ impl Head {
         let mut new = Vec::new();
         reader.series(|series| new.push(series))?;
         tenant.learn(&new)?;
-        reader.metadata(|family, metadata| tenant.metadata.lock().set(family, metadata))?;
 
         let context = Context {
             store: self.store(),
@@ -101,6 +100,10 @@ impl Tenant {
         context: Context<'_>,
         applied: &mut Applied,
     ) -> Result<(), Malformed> {
+        if let EntryBody::Metadata { family, metadata } = &entry.body {
+            self.metadata.lock().set(family, metadata.clone());
+            return Ok(());
+        }
         let Some(series) = index.get(entry.id) else {
             // Its labels were in a part of the log that is damaged; the damage was reported with its time range.
             return Ok(());
@@ -130,6 +133,7 @@ impl Tenant {
                     tally.applied.written.exemplars += 1;
                 }
             }
+            EntryBody::Metadata { .. } => {}
         }
         tally.finish();
         Ok(())

@@ -93,6 +93,12 @@ impl Index {
         self.by_hash.find(hash.0, |s| s.hash == hash && s.labels.are(&self.symbols, labels))
     }
 
+    /// The series with these labels as numbers of symbols, sorted by name.
+    #[inline]
+    pub(crate) fn find_numbered(&self, hash: SeriesHash, labels: &[(u32, u32)]) -> Option<&Arc<Series>> {
+        self.by_hash.find(hash.0, |s| s.hash == hash && s.labels.are_numbered(labels))
+    }
+
     /// Makes a series with labels that no series has yet; `None` where the numbers are used up.
     pub(crate) fn create(&mut self, hash: SeriesHash, labels: &[(&str, &str)]) -> Option<Arc<Series>> {
         let id = self.next_id;

@@ -63,6 +63,26 @@ pub(crate) fn labels<'a>(
     }
 }
 
+/// Reads the label references of a remote write 2.0 frame, and gives where in its body the rest begins.
+pub(crate) fn label_refs(
+    batch: &SeriesBatch,
+    frame: &Frame,
+    pairs: &mut Vec<(u32, u32)>,
+) -> Result<usize, FrameError> {
+    pairs.clear();
+    let mut fields = rw2::series(batch.body(frame).ok_or(FrameError::Outside)?);
+    let mut rest = 0;
+    while let Some(field) = fields.next() {
+        let rw2::SeriesField::LabelRefs(mut refs) = field? else { break };
+        while let Some(name) = refs.next() {
+            let value = refs.next().ok_or(FrameError::OddReferences)?;
+            pairs.push((name?, value?));
+        }
+        rest = fields.position();
+    }
+    Ok(rest)
+}
+
 fn references<'a>(
     symbols: &'a SymbolTable,
     mut refs: rw2::Refs<'_>,

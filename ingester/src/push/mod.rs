@@ -1,16 +1,16 @@
 //! From a pushed batch to a record of the log, and from what became of the record to the answer.
 
 pub(crate) mod frames;
+mod metadata;
 pub(crate) mod resolve;
 
-use model::{METRIC_NAME, Metadata, MetricType};
-use proto::{Frame, PushRequest, PushResponse, RejectReason, Rejection, Version, Written};
-use wire::rw2::MetadataRefs;
+use proto::{Frame, PushRequest, PushResponse, RejectReason, Rejection, Written};
 
 use crate::config::Limits;
 use crate::head::apply::Applied;
 use crate::head::tenant::Tenant;
 use crate::push::frames::{Item, Pair};
+use crate::push::metadata::NewMetadata;
 use crate::push::resolve::{Resolution, Resolved, resolve};
 use crate::record::{NewSeries, RecordHeader, RecordWriter};
 
@@ -18,6 +18,9 @@ use crate::record::{NewSeries, RecordHeader, RecordWriter};
 const ENTRY_BYTES: usize = 14;
 /// Labels of a new series.
 const SERIES_BYTES: usize = 400;
+
+/// So many rejections of a request are explained; a client is told of the first, and a batch may have thousands.
+const MESSAGES: usize = 16;
 
 /// A record ready for the log.
 pub(crate) struct Built<'t> {
@@ -44,7 +47,7 @@ pub(crate) struct Outline {
 /// Resolves the series of a request and writes its record. `oldest_ms` is where the retention begins.
 pub(crate) fn build<'t>(
     tenant: &'t Tenant,
-    request: &PushRequest,
+    request: &'t PushRequest,
     limits: &Limits,
     oldest_ms: i64,
 ) -> Built<'t> {
@@ -60,8 +63,6 @@ pub(crate) fn build<'t>(
             canonical: &canonical[*start..*end],
         })
         .collect();
-    let metadata = new_metadata(tenant, request, &resolution, limits);
-    let metadata: Vec<_> = metadata.iter().map(|(family, m)| (family.as_str(), m)).collect();
     let header = RecordHeader {
         tenant: tenant.id.as_str(),
         out_of_order_window_ms: u64::try_from(limits.out_of_order_time_window.as_millis())
@@ -71,16 +72,18 @@ pub(crate) fn build<'t>(
     let mut build = Build {
         request,
         // The first timestamp is relative to the retention's edge: any fixed base would do.
-        writer: RecordWriter::new(header, oldest_ms, &new_series, &metadata, capacity),
+        writer: RecordWriter::new(header, oldest_ms, &new_series, capacity),
+        metadata: NewMetadata::of(tenant, limits),
         outline: Outline { entries: Vec::with_capacity(batch.frames.len()), rejected: Vec::new() },
         oldest_ms,
         floats: Vec::new(),
         scratch: Vec::new(),
     };
+    build.request_metadata();
     for (position, (frame, resolved)) in batch.frames.iter().zip(&resolution.frames).enumerate() {
         build.frame(position as u32, frame, *resolved);
     }
-    let is_empty = build.outline.entries.is_empty() && new_series.is_empty() && metadata.is_empty();
+    let is_empty = build.outline.entries.is_empty() && new_series.is_empty();
     let (record, hull) = build.writer.finish();
     Built { record, is_empty, hull, outline: build.outline, _resolution: resolution }
 }
@@ -89,6 +92,7 @@ pub(crate) fn build<'t>(
 struct Build<'r> {
     request: &'r PushRequest,
     writer: RecordWriter,
+    metadata: NewMetadata<'r>,
     outline: Outline,
     oldest_ms: i64,
     floats: Vec<(i64, f64)>,
@@ -96,6 +100,16 @@ struct Build<'r> {
 }
 
 impl Build<'_> {
+    /// What a remote write 1.0 request says about families, whichever its series.
+    fn request_metadata(&mut self) {
+        for entry in &self.request.metadata {
+            if self.metadata.is_new(&entry.family, &entry.metadata) {
+                self.writer.metadata(&entry.family, &entry.metadata);
+                self.outline.entries.push(0);
+            }
+        }
+    }
+
     fn frame(&mut self, position: u32, frame: &Frame, resolved: Resolved) {
         let (id, rest) = match resolved {
             Resolved::Series { id, rest } => (id, rest as usize),
@@ -103,6 +117,7 @@ impl Build<'_> {
         };
         let (request, oldest_ms) = (self.request, self.oldest_ms);
         let mut too_old = None;
+        let mut metadata_refs = None;
         let mut floats = std::mem::take(&mut self.floats);
         floats.clear();
         let read = frames::items(&request.batch, frame, rest, |item| match item {
@@ -128,8 +143,14 @@ impl Build<'_> {
                     self.outline.entries.push(position);
                 }
             }
-            Item::Metadata(_) => {}
+            Item::Metadata(refs) => metadata_refs = Some(refs),
         });
+        if let Some((family, metadata)) =
+            metadata_refs.and_then(|refs| self.metadata.of_series(request, frame, refs))
+        {
+            self.writer.metadata(&family, &metadata);
+            self.outline.entries.push(position);
+        }
         if !floats.is_empty() {
             self.writer.floats(id, &floats);
             self.outline.entries.push(position);
@@ -150,7 +171,10 @@ impl Build<'_> {
     }
 
     fn reject(&mut self, series: u32, reason: RejectReason, refused: Written, timestamp_ms: Option<i64>) {
-        let message = message(self.request, series, reason, timestamp_ms);
+        let message = match self.outline.rejected.len() {
+            0..MESSAGES => message(self.request, series, reason, timestamp_ms),
+            _ => String::new(),
+        };
         self.outline.rejected.push(Rejection { series, reason, refused, message });
     }
 }
@@ -190,78 +214,16 @@ fn canonical_labels<'r>(
     spans
 }
 
-/// Metadata in the request that the tenant does not have yet.
-fn new_metadata(
-    tenant: &Tenant,
-    request: &PushRequest,
-    resolution: &Resolution<'_>,
-    limits: &Limits,
-) -> Vec<(String, Metadata)> {
-    let mut sent: Vec<(String, Metadata)> =
-        request.metadata.iter().map(|m| (m.family.clone(), m.metadata.clone())).collect();
-    if request.batch.version == Version::V2 {
-        from_series(request, resolution, &mut sent);
-    }
-    let max_families = match limits.max_global_metadata_per_user {
-        0 => usize::MAX,
-        max => max,
-    };
-    let known = tenant.metadata.lock();
-    sent.retain(|(family, m)| !known.is_current(family, m) && known.has_room(family, max_families));
-    sent
-}
-
-/// Metadata that comes inside series; series of one family follow each other and mostly say the same.
-fn from_series(request: &PushRequest, resolution: &Resolution<'_>, out: &mut Vec<(String, Metadata)>) {
-    let batch = &request.batch;
-    let mut pairs: Vec<Pair<'_>> = Vec::new();
-    let mut previous: Option<(&[u8], MetadataRefs)> = None;
-    for (frame, resolved) in batch.frames.iter().zip(&resolution.frames) {
-        let Resolved::Series { rest, .. } = resolved else { continue };
-        let mut refs = None;
-        let read = frames::items(batch, frame, *rest as usize, |item| {
-            if let Item::Metadata(found) = item {
-                refs = Some(found);
-            }
-        });
-        let (Ok(()), Some(refs)) = (read, refs) else { continue };
-        if refs == MetadataRefs::default() || frames::labels(batch, frame, &mut pairs).is_err() {
-            continue;
-        }
-        let name = pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes()).map_or(&[][..], |(_, v)| v);
-        if previous == Some((name, refs)) {
-            continue;
-        }
-        previous = Some((name, refs));
-        out.extend(metadata(batch, name, refs));
-    }
-}
-
-fn metadata(batch: &proto::SeriesBatch, name: &[u8], refs: MetadataRefs) -> Option<(String, Metadata)> {
-    let text = |r| frames::symbol(&batch.symbols, r).ok().and_then(|b| std::str::from_utf8(b).ok());
-    let metric_type = MetricType::from_wire(refs.metric_type)?;
-    let family = family(std::str::from_utf8(name).ok()?, metric_type).to_owned();
-    let (help, unit) = (text(refs.help_ref)?.to_owned(), text(refs.unit_ref)?.to_owned());
-    Some((family, Metadata { metric_type, help, unit }))
-}
-
-/// The family of a series: classic histograms and summaries have several series of one family.
-fn family(name: &str, metric_type: MetricType) -> &str {
-    let suffixes: &[&str] = match metric_type {
-        MetricType::Histogram | MetricType::GaugeHistogram => &["_bucket", "_sum", "_count"],
-        MetricType::Summary => &["_sum", "_count"],
-        _ => &[],
-    };
-    suffixes.iter().find_map(|s| name.strip_suffix(s)).unwrap_or(name)
-}
-
 impl Outline {
     /// The answer to the request.
     pub(crate) fn respond(self, request: &PushRequest, applied: Applied) -> PushResponse {
         let mut rejected = self.rejected;
         for refused in applied.refused {
             let Some(series) = self.entries.get(refused.entry as usize).copied() else { continue };
-            let message = message(request, series, refused.reason, Some(refused.timestamp_ms));
+            let message = match rejected.len() {
+                0..MESSAGES => message(request, series, refused.reason, Some(refused.timestamp_ms)),
+                _ => String::new(),
+            };
             rejected.push(Rejection { series, reason: refused.reason, refused: refused.amount, message });
         }
         PushResponse { written: applied.written, rejected }

@@ -1,14 +1,16 @@
 //! From a frame's labels to the number of its series, which is made where it is new.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use model::{METRIC_NAME, SeriesHash};
 use parking_lot::{RwLockReadGuard, RwLockWriteGuard};
-use proto::{PushRequest, RejectReason};
+use proto::{Frame, PushRequest, RejectReason, SeriesBatch, Version};
 
 use crate::config::Limits;
+use crate::head::series::Series;
 use crate::head::tenant::{Index, Tenant};
-use crate::push::frames::{self, Pair};
+use crate::push::frames::{self, FrameError, Pair};
 
 /// What resolving found for one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,15 +37,15 @@ pub(crate) fn resolve<'t>(tenant: &'t Tenant, request: &PushRequest, limits: &Li
     let mut resolved = Vec::with_capacity(batch.frames.len());
     let mut unlogged = Vec::new();
     let mut unknown = Vec::new();
-    let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(16);
     let index = tenant.index.read();
+    let mut finder = Finder::new(&index, batch);
     for (position, frame) in batch.frames.iter().enumerate() {
-        let Ok(rest) = frames::labels(batch, frame, &mut pairs) else {
+        let Ok((found, rest)) = finder.find(frame) else {
             resolved.push(Resolved::Refused(RejectReason::Malformed));
             continue;
         };
         let rest = rest as u32;
-        match index.find(frame.hash, &pairs) {
+        match found {
             Some(series) => {
                 if !series.logged.load(Ordering::Acquire) {
                     unlogged.push(position as u32);
@@ -56,10 +58,12 @@ pub(crate) fn resolve<'t>(tenant: &'t Tenant, request: &PushRequest, limits: &Li
             }
         }
     }
+    drop(finder);
     if unknown.is_empty() {
         return Resolution { _index: index, frames: resolved, unlogged };
     }
     drop(index);
+    let mut pairs: Vec<Pair<'_>> = Vec::with_capacity(16);
     let mut index = tenant.index.write();
     for (position, rest) in unknown {
         let frame = &batch.frames[position];
@@ -76,6 +80,67 @@ pub(crate) fn resolve<'t>(tenant: &'t Tenant, request: &PushRequest, limits: &Li
         };
     }
     Resolution { _index: RwLockWriteGuard::downgrade(index), frames: resolved, unlogged }
+}
+
+/// Finds the series of frames among those that exist.
+struct Finder<'r> {
+    index: &'r Index,
+    batch: &'r SeriesBatch,
+    pairs: Vec<Pair<'r>>,
+    refs: Vec<(u32, u32)>,
+    /// Of the request's symbols, the numbers that the tenant has for them, looked up when first needed.
+    symbols: Vec<Symbol>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Symbol {
+    NotLookedUp,
+    Unknown,
+    Known(u32),
+}
+
+impl<'r> Finder<'r> {
+    fn new(index: &'r Index, batch: &'r SeriesBatch) -> Self {
+        let symbols = vec![Symbol::NotLookedUp; batch.symbols.len()];
+        Self { index, batch, pairs: Vec::with_capacity(16), refs: Vec::with_capacity(16), symbols }
+    }
+
+    /// The series of a frame, if there is one, and where in the frame's body its labels end.
+    fn find(&mut self, frame: &Frame) -> Result<(Option<&'r Arc<Series>>, usize), FrameError> {
+        match self.batch.version {
+            Version::V1 => {
+                let rest = frames::labels(self.batch, frame, &mut self.pairs)?;
+                Ok((self.index.find(frame.hash, &self.pairs), rest))
+            }
+            Version::V2 => {
+                let rest = frames::label_refs(self.batch, frame, &mut self.refs)?;
+                for position in 0..self.refs.len() {
+                    let (name, value) = self.refs[position];
+                    match (self.symbol(name)?, self.symbol(value)?) {
+                        (Some(name), Some(value)) => self.refs[position] = (name, value),
+                        // No series has this string.
+                        _ => return Ok((None, rest)),
+                    }
+                }
+                Ok((self.index.find_numbered(frame.hash, &self.refs), rest))
+            }
+        }
+    }
+
+    fn symbol(&mut self, reference: u32) -> Result<Option<u32>, FrameError> {
+        let symbols = self.symbols.len();
+        let entry =
+            self.symbols.get_mut(reference as usize).ok_or(FrameError::Symbol { reference, symbols })?;
+        if *entry == Symbol::NotLookedUp {
+            let text = std::str::from_utf8(frames::symbol(&self.batch.symbols, reference)?).ok();
+            let known = text.and_then(|text| self.index.symbols().find(text));
+            *entry = known.map_or(Symbol::Unknown, Symbol::Known);
+        }
+        Ok(match *entry {
+            Symbol::Known(number) => Some(number),
+            Symbol::Unknown | Symbol::NotLookedUp => None,
+        })
+    }
 }
 
 fn find_or_create(

@@ -62,6 +62,28 @@ fn a_clean_stop_and_start_changes_nothing() {
     });
 }
 
+/// Snapshots with nothing logged in between replace each other; the last of them must survive.
+#[test]
+fn snapshots_without_writes_in_between_are_kept() {
+    run(async {
+        let fs = SimFs::new(1);
+        let host = start(Arc::new(fs.clone()), window()).await.unwrap();
+        let mut oracle = Oracle::default();
+        work(&host, &mut oracle, 0, 10).await;
+        host.ingester.stop().await;
+        end(host).await;
+        for _ in 0..2 {
+            let host = start(Arc::new(fs.clone()), window()).await.unwrap();
+            for _ in 0..4 {
+                assert!(host.snapshot().await);
+            }
+            oracle.check(&host.read_all(&tenant("team-a")).await, "live");
+            end(host).await;
+        }
+        read_after(&fs.crash(CrashMode::LoseAll), &oracle, "after a crash").await;
+    });
+}
+
 #[test]
 fn a_crash_at_every_operation_loses_nothing_acknowledged() {
     run(async {
