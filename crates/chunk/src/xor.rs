@@ -171,23 +171,25 @@ impl<'a> XorCursor<'a> {
         let (first_timestamp, first_value) = (timestamps.len(), values.len());
         timestamps.resize(first_timestamp + left, 0);
         values.resize(first_value + left, 0.0);
-        // Working on a copy keeps the state in registers.
-        let mut cursor = self.clone();
-        let mut decoded = 0;
         let slots = timestamps.iter_mut().skip(first_timestamp).zip(values.iter_mut().skip(first_value));
-        let outcome = slots.into_iter().try_for_each(|(timestamp, value)| {
-            if let Some(sample) = cursor.next_sample()? {
-                (*timestamp, *value) = sample;
-                decoded += 1;
+        let mut decoded = 0;
+        let mut outcome = Ok(());
+        for (timestamp, value) in slots {
+            match self.next_sample() {
+                Ok(Some(sample)) => (*timestamp, *value) = sample,
+                Ok(None) => break,
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
-            Ok(())
-        });
+            decoded += 1;
+        }
         timestamps.truncate(first_timestamp + decoded);
         values.truncate(first_value + decoded);
+        outcome?;
         // Where the bits could not hold all samples, the next one fails.
-        let outcome = outcome.and_then(|()| cursor.next_sample().map(|_| ()));
-        *self = cursor;
-        outcome
+        self.next_sample().map(|_| ())
     }
 
     /// A sample after the second: the bits of time and value come from one word wherever they fit it.
