@@ -2,8 +2,14 @@
 
 use serde_json::{Value as Json, json};
 
+use std::sync::Arc;
+
+use super::answer::Matrix;
+use super::window::{Knowledge, Part, Window, group_of};
 use super::*;
-use crate::population::{PopulationConfig, test_config};
+use crate::group::{Group, groups};
+use crate::ledger::{Fates, Ledger};
+use crate::population::{Population, PopulationConfig, test_config};
 
 const SERIES_PER_REQUEST: u32 = 400;
 const STEPS: u32 = 12;
