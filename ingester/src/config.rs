@@ -39,7 +39,7 @@ settings::limits! {
     /// What a tenant may have in one ingester.
     pub struct Limits {
         /// Series in memory; 0 means any number.
-        max_global_series_per_user: usize = "150000";
+        max_global_series_per_user: usize = "0";
         /// Series in memory with one metric name; 0 means any number.
         max_global_series_per_metric: usize = "0";
         /// How much older than the newest sample of its series a sample may be; 0 means not at all.
