@@ -29,7 +29,7 @@ settings::section! {
         /// How often a snapshot of the head is taken. A restart replays what the log has since the last one.
         snapshot_interval: Duration = "15m", range "1s"..="6h";
         /// A snapshot is taken earlier when the log has grown by this much since the last one.
-        snapshot_wal_size: ByteSize = "1GiB", range "1MiB"..="1TiB";
+        snapshot_wal_size: ByteSize = "512MiB", range "1MiB"..="1TiB";
         /// A series without a sample for this long gives up the buffer of its unfinished chunk.
         idle_timeout: Duration = "1h", range "1s"..="1d";
     }
