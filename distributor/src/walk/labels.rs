@@ -14,6 +14,9 @@ const METRIC_NAME: u64 = u64::from_be_bytes(*b"__name__");
 /// How much of a series' labels a message shows.
 const MAX_SHOWN_BYTES: usize = 1024;
 
+/// More labels than most series have: what memory is set aside for.
+pub(crate) const USUAL_LABELS: usize = 32;
+
 /// A label as it was sent.
 pub(crate) type RawLabel<'a> = (&'a [u8], &'a [u8]);
 

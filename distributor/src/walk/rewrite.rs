@@ -1,5 +1,7 @@
 //! The slow path: series whose labels are wrong, unsorted, or changed on the way.
 
+use std::borrow::Cow;
+
 use model::{LabelsBuilder, SeriesHash};
 use proto::{Frame, RejectReason, Source, Version};
 use relabel::Verdict;
@@ -20,10 +22,11 @@ pub(crate) enum Prepared<'a> {
 }
 
 impl Prepared<'_> {
-    pub(crate) fn pairs(&self) -> Vec<(&str, &str)> {
+    /// The labels, by name.
+    pub(crate) fn pairs(&self) -> Cow<'_, [(&str, &str)]> {
         match self {
-            Self::Sent(labels) => labels.clone(),
-            Self::Changed(labels) => labels.iter().collect(),
+            Self::Sent(labels) => Cow::Borrowed(labels),
+            Self::Changed(labels) => Cow::Owned(labels.iter().collect()),
         }
     }
 }

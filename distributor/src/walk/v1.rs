@@ -5,7 +5,7 @@ use model::{Metadata, MetricType, SeriesHash};
 use proto::{MetadataEntry, Version};
 use wire::{WireError, rw1};
 
-use super::labels::{QuickCheck, RawLabel, show};
+use super::labels::{QuickCheck, RawLabel, USUAL_LABELS, show};
 use super::rewrite::Decision;
 use super::tail::Tail;
 use super::{Walker, malformed};
@@ -53,12 +53,12 @@ impl Walker<'_> {
         Ok(())
     }
 
-    #[cold]
+    #[inline(never)]
     fn slow_v1(&mut self, start: usize, body: &[u8]) -> Result<(), WriteError> {
         let read = |source: WireError| malformed(Version::V1, source);
         let tail = Tail::of_v1(body, 0, self.latest_ms).map_err(read)?;
         self.plan.received += tail.content.into();
-        let mut raw: Vec<RawLabel<'_>> = Vec::new();
+        let mut raw: Vec<RawLabel<'_>> = Vec::with_capacity(USUAL_LABELS);
         for field in rw1::series(body) {
             if let rw1::SeriesField::Label(label) = field.map_err(read)? {
                 raw.push((label.name, label.value));
@@ -79,7 +79,7 @@ impl Walker<'_> {
             return Ok(());
         }
         self.canonical.clear();
-        for (name, value) in &pairs {
+        for (name, value) in pairs.iter() {
             push_canonical_label(&mut self.canonical, name.as_bytes(), value.as_bytes());
         }
         if tail.future.is_empty() && self.is_unchanged_v1(body, raw.len()) {

@@ -8,7 +8,7 @@ use proto::{RejectReason, SymbolTable, Version};
 use wire::protobuf::put_varint;
 use wire::{WireError, rw2};
 
-use super::labels::{QuickCheck, RawLabel, show};
+use super::labels::{QuickCheck, RawLabel, USUAL_LABELS, show};
 use super::rewrite::Decision;
 use super::tail::Tail;
 use super::{Refusal, Walker, malformed};
@@ -142,12 +142,12 @@ impl Walker<'_> {
         check.accepts_all().then_some(fields.position())
     }
 
-    #[cold]
+    #[inline(never)]
     fn slow_v2(&mut self, symbols: &mut Symbols<'_>, start: usize, body: &[u8]) -> Result<(), WriteError> {
         let read = |source: WireError| malformed(Version::V2, source);
         let tail = Tail::of_v2(body, 0, self.latest_ms).map_err(read)?;
         self.plan.received += tail.content.into();
-        let mut refs = Vec::new();
+        let mut refs = Vec::with_capacity(2 * USUAL_LABELS);
         for field in rw2::series(body) {
             if let rw2::SeriesField::LabelRefs(more) = field.map_err(read)? {
                 for reference in more {
@@ -177,7 +177,7 @@ impl Walker<'_> {
             return Ok(());
         }
         self.canonical.clear();
-        let (mut packed, mut unchanged) = (Vec::new(), pairs.len() == raw.len());
+        let (mut packed, mut unchanged) = (Vec::with_capacity(4 * USUAL_LABELS), pairs.len() == raw.len());
         for (i, (name, value)) in pairs.iter().enumerate() {
             push_canonical_label(&mut self.canonical, name.as_bytes(), value.as_bytes());
             unchanged &= raw.get(i) == Some(&(name.as_bytes(), value.as_bytes()));
