@@ -10,6 +10,8 @@ use proto::Chunk;
 pub(crate) trait Sink {
     /// Takes a float.
     fn float(&mut self, timestamp_ms: i64, value: f64);
+    /// Takes floats, as many times as values.
+    fn floats(&mut self, timestamps_ms: &[i64], values: &[f64]);
     /// Takes a histogram.
     fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>);
 }
@@ -22,13 +24,16 @@ pub(crate) struct SeriesReader<'a> {
     /// Sorted by their first sample.
     chunks: &'a [Chunk],
     last_ms: Option<i64>,
+    /// A decoded chunk of floats.
+    timestamps_ms: Vec<i64>,
+    values: Vec<f64>,
 }
 
 impl<'a> SeriesReader<'a> {
     /// The samples of `chunks`, which are sorted by their first sample, in `range`.
     pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
         debug_assert!(chunks.is_sorted_by_key(|c| c.range.start_ms()), "chunks out of order");
-        Self { range, chunks, last_ms: None }
+        Self { range, chunks, last_ms: None, timestamps_ms: Vec::new(), values: Vec::new() }
     }
 
     /// Reads the next chunk, or the next ones that overlap; whether there were any.
@@ -51,6 +56,13 @@ impl<'a> SeriesReader<'a> {
 
     fn read_chunk(&mut self, chunk: &Chunk, sink: &mut impl Sink) -> Result<(), ChunkError> {
         let mut cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
+        if let Cursor::Xor(floats) = &mut cursor {
+            self.timestamps_ms.clear();
+            self.values.clear();
+            floats.decode_into(&mut self.timestamps_ms, &mut self.values)?;
+            self.give_floats(sink);
+            return Ok(());
+        }
         while let Some((at, value)) = cursor.next_sample()? {
             if at > self.range.end_ms() {
                 break;
@@ -60,6 +72,26 @@ impl<'a> SeriesReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Hands the decoded floats on: all at once where all of them count, which is nearly always.
+    fn give_floats(&mut self, sink: &mut impl Sink) {
+        let (Some(first), Some(last)) = (self.timestamps_ms.first(), self.timestamps_ms.last()) else {
+            return;
+        };
+        let inside = self.range.contains(*first) && self.range.contains(*last);
+        let later = self.last_ms.is_none_or(|before| before < *first);
+        if inside && later && self.timestamps_ms.is_sorted_by(|a, b| a < b) {
+            self.last_ms = Some(*last);
+            sink.floats(&self.timestamps_ms, &self.values);
+            return;
+        }
+        for i in 0..self.timestamps_ms.len() {
+            let at = self.timestamps_ms[i];
+            if self.range.contains(at) {
+                self.give(at, ValueRef::Float(self.values[i]), sink);
+            }
+        }
     }
 
     /// Hands a sample on, unless it is not later than the last one: a chunk whose range says less than it has is not

@@ -97,6 +97,10 @@ impl Sink for Columns<'_> {
         self.0.push_float(timestamp_ms, value);
     }
 
+    fn floats(&mut self, timestamps_ms: &[i64], values: &[f64]) {
+        self.0.extend_floats(timestamps_ms, values);
+    }
+
     fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>) {
         self.0.push_histogram(timestamp_ms, value);
     }

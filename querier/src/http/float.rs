@@ -6,6 +6,9 @@ use std::io::Write;
 const EXPONENT_FROM: f64 = 1e21;
 const EXPONENT_BELOW: f64 = 1e-6;
 
+/// Below this, all digits of a whole number are its shortest digits.
+const WHOLE_BELOW: f64 = 1e15;
+
 /// Appends a sample's value: the shortest digits that read back equal, with an exponent (`1e+21`, `2.5e-07`) where the
 /// magnitude is outside of 1e-6 to 1e21; `NaN`, `+Inf`, `-Inf`.
 pub(crate) fn push_value(out: &mut Vec<u8>, value: f64) {
@@ -25,6 +28,11 @@ pub(crate) fn push_plain(out: &mut Vec<u8>, value: f64) {
     }
     if value.is_infinite() {
         out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
+        return;
+    }
+    // Counters are whole numbers mostly; these need no search for the shortest digits.
+    if value.abs() < WHOLE_BELOW && value.trunc() == value && (value != 0.0 || value.is_sign_positive()) {
+        out.extend_from_slice(itoa::Buffer::new().format(value as i64).as_bytes());
         return;
     }
     let mut buffer = ryu::Buffer::new();
@@ -88,6 +96,10 @@ mod tests {
         for (v, expected) in [
             (0.0, "0"),
             (-0.0, "-0"),
+            (-7.0, "-7"),
+            (999_999_999_999_999.0, "999999999999999"),
+            (1e15, "1000000000000000"),
+            (9_007_199_254_740_993.0, "9007199254740992"),
             (1.0, "1"),
             (-1.5, "-1.5"),
             (0.1, "0.1"),
