@@ -5,7 +5,7 @@ use hashbrown::HashMap;
 use model::SeriesHash;
 use model::hash::push_canonical_label;
 use proto::{RejectReason, SymbolTable, Version};
-use wire::protobuf::put_varint;
+use wire::protobuf::{put_varint, varint_len};
 use wire::{WireError, rw2};
 
 use super::labels::{QuickCheck, RawLabel, USUAL_LABELS, show};
@@ -44,7 +44,7 @@ struct Symbols<'a> {
 impl<'a> Symbols<'a> {
     fn read(body: &'a [u8]) -> Result<Self, WriteError> {
         let mut spans = Vec::new();
-        let (mut first, mut last) = (0, 0);
+        let (mut first, mut last, mut adjacent) = (0, 0, true);
         for field in rw2::request(body) {
             let field = field.map_err(|source| malformed(Version::V2, source))?;
             let rw2::RequestField::Symbol { start, text } = field else {
@@ -53,8 +53,10 @@ impl<'a> Symbols<'a> {
             if spans.len() == MAX_SYMBOLS {
                 return Err(WriteError::TooManySymbols { max: MAX_SYMBOLS });
             }
-            if spans.is_empty() {
-                first = start;
+            let tag_and_length = 1 + varint_len(text.len() as u64);
+            match spans.is_empty() {
+                true => first = start,
+                false => adjacent &= start == last + tag_and_length,
             }
             last = start + text.len();
             spans.push((start as u32, text.len() as u32));
@@ -62,9 +64,10 @@ impl<'a> Symbols<'a> {
         let texts = body.get(first..last).unwrap_or_default();
         let mut symbols =
             Self { body, spans, all_utf8: false, added: HashMap::new(), added_in_order: Vec::new() };
-        // As with labels: all texts are UTF-8 if all between them is; lengths of 128 and more are not.
-        symbols.all_utf8 =
-            is_utf8(texts) || symbols.spans.iter().all(|span| symbols.text(*span).is_some_and(is_utf8));
+        // As with labels: where nothing but tags and lengths lies between texts, all of them are UTF-8 if the whole is;
+        // lengths of 128 and more are not, and then the texts are looked at one by one.
+        symbols.all_utf8 = (adjacent && is_utf8(texts))
+            || symbols.spans.iter().all(|span| symbols.text(*span).is_some_and(is_utf8));
         Ok(symbols)
     }
 

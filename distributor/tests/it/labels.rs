@@ -201,6 +201,23 @@ async fn a_bad_symbol_spoils_only_what_refers_to_it() {
     assert!(response.error.is_some());
 }
 
+/// An unknown field's tag completes what the symbol before it lacks of a letter.
+#[tokio::test]
+async fn a_torn_letter_is_not_mended_by_what_follows() {
+    let mut message = vec![0x22, 0];
+    wire::protobuf::put_bytes_field(&mut message, 4, b"__name__");
+    wire::protobuf::put_bytes_field(&mut message, 4, b"up\xc2");
+    wire::protobuf::put_bytes_field(&mut message, 99, b"");
+    wire::protobuf::put_bytes_field(&mut message, 4, b"x");
+    assert!(std::str::from_utf8(&message).is_ok(), "as a whole it looks right");
+    wire::protobuf::put_bytes_field(&mut message, 5, &[0x0a, 2, 1, 2, 0x12, 2, 0x10, 1]);
+    let harness = Harness::single("");
+    let response = harness.write(Version::V2, message).await.expect("the request is well-formed");
+    let error = response.error.expect("the series is not");
+    assert!(error.message.contains("is not valid UTF-8"), "{error}");
+    assert!(harness.floats(0).is_empty());
+}
+
 #[tokio::test]
 async fn metadata_of_1_0_is_passed_on() {
     let harness = Harness::single("overrides: {conformance: {max_metadata_length: 16}}");
