@@ -54,10 +54,7 @@ impl Code {
 
     /// Whether the same request may succeed later.
     pub fn is_retryable(self) -> bool {
-        matches!(
-            self,
-            Self::TenantLimit | Self::Unavailable | Self::DeadlineExceeded | Self::Internal
-        )
+        matches!(self, Self::TenantLimit | Self::Unavailable | Self::DeadlineExceeded | Self::Internal)
     }
 }
 
@@ -76,11 +73,7 @@ pub struct Error {
 impl Error {
     /// An error of this kind, saying this.
     pub fn new(code: Code, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            retry_after: None,
-        }
+        Self { code, message: message.into(), retry_after: None }
     }
 
     /// A request that is wrong.
@@ -95,19 +88,11 @@ impl Error {
 
     /// Overload, or too few replicas: come back after `retry_after`.
     pub fn unavailable(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self {
-            code: Code::Unavailable,
-            message: message.into(),
-            retry_after: Some(retry_after),
-        }
+        Self { code: Code::Unavailable, message: message.into(), retry_after: Some(retry_after) }
     }
 
     /// One of the tenant's own limits: come back after `retry_after`.
     pub fn tenant_limit(message: impl Into<String>, retry_after: Duration) -> Self {
-        Self {
-            code: Code::TenantLimit,
-            message: message.into(),
-            retry_after: Some(retry_after),
-        }
+        Self { code: Code::TenantLimit, message: message.into(), retry_after: Some(retry_after) }
     }
 }

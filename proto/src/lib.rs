@@ -12,7 +12,7 @@ pub use push::{
     Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,
 };
 pub use read::{
-    Chunk, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
-    LabelValuesRequest, MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks,
-    SeriesExemplars, SeriesRequest, TenantStats,
+    Chunk, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest, LabelValuesRequest,
+    MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,
+    TenantStats,
 };

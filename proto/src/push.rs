@@ -34,11 +34,7 @@ impl SymbolTable {
     /// The table of symbols that lie in `text` at `spans` (start, length). `None` where a span leaves `text`.
     pub fn new(text: Bytes, spans: Vec<(u32, u32)>) -> Option<Self> {
         let inside = |&(start, len): &(u32, u32)| start as usize + len as usize <= text.len();
-        spans.iter().all(inside).then_some(Self {
-            text,
-            spans,
-            added: Vec::new(),
-        })
+        spans.iter().all(inside).then_some(Self { text, spans, added: Vec::new() })
     }
 
     /// Adds a symbol and returns its index.
@@ -159,8 +155,6 @@ impl std::ops::AddAssign for Written {
 pub enum RejectReason {
     /// No `__name__`.
     MissingMetricName,
-    /// A metric name that is not valid.
-    InvalidMetricName,
     /// A label name or value that is not valid UTF-8, or an empty name.
     InvalidLabel,
     /// A label name twice.
@@ -200,7 +194,6 @@ impl RejectReason {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::MissingMetricName => "missing_metric_name",
-            Self::InvalidMetricName => "metric_name_invalid",
             Self::InvalidLabel => "label_invalid",
             Self::DuplicateLabelName => "duplicate_label_names",
             Self::TooManyLabels => "max_label_names_per_series",
@@ -222,10 +215,7 @@ impl RejectReason {
 
     /// Whether it is one of the tenant's limits that may be free again later (429) rather than bad data (400).
     pub fn is_tenant_limit(self) -> bool {
-        matches!(
-            self,
-            Self::SeriesLimit | Self::MetricSeriesLimit | Self::RateLimited
-        )
+        matches!(self, Self::SeriesLimit | Self::MetricSeriesLimit | Self::RateLimited)
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) enum FrameError {
     /// A name without a value.
     #[error("odd number of label references")]
     OddReferences,
+    /// A label of an exemplar that is no text.
+    #[error("label is not valid UTF-8")]
+    NotUtf8,
     /// A frame outside its buffer.
     #[error("series lies outside the request")]
     Outside,
@@ -161,6 +164,10 @@ pub(crate) fn exemplar(
             (exemplar.timestamp_ms, exemplar.value)
         }
     };
+    // Nobody has looked at these texts before.
+    if pairs.iter().any(|(name, value)| [name, value].iter().any(|text| std::str::from_utf8(text).is_err())) {
+        return Err(FrameError::NotUtf8);
+    }
     pairs.sort_unstable();
     canonical.clear();
     for (name, value) in pairs.iter().filter(|(_, value)| !value.is_empty()) {

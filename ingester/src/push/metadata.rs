@@ -6,15 +6,18 @@ use wire::rw2::MetadataRefs;
 
 use crate::config::Limits;
 use crate::head::tenant::Tenant;
-use crate::push::frames::{self, Pair};
+use crate::push::frames;
 
 /// Finds what is new. Remote write 2.0 repeats metadata in every series of every request; the series of a family
 /// follow each other, so comparing with the one before spares most look-ups.
 pub(crate) struct NewMetadata<'r> {
     tenant: &'r Tenant,
     max_families: usize,
-    previous: Option<(Vec<u8>, MetadataRefs)>,
-    pairs: Vec<Pair<'r>>,
+    /// The symbol of the metric's name, and what the series before said.
+    previous: Option<(u32, MetadataRefs)>,
+    /// The symbol `__name__`.
+    name_label: Option<u32>,
+    refs: Vec<(u32, u32)>,
 }
 
 impl<'r> NewMetadata<'r> {
@@ -23,7 +26,7 @@ impl<'r> NewMetadata<'r> {
             0 => usize::MAX,
             max => max,
         };
-        Self { tenant, max_families, previous: None, pairs: Vec::new() }
+        Self { tenant, max_families, previous: None, name_label: None, refs: Vec::new() }
     }
 
     /// Whether the tenant does not have this yet, and may.
@@ -35,21 +38,34 @@ impl<'r> NewMetadata<'r> {
     /// What a series says about its family, if that is new.
     pub(crate) fn of_series(
         &mut self,
-        request: &'r PushRequest,
+        request: &PushRequest,
         frame: &Frame,
         refs: MetadataRefs,
     ) -> Option<(String, Metadata)> {
         if refs == MetadataRefs::default() {
             return None;
         }
-        frames::labels(&request.batch, frame, &mut self.pairs).ok()?;
-        let name = self.pairs.iter().find(|(name, _)| *name == METRIC_NAME.as_bytes())?.1;
-        if self.previous.as_ref().is_some_and(|(previous, r)| *r == refs && previous == name) {
+        let name = self.metric_name(request, frame)?;
+        if self.previous == Some((name, refs)) {
             return None;
         }
-        let found = describe(request, name, refs);
-        self.previous = Some((name.to_vec(), refs));
+        self.previous = Some((name, refs));
+        let found = describe(request, frames::symbol(&request.batch.symbols, name).ok()?, refs);
         found.filter(|(family, metadata)| self.is_new(family, metadata))
+    }
+
+    /// The symbol that is the name of a frame's metric.
+    fn metric_name(&mut self, request: &PushRequest, frame: &Frame) -> Option<u32> {
+        frames::label_refs(&request.batch, frame, &mut self.refs).ok()?;
+        let known = self.refs.iter().find(|(name, _)| Some(*name) == self.name_label);
+        if let Some((_, value)) = known {
+            return Some(*value);
+        }
+        let symbols = &request.batch.symbols;
+        let is_name = |r: u32| frames::symbol(symbols, r).is_ok_and(|text| text == METRIC_NAME.as_bytes());
+        let (name, value) = self.refs.iter().find(|(name, _)| is_name(*name))?;
+        self.name_label = Some(*name);
+        Some(*value)
     }
 }
 

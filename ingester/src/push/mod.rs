@@ -117,6 +117,7 @@ impl Build<'_> {
         };
         let (request, oldest_ms) = (self.request, self.oldest_ms);
         let mut too_old = None;
+        let (mut bad_histogram, mut bad_exemplar) = (None::<(String, Written)>, None::<(String, Written)>);
         let mut metadata_refs = None;
         let mut floats = std::mem::take(&mut self.floats);
         floats.clear();
@@ -125,7 +126,7 @@ impl Build<'_> {
                 too_old.get_or_insert((timestamp_ms, Written::default())).1.samples += 1;
             }
             Item::Sample { timestamp_ms, value } => floats.push((timestamp_ms, value)),
-            Item::Histogram(message) => match wire::histogram::timestamp_ms(message) {
+            Item::Histogram(message) => match checked_histogram(message) {
                 Ok(timestamp_ms) if timestamp_ms < oldest_ms => {
                     too_old.get_or_insert((timestamp_ms, Written::default())).1.histograms += 1;
                 }
@@ -133,14 +134,17 @@ impl Build<'_> {
                     self.writer.histogram(id, timestamp_ms, message);
                     self.outline.entries.push(position);
                 }
-                Err(_) => {}
+                Err(why) => bad_histogram.get_or_insert((why, Written::default())).1.histograms += 1,
             },
             Item::Exemplar(message) => {
-                if let Ok((timestamp_ms, value)) =
-                    frames::exemplar(&request.batch, message, &mut self.scratch)
-                {
-                    self.writer.exemplar(id, timestamp_ms, value, &self.scratch);
-                    self.outline.entries.push(position);
+                match frames::exemplar(&request.batch, message, &mut self.scratch) {
+                    Ok((timestamp_ms, value)) => {
+                        self.writer.exemplar(id, timestamp_ms, value, &self.scratch);
+                        self.outline.entries.push(position);
+                    }
+                    Err(why) => {
+                        bad_exemplar.get_or_insert((format!("exemplar: {why}"), Written::default())).1.exemplars += 1;
+                    }
                 }
             }
             Item::Metadata(refs) => metadata_refs = Some(refs),
@@ -158,6 +162,12 @@ impl Build<'_> {
         self.floats = floats;
         if let Some((timestamp_ms, refused)) = too_old {
             self.reject(position, RejectReason::TooOld, refused, Some(timestamp_ms));
+        }
+        let bad = [(bad_histogram, RejectReason::InvalidHistogram), (bad_exemplar, RejectReason::Malformed)];
+        for (found, reason) in bad {
+            let Some((why, refused)) = found else { continue };
+            let message = format!("{why}: series {}", describe(request, position));
+            self.outline.rejected.push(Rejection { series: position, reason, refused, message });
         }
         if read.is_err() {
             // The distributor has walked it; whoever sent this is not one of ours.
@@ -177,6 +187,13 @@ impl Build<'_> {
         };
         self.outline.rejected.push(Rejection { series, reason, refused, message });
     }
+}
+
+/// The time of a histogram that can be stored, or what is wrong with it. The log must not have one that cannot be read.
+fn checked_histogram(message: &[u8]) -> Result<i64, String> {
+    let sample = wire::histogram::decode(message).map_err(|error| format!("native histogram: {error}"))?;
+    wire::histogram::validate(&sample.value).map_err(|error| error.to_string())?;
+    Ok(sample.timestamp_ms)
 }
 
 /// Everything that a frame has for its series.

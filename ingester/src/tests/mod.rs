@@ -5,3 +5,4 @@ mod faults;
 mod random;
 mod retention;
 mod support;
+mod version_two;

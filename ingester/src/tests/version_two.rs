@@ -1,0 +1,100 @@
+//! Remote write 2.0: labels by symbol, metadata inside series, exemplars; live and after a restart.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use env::{CrashMode, SimFs};
+use model::{Exemplar, Labels, Matcher, Metadata, MetricType, SeriesHash, TenantSeed, TimeRange};
+use proto::{
+    ExemplarsRequest, Frame, IngesterRead, IngesterWrite, MetadataRequest, PushRequest, SeriesBatch, Source,
+    SymbolTable, Version,
+};
+use wire::encode::Rw2Writer;
+use wire::rw2::RequestField;
+
+use super::support::*;
+
+fn metadata(help: &str) -> Metadata {
+    Metadata { metric_type: MetricType::Histogram, help: help.to_owned(), unit: "seconds".to_owned() }
+}
+
+fn exemplar(timestamp_ms: i64) -> Exemplar {
+    Exemplar { labels: Labels::from_pairs([("trace_id", "abc")]), value: 0.5, timestamp_ms }
+}
+
+/// A scrape of two series of one family.
+fn scrape(tenant: &model::TenantId, timestamp_ms: i64, help: &str) -> PushRequest {
+    let sets = [labels("latency_bucket", 1), labels("latency_count", 1)];
+    let mut writer = Rw2Writer::default();
+    for set in &sets {
+        for (name, value) in set.iter() {
+            writer.label(name, value);
+        }
+        writer.sample(timestamp_ms, 1.0, 0);
+        writer.exemplar(&exemplar(timestamp_ms)).metadata(&metadata(help)).end_series();
+    }
+    let request = Bytes::from(writer.message());
+    let (mut spans, mut bodies) = (Vec::new(), Vec::new());
+    for field in wire::rw2::request(&request) {
+        match field.unwrap() {
+            RequestField::Symbol { start, text } => spans.push((start as u32, text.len() as u32)),
+            RequestField::TimeSeries { start, body } => bodies.push((start as u32, body.len() as u32)),
+        }
+    }
+    let seed = TenantSeed::of(tenant);
+    let frame =
+        |((start, len), set)| Frame { hash: SeriesHash::of(seed, set), source: Source::Request, start, len };
+    let batch = SeriesBatch {
+        version: Version::V2,
+        request: request.clone(),
+        rewritten: Bytes::new(),
+        symbols: Arc::new(SymbolTable::new(request.clone(), spans).unwrap()),
+        frames: bodies.into_iter().zip(&sets).map(frame).collect(),
+    };
+    PushRequest { tenant: tenant.clone(), batch, metadata: Vec::new() }
+}
+
+async fn check(host: &Host, help: &str, scrapes: usize) {
+    let team = tenant("team-a");
+    let samples = host.read_all(&team).await;
+    assert_eq!(samples.len(), 2);
+    assert!(samples.values().all(|s| s.len() == scrapes));
+    let request = MetadataRequest { tenant: team.clone(), family: None, limit: 0, limit_per_family: 1 };
+    let families = host.ingester.metadata(request).await.unwrap();
+    assert_eq!(families.len(), 1);
+    assert_eq!((families[0].family.as_str(), &families[0].entries[0]), ("latency", &metadata(help)));
+    let request = ExemplarsRequest {
+        tenant: team,
+        matcher_sets: vec![vec![Matcher::equal("__name__", "latency_bucket")]],
+        range: TimeRange::ALL,
+    };
+    let found = host.ingester.exemplars(request).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].exemplars.len(), scrapes);
+    assert_eq!(found[0].exemplars[0], exemplar(NOW_MS));
+}
+
+#[test]
+fn series_metadata_and_exemplars_survive() {
+    run(async {
+        let team = tenant("team-a");
+        let fs = SimFs::new(1);
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        for (i, help) in ["first", "first", "second"].into_iter().enumerate() {
+            let answer = host.ingester.push(scrape(&team, NOW_MS + i as i64 * 1000, help)).await.unwrap();
+            assert_eq!((answer.written.samples, answer.written.exemplars), (2, 2));
+            assert_eq!(answer.rejected, []);
+            check(&host, help, i + 1).await;
+        }
+        end(host).await;
+        let fs = fs.crash(CrashMode::LoseAll);
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        check(&host, "second", 3).await;
+        host.ingester.stop().await;
+        end(host).await;
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        check(&host, "second", 3).await;
+        end(host).await;
+    });
+}
