@@ -182,6 +182,11 @@ impl Scope {
         }
     }
 
+    /// Whether this scope is of a simulation, where blocking work runs in place and so must never wait for anything.
+    pub fn is_simulated(&self) -> bool {
+        self.inner.blocking == Blocking::Inline
+    }
+
     /// Becomes ready once this scope or an ancestor was asked to stop.
     pub fn cancelled(&self) -> impl Future<Output = ()> + Send + 'static {
         self.inner.cancel.clone().cancelled_owned()

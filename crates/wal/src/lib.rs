@@ -7,13 +7,17 @@
 mod config;
 mod error;
 mod format;
+mod gather;
 mod log;
 mod metrics;
 mod position;
+mod queue;
 mod recover;
 mod scan;
 mod segment;
+mod task;
 mod worker;
+mod writer;
 
 pub use config::{ConfigError, SyncMode, WalConfig};
 pub use error::{AppendError, CommitError, OpenError, Operation, RecoverError, TruncateError};

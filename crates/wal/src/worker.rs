@@ -1,55 +1,133 @@
-//! The writing side of the log: which segment is open, what happens when the file system refuses, and the batch of
-//! work that the log task hands over at a time. Everything here blocks.
+//! The owner's state and the log, on the thread that blocks: it commits what waits, group after group, and applies it.
 
-use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
-use env::{Clock, FileSystem, OpenOptions};
-use tokio::sync::oneshot;
+use env::Scope;
 
-use crate::format::segment_name;
-use crate::segment::{Previous, SegmentWriter};
-use crate::{Apply, CommitError, Operation, Position, SyncMode, TimeHull, WalConfig, WalMetrics};
+use crate::gather::Gather;
+use crate::queue::{Entry, PoisonOnPanic, Shared, State, Waiting};
+use crate::writer::LogWriter;
+use crate::{Apply, Position, SyncMode};
 
-/// The write buffer is given back to the allocator when it has grown beyond this.
-const KEEP_BUFFER_BYTES: usize = 4 << 20;
+/// So long an idle thread waits for more before it goes back to the pool: longer than a sync and the way back of a
+/// writer that was answered, so that under load there is one thread that is woken directly, and short enough that a
+/// thread of the pool is not kept from others, nor a stop delayed, to anyone's notice.
+const LINGER: Duration = Duration::from_millis(5);
 
-/// A record that waits, and where its fate is told.
-pub(crate) struct Waiting<O> {
-    pub(crate) record: Vec<u8>,
-    pub(crate) hull: TimeHull,
-    pub(crate) reply: oneshot::Sender<Result<O, CommitError>>,
-}
-
-/// What the log task does, in order.
-pub(crate) enum Entry<A: Apply> {
-    Record(Waiting<A::Outcome>),
-    Call(Box<dyn FnOnce(&mut A) + Send>),
-    Roll(oneshot::Sender<Position>),
-    Sync(oneshot::Sender<()>),
+/// Why the worker came back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    /// Nothing waits, or somebody asked to stop.
+    Idle,
+    /// The file system has refused, so many times in a row.
+    Failed { failures: u32 },
+    /// The log is closed and all of it committed.
+    Ended,
 }
 
 /// The owner's state and the log, which go together to the thread that blocks, and come back.
 pub(crate) struct Worker<A: Apply> {
-    pub(crate) apply: A,
-    pub(crate) log: LogWriter,
+    apply: A,
+    log: LogWriter,
+    shared: Arc<Shared<A>>,
+    scope: Scope,
+    gather: Gather,
+    /// When what was acknowledged without a sync is to be synced.
+    sync_at: Option<Duration>,
+    batch: Vec<Entry<A>>,
     positions: Vec<Position>,
     group: Vec<Waiting<A::Outcome>>,
 }
 
 impl<A: Apply> Worker<A> {
-    pub(crate) fn new(apply: A, log: LogWriter) -> Self {
-        Self { apply, log, positions: Vec::new(), group: Vec::new() }
+    pub(crate) fn new(apply: A, log: LogWriter, shared: Arc<Shared<A>>, scope: Scope) -> Self {
+        Self {
+            apply,
+            log,
+            shared,
+            scope,
+            gather: Gather::default(),
+            sync_at: None,
+            batch: Vec::new(),
+            positions: Vec::new(),
+            group: Vec::new(),
+        }
+    }
+
+    /// Whether what was acknowledged without a sync is to be synced now.
+    pub(crate) fn is_sync_due(&self) -> bool {
+        self.sync_at.is_some_and(|at| self.log.now() >= at)
+    }
+
+    /// How long until then, where something is to be synced.
+    pub(crate) fn sync_in(&self) -> Option<Duration> {
+        self.sync_at.map(|at| at.saturating_sub(self.log.now()))
+    }
+
+    /// Commits and applies what waits until nothing does. What arrives from then on the log task is told.
+    pub(crate) fn work(&mut self) -> Pause {
+        loop {
+            let (state, bytes) = self.shared.take(&mut self.batch, self.log.metrics());
+            let answered = self.batch.len();
+            let ending = state != State::Open && answered == 0;
+            let sync_due = self.is_sync_due();
+            self.process();
+            if sync_due || ending {
+                self.log.sync_acknowledged();
+            }
+            self.shared.done(bytes, self.log.metrics());
+            if ending {
+                return Pause::Ended;
+            }
+            self.schedule_sync(sync_due);
+            let failures = self.log.failures();
+            if failures > 0 || self.scope.is_cancelled() {
+                self.shared.hand_to_task();
+                return if failures > 0 { Pause::Failed { failures } } else { Pause::Idle };
+            }
+            if !self.scope.is_simulated() {
+                self.wait(answered);
+            }
+            if self.shared.hand_to_task_if_idle() {
+                return Pause::Idle;
+            }
+        }
+    }
+
+    /// Waits for more, as long as that is worth its while. Never in simulation: this is real time.
+    fn wait(&mut self, answered: usize) {
+        let waiting = self.shared.waiting();
+        let mut there = waiting.0;
+        if let Some((wanted, bound)) = self.gather.plan(answered, waiting, self.log.last_sync()) {
+            there = self.shared.wait_for(wanted, bound);
+            self.gather.waited(wanted, waiting.0, there);
+        }
+        if there == 0 {
+            self.shared.wait_for(1, self.sync_in().map_or(LINGER, |sync_in| sync_in.min(LINGER)));
+        }
+    }
+
+    fn schedule_sync(&mut self, synced: bool) {
+        let SyncMode::Interval(interval) = self.log.sync_mode() else {
+            return;
+        };
+        if !self.log.is_unsynced() {
+            self.sync_at = None;
+        } else if synced || self.sync_at.is_none() {
+            self.sync_at = Some(self.log.now() + interval);
+        }
     }
 
     /// Does all of a batch: the records between two other entries are one group.
-    pub(crate) fn process(&mut self, batch: &mut Vec<Entry<A>>) {
+    fn process(&mut self) {
+        let mut batch = std::mem::take(&mut self.batch);
         for entry in batch.drain(..) {
             match entry {
                 Entry::Record(waiting) => self.group.push(waiting),
                 Entry::Call(call) => {
                     self.commit_group();
+                    let _poison = PoisonOnPanic(&self.shared);
                     call(&mut self.apply);
                 }
                 Entry::Roll(reply) => {
@@ -65,6 +143,7 @@ impl<A: Apply> Worker<A> {
             }
         }
         self.commit_group();
+        self.batch = batch;
     }
 
     fn commit_group(&mut self) {
@@ -72,10 +151,11 @@ impl<A: Apply> Worker<A> {
             return;
         }
         self.positions.clear();
-        let outcome = self.log.commit(&self.group, &mut self.positions);
-        match outcome {
+        match self.log.commit(&self.group, &mut self.positions) {
             Ok(()) => {
                 for (waiting, position) in self.group.drain(..).zip(&self.positions) {
+                    // Before the reply is dropped, so that whoever waits is told why.
+                    let _poison = PoisonOnPanic(&self.shared);
                     let outcome = self.apply.apply(*position, &waiting.record);
                     // Whoever appended may have gone; the record is applied all the same.
                     let _ = waiting.reply.send(Ok(outcome));
@@ -88,174 +168,4 @@ impl<A: Apply> Worker<A> {
             }
         }
     }
-}
-
-/// The segments, as their writer sees them.
-pub(crate) struct LogWriter {
-    fs: Arc<dyn FileSystem>,
-    clock: Arc<dyn Clock>,
-    metrics: WalMetrics,
-    dir: PathBuf,
-    segment_bytes: u32,
-    sync: SyncMode,
-    open: Option<SegmentWriter>,
-    /// The segment that is made when none is open.
-    next: u32,
-    /// What that segment says about the one before it.
-    previous: Previous,
-    /// Something was acknowledged that is not durable.
-    unsynced: bool,
-    failures: u32,
-    buffer: Vec<u8>,
-}
-
-impl LogWriter {
-    pub(crate) fn new(
-        config: &WalConfig,
-        fs: Arc<dyn FileSystem>,
-        clock: Arc<dyn Clock>,
-        metrics: WalMetrics,
-        (next, previous): (u32, Previous),
-    ) -> Self {
-        Self {
-            fs,
-            clock,
-            metrics,
-            dir: config.dir.clone(),
-            segment_bytes: config.segment_bytes,
-            sync: config.sync,
-            open: None,
-            next,
-            previous,
-            unsynced: false,
-            failures: 0,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// How many groups or syncs in a row have failed.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures
-    }
-
-    /// Whether something was acknowledged that is not durable.
-    pub(crate) fn is_unsynced(&self) -> bool {
-        self.unsynced
-    }
-
-    /// Ends the segment, so that the next group begins a new one, and gives where that will begin. The new segment is
-    /// made with the group, so this cannot fail.
-    pub(crate) fn roll(&mut self) -> Position {
-        self.sync_acknowledged();
-        self.close();
-        Position { segment: self.next, offset: 0 }
-    }
-
-    /// Makes durable what was acknowledged without it. A failure leaves the segment behind.
-    pub(crate) fn sync_acknowledged(&mut self) {
-        if !std::mem::take(&mut self.unsynced) {
-            return;
-        }
-        let Some(segment) = &self.open else {
-            return;
-        };
-        if let Err(source) = sync(segment, &*self.clock, &self.metrics) {
-            self.fail(Operation::Sync, source);
-        }
-    }
-
-    /// Writes records as one group, durably unless the mode says otherwise, and gives where each begins. After an error
-    /// none of them counts, and what is on the disk of them will not be trusted once a later group is committed.
-    fn commit<O>(&mut self, group: &[Waiting<O>], positions: &mut Vec<Position>) -> Result<(), CommitError> {
-        if self.open.as_ref().is_some_and(|segment| segment.committed().valid_len >= self.segment_bytes) {
-            self.roll();
-        }
-        match self.try_commit(group, positions) {
-            Ok(bytes) => {
-                self.failures = 0;
-                self.metrics.bytes.inc_by(u64::from(bytes));
-                self.metrics.records.inc_by(group.len() as u64);
-                self.metrics.groups.inc();
-                Ok(())
-            }
-            Err((operation, source)) => Err(self.fail(operation, source)),
-        }
-    }
-
-    fn try_commit<O>(
-        &mut self,
-        group: &[Waiting<O>],
-        positions: &mut Vec<Position>,
-    ) -> Result<u32, (Operation, io::Error)> {
-        let segment = match self.open.take() {
-            Some(segment) => segment,
-            None => self.create().map_err(|error| (Operation::Create, error))?,
-        };
-        let segment = self.open.insert(segment);
-        let fresh = segment.committed().valid_len == 0;
-        // The first of a group vouches for everything before it, so it is marked only where that is durable.
-        let mut first = !self.unsynced;
-        for waiting in group {
-            let position = segment.push(&waiting.record, waiting.hull, first);
-            positions.push(position.map_err(|error| (Operation::Write, error))?);
-            first = false;
-        }
-        segment.write().map_err(|error| (Operation::Write, error))?;
-        if fresh || self.sync == SyncMode::Always {
-            sync(segment, &*self.clock, &self.metrics).map_err(|error| (Operation::Sync, error))?;
-        } else {
-            self.unsynced = true;
-        }
-        if fresh {
-            self.fs.sync_dir(&self.dir).map_err(|error| (Operation::Sync, error))?;
-        }
-        Ok(segment.commit())
-    }
-
-    fn create(&mut self) -> io::Result<SegmentWriter> {
-        let path = self.dir.join(segment_name(self.next));
-        // What an attempt has left that acknowledged nothing. It must go before anything is acknowledged in its place.
-        if self.fs.exists(&path) {
-            self.fs.remove_file(&path)?;
-        }
-        let file = self.fs.open(&path, OpenOptions::CREATE_NEW)?;
-        self.metrics.segments_created.inc();
-        self.metrics.segment.set(i64::from(self.next));
-        let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.shrink_to(KEEP_BUFFER_BYTES);
-        Ok(SegmentWriter::new(file, self.next, self.previous, buffer))
-    }
-
-    /// Leaves the segment behind. What it acknowledged stays trusted, and the next segment says so; one that has
-    /// acknowledged nothing is made again under the same number.
-    fn close(&mut self) {
-        if let Some(segment) = self.open.take() {
-            let committed = segment.committed();
-            if committed.valid_len > 0 {
-                self.next = segment.number() + 1;
-                self.previous = committed;
-            }
-            self.buffer = segment.into_buffer();
-        }
-    }
-
-    fn fail(&mut self, operation: Operation, source: io::Error) -> CommitError {
-        let error = CommitError::Io { operation, source: Arc::new(source) };
-        self.metrics.failed(operation, &error);
-        self.failures = self.failures.saturating_add(1);
-        self.unsynced = false;
-        if let Some(segment) = &self.open {
-            // Only to have less to distrust: the next segment's header is what counts.
-            let _ = segment.file.set_len(u64::from(segment.committed().valid_len));
-        }
-        self.close();
-        error
-    }
-}
-
-fn sync(segment: &SegmentWriter, clock: &dyn Clock, metrics: &WalMetrics) -> io::Result<()> {
-    let start = clock.monotonic();
-    let result = segment.file.sync_data();
-    metrics.sync_seconds.observe(clock.monotonic().saturating_sub(start).as_secs_f64());
-    result
 }

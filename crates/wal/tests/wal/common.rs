@@ -1,10 +1,9 @@
 //! A log over a simulated disk, and what came of it.
-#![allow(dead_code)]
 
 use std::path::Path;
 use std::sync::Arc;
 
-use env::{FileSystem, Scope, SimClock, SimFs, SystemClock};
+use env::{Scope, SimClock, SimFs};
 use telemetry::Registry;
 use wal::{
     Apply, CommitError, Position, Recovery, SyncMode, TimeHull, Wal, WalConfig, WalDeps, WalMetrics, recover,
@@ -81,21 +80,6 @@ pub(crate) fn open(fs: &SimFs, config: &WalConfig) -> Result<Opened, wal::OpenEr
     };
     let wal = Wal::open(config, deps, &recovery, Collect::default())?;
     Ok(Opened { wal, recovery, scope, registry })
-}
-
-/// The same with threads, on any file system.
-pub(crate) fn open_threaded(
-    fs: Arc<dyn FileSystem>,
-    config: &WalConfig,
-    recovery: &Recovery,
-) -> Wal<Collect> {
-    let deps = WalDeps {
-        fs,
-        clock: Arc::new(SystemClock::new()),
-        scope: Scope::new("test"),
-        metrics: WalMetrics::new(&Registry::new()),
-    };
-    Wal::open(config, deps, recovery, Collect::default()).expect("the log opens")
 }
 
 /// Runs `future` to its end on one thread in paused time.

@@ -1,11 +1,9 @@
 //! Flipped bits, torn tails, missing files: everything else survives, and the hole is reported with its times.
 
-mod common;
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{DIR, config, open, payload, read, simulate};
+use crate::common::{DIR, config, open, payload, read, simulate};
 use env::{FileSystem, OpenOptions, Rng, SeededRng, SimFs};
 use wal::{DamageReason, Position, Recovery, TimeHull, WalConfig};
 

@@ -1,9 +1,7 @@
 //! Crashes and refusals at every operation: what was acknowledged is there, in order, and nothing that failed comes
 //! back once something later was acknowledged.
 
-mod common;
-
-use common::{Opened, config, interval, open, payload, read, simulate};
+use crate::common::{Opened, config, interval, open, payload, read, simulate};
 use env::{CrashMode, Fault, FaultKind, OpKind, SimFs};
 use wal::{Position, TimeHull, WalConfig};
 

@@ -1,10 +1,8 @@
 //! The log as those who append see it: order, grouping, closures, rolling, truncation, poison, closing.
 
-mod common;
-
 use std::path::Path;
 
-use common::{Collect, DIR, config, interval, open, payload, read, simulate};
+use crate::common::{Collect, DIR, config, interval, open, payload, read, simulate};
 use env::{FileSystem, OpKind, OpenOptions, SimFs, write_all_at};
 use proptest::prelude::*;
 use wal::{AppendError, CommitError, Position, RecoverError, TimeHull, Wal, WalConfig};

@@ -1,0 +1,8 @@
+//! The log over real and simulated disks.
+
+mod common;
+mod damage;
+mod faults;
+mod format_v1;
+mod log;
+mod threads;
