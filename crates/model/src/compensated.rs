@@ -30,6 +30,32 @@ impl CompensatedSum {
         self.sum = total;
     }
 
+    /// The sum of values, added up in four lanes, which are then added up: faster than one by one, and as exact.
+    pub fn of(values: &[f64]) -> Self {
+        const LANES: usize = 4;
+        let mut lanes = [Self::default(); LANES];
+        let chunks = values.chunks_exact(LANES);
+        let rest = chunks.remainder();
+        for chunk in chunks {
+            for (lane, value) in lanes.iter_mut().zip(chunk) {
+                // What rounding loses, without a branch (Knuth); once a sum is infinite it means nothing any more.
+                let total = lane.sum + value;
+                let added = total - lane.sum;
+                lane.compensation += (lane.sum - (total - added)) + (value - added);
+                lane.sum = total;
+            }
+        }
+        let mut out = Self::default();
+        for mut lane in lanes {
+            if !lane.sum.is_finite() {
+                lane.compensation = 0.0;
+            }
+            out.merge(lane);
+        }
+        rest.iter().for_each(|value| out.add(*value));
+        out
+    }
+
     /// Adds another sum.
     #[inline]
     pub fn merge(&mut self, other: Self) {
@@ -56,6 +82,20 @@ impl CompensatedSum {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn lanes_lose_nothing_either() {
+        let mut values = vec![1e100, 1.0, -1e100, 1e-3];
+        values.extend((0..30).map(f64::from));
+        let sum = CompensatedSum::of(&values);
+        assert_eq!(sum.total(), 436.001);
+        values.push(f64::INFINITY);
+        values.extend([1.0; 8]);
+        assert_eq!(CompensatedSum::of(&values).total(), f64::INFINITY);
+        values.push(f64::NEG_INFINITY);
+        assert!(CompensatedSum::of(&values).total().is_nan());
+        assert_eq!(CompensatedSum::of(&[]).total(), 0.0);
+    }
 
     #[test]
     fn what_rounding_loses_comes_back() {

@@ -36,6 +36,18 @@ impl Mean {
         }
     }
 
+    /// The mean of values.
+    pub(crate) fn of(values: &[f64]) -> f64 {
+        let sum = CompensatedSum::of(values);
+        if sum.sum.is_finite() {
+            let count = values.len() as f64;
+            return sum.sum / count + sum.compensation / count;
+        }
+        let mut mean = Self::default();
+        values.iter().for_each(|v| mean.add(*v));
+        mean.mean()
+    }
+
     fn scale_down(&mut self) {
         self.sum.scale(DOWN);
         self.scaled = true;

@@ -101,6 +101,7 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let mut grouping = Grouping::new(&e.grouping, e.without);
         let mut groups: Vec<Group> = Vec::new();
+        let mut buffer = Vec::new();
         self.each(&e.expr, steps, &mut |column| {
             let (i, new) = grouping.group(&column.labels);
             if let Some(labels) = new {
@@ -111,7 +112,7 @@ impl Evaluator<'_> {
                     broken: Presence::none(steps.count),
                 });
             }
-            self.add_to_group(e, &mut groups[i], &column, steps)
+            self.add_to_group(e, &mut groups[i], &column, steps, &mut buffer)
         })?;
         for group in groups {
             self.check_interrupted()?;
@@ -131,6 +132,7 @@ impl Evaluator<'_> {
         group: &mut Group,
         column: &Column,
         steps: &Steps,
+        buffer: &mut Vec<u8>,
     ) -> Result<(), QueryError> {
         let points = &column.points;
         group.drop_name |= column.drop_name;
@@ -141,7 +143,7 @@ impl Evaluator<'_> {
         }
         match &mut group.gathered {
             Gathered::Shards(shards) => {
-                let number = column.shard();
+                let number = column.shard(buffer);
                 let at = match shards.iter().position(|(n, _)| *n == number) {
                     Some(at) => at,
                     None => {
@@ -404,6 +406,9 @@ impl Gathered {
 impl Sums {
     fn add(&mut self, points: &Points) {
         match self {
+            Self::Sum(sums) if points.floats.count() == sums.len() => {
+                sums.iter_mut().zip(&points.values).for_each(|(sum, v)| sum.add(*v));
+            }
             Self::Sum(sums) => points.floats.iter().for_each(|i| sums[i].add(points.values[i])),
             Self::Mean(means) => points.floats.iter().for_each(|i| means[i].add(points.values[i])),
             Self::Moments(moments) => points.floats.iter().for_each(|i| moments[i].add(points.values[i])),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use model::hash::push_canonical_label;
 use model::{FloatHistogram, Labels, SeriesHash, TenantSeed};
 
 use crate::engine::value::SampleValue;
@@ -183,9 +184,13 @@ impl Column {
         self.origin.get_or_insert(old);
     }
 
-    /// Which of the 64 virtual shards it belongs to.
-    pub(crate) fn shard(&self) -> usize {
+    /// Which of the 64 virtual shards it belongs to. `buffer` is scratch space.
+    pub(crate) fn shard(&self, buffer: &mut Vec<u8>) -> usize {
         let labels = self.origin.as_ref().unwrap_or(&self.labels);
-        (SeriesHash::of(TenantSeed::NONE, labels).0 >> 58) as usize
+        buffer.clear();
+        for (name, value) in labels.iter() {
+            push_canonical_label(buffer, name.as_bytes(), value.as_bytes());
+        }
+        (SeriesHash::of_canonical(TenantSeed::NONE, buffer).0 >> 58) as usize
     }
 }

@@ -32,7 +32,7 @@ use crate::plan::Node;
 use crate::plan::steps::Steps;
 
 pub(crate) use column::{Column, Points};
-pub(crate) use labels::without_metadata;
+pub(crate) use labels::{is_metadata, without_metadata};
 
 /// Takes series as they come.
 pub(crate) type Sink<'s> = &'s mut dyn FnMut(Column) -> Result<(), QueryError>;

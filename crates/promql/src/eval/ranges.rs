@@ -34,6 +34,8 @@ struct Ranges<'p> {
 
 /// A function over ranges being computed.
 struct Computation<'p> {
+    /// Whether metric names are dropped from labels here.
+    drops_names: bool,
     function: RangeFunction,
     ranges: Ranges<'p>,
     first_span: Span,
@@ -58,7 +60,8 @@ impl Evaluator<'_> {
             }
         }
         let first_span = call.args.first().map_or(call.span, Node::span);
-        let computation = |ranges| Computation { function, ranges, first_span, scalars };
+        let drops_names = self.drops_names_now() && !call.name_is_unseen;
+        let computation = |ranges| Computation { drops_names, function, ranges, first_span, scalars };
         match argument {
             Some(Node::Subquery(e)) => {
                 let ranges = Ranges {
@@ -145,7 +148,11 @@ impl Evaluator<'_> {
             RangeMode::Anchored => (self.lookback_ms, 0),
             RangeMode::Smoothed => (self.lookback_ms, self.lookback_ms),
         };
-        let mut cursor = Cursor::default();
+        let mut cursor = if function.wants_counter && steps.count > 1 {
+            Cursor::of_counter(samples)
+        } else {
+            Cursor::default()
+        };
         let mut points = Points::none(steps.count);
         let mut scalars = vec![0.0; computation.scalars.len()];
         let mut annotations = self.annotations.borrow_mut();
@@ -191,7 +198,7 @@ impl Evaluator<'_> {
         let mut column = Column::new(labels, points);
         if drop_name || !function.keeps_name {
             column.drop_name = true;
-            if self.drops_names_now() {
+            if computation.drops_names {
                 let labels = without_metadata(&column.labels);
                 column.relabel(labels);
             }

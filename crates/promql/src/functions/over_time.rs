@@ -75,9 +75,7 @@ pub(crate) fn sum(window: &Window<'_>, annotations: &mut Annotations) -> RangeOu
         let total = accumulate_histograms(window, annotations, false);
         return Ok(total.map(|h| SampleValue::Histogram(Arc::new(h))));
     }
-    let mut total = CompensatedSum::default();
-    window.floats.values.iter().for_each(|v| total.add(*v));
-    float(total.total())
+    float(CompensatedSum::of(window.floats.values).total())
 }
 
 pub(crate) fn avg(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
@@ -89,9 +87,7 @@ pub(crate) fn avg(window: &Window<'_>, annotations: &mut Annotations) -> RangeOu
         let mean = accumulate_histograms(window, annotations, true);
         return Ok(mean.map(|h| SampleValue::Histogram(Arc::new(h))));
     }
-    let mut mean = Mean::default();
-    window.floats.values.iter().for_each(|v| mean.add(*v));
-    float(mean.mean())
+    float(Mean::of(window.floats.values))
 }
 
 fn accumulate_histograms(
@@ -127,12 +123,29 @@ fn extreme(
     Some((window.floats.timestamps[best], values[best]))
 }
 
+/// The best value, by lanes; NaN only if there is nothing else.
+fn best(values: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
+    const LANES: usize = 8;
+    let pick = |best: f64, value: f64| if better(value, best) || best.is_nan() { value } else { best };
+    let mut lanes = [f64::NAN; LANES];
+    let chunks = values.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = pick(*lane, *value);
+        }
+    }
+    lanes.iter().chain(rest).copied().fold(f64::NAN, pick)
+}
+
 pub(crate) fn min(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
-    Ok(extreme(window, annotations, |a, b| a < b).map(|(_, v)| SampleValue::Float(v)))
+    let values = floats_only(window, annotations);
+    Ok(values.map(|values| SampleValue::Float(best(values, |a, b| a < b))))
 }
 
 pub(crate) fn max(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
-    Ok(extreme(window, annotations, |a, b| a > b).map(|(_, v)| SampleValue::Float(v)))
+    let values = floats_only(window, annotations);
+    Ok(values.map(|values| SampleValue::Float(best(values, |a, b| a > b))))
 }
 
 fn seconds(timestamp_ms: i64) -> SampleValue {

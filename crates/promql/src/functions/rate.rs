@@ -67,12 +67,12 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
         if floats.starts_overlap() {
             annotations.start_time_overlap(window.first_span, window.metric_name());
         }
-        let mut before = first;
-        for (i, value) in floats.values.iter().enumerate().skip(1) {
-            if *value < before || floats.restarted(i) {
+        let may_fall = !floats.never_falls || !floats.starts.is_empty();
+        for i in 1..if may_fall { floats.len() } else { 0 } {
+            let before = floats.values[i - 1];
+            if floats.values[i] < before || floats.restarted(i) {
                 result += before;
             }
-            before = *value;
         }
     }
     let start = start_inside(window, floats.starts, floats.timestamps[0], change);
@@ -214,6 +214,15 @@ fn instant_change(
     annotations: &mut Annotations,
     per_second: bool,
 ) -> Option<SampleValue> {
+    if window.histograms.is_empty() && window.floats.starts.is_empty() {
+        // What nearly every series is: floats, without start timestamps.
+        let ([.., a, b], [.., t, u]) = (window.floats.values, window.floats.timestamps) else {
+            return None;
+        };
+        let change = if per_second && b < a { *b } else { b - a };
+        let seconds = (u - t) as f64 / 1000.0;
+        return Some(SampleValue::Float(if per_second { change / seconds } else { change }));
+    }
     let (before, last) = last_two(window)?;
     let interval_ms = last.timestamp_ms - before.timestamp_ms;
     if interval_ms == 0 {

@@ -19,6 +19,8 @@ pub(crate) struct Part<'w, T> {
     pub(crate) values: &'w [T],
     /// As long as the others, or empty.
     pub(crate) starts: &'w [i64],
+    /// Whether it is known that no value is below the one before it.
+    pub(crate) never_falls: bool,
 }
 
 impl<T> Clone for Part<'_, T> {
@@ -36,6 +38,7 @@ impl<'w, T> Part<'w, T> {
             timestamps: &run.timestamps[first..end],
             values: &run.values[first..end],
             starts: if with_starts && !run.starts.is_empty() { &run.starts[first..end] } else { &[] },
+            never_falls: false,
         }
     }
 
@@ -53,6 +56,7 @@ impl<'w, T> Part<'w, T> {
             timestamps: &self.timestamps[first..],
             values: &self.values[first..],
             starts: self.starts.get(first..).unwrap_or(&[]),
+            never_falls: self.never_falls,
         }
     }
 
@@ -193,9 +197,25 @@ pub(crate) fn range_function(name: &str) -> Option<RangeFunction> {
 pub(crate) struct Cursor {
     floats: (usize, usize),
     histograms: (usize, usize),
+    /// How many floats up to each are below the one before them; empty where nobody asks.
+    falls: Vec<u32>,
 }
 
 impl Cursor {
+    /// A cursor that knows where counters fall, so that windows need not be searched for it one by one.
+    pub(crate) fn of_counter(samples: &Samples) -> Self {
+        let values = &samples.floats.values;
+        let mut falls = Vec::with_capacity(values.len());
+        let mut count = 0;
+        let mut before = f64::NEG_INFINITY;
+        for value in values {
+            count += u32::from(*value < before);
+            before = *value;
+            falls.push(count);
+        }
+        Self { falls, ..Self::default() }
+    }
+
     /// The samples later than `after_ms` and up to `until_ms`.
     pub(crate) fn window<'w>(
         &mut self,
@@ -206,10 +226,13 @@ impl Cursor {
     ) -> (Part<'w, f64>, Part<'w, Arc<FloatHistogram>>) {
         advance(&mut self.floats, &samples.floats.timestamps, after_ms, until_ms);
         advance(&mut self.histograms, &samples.histograms.timestamps, after_ms, until_ms);
-        (
-            Part::of(&samples.floats, self.floats.0, self.floats.1, with_starts),
-            Part::of(&samples.histograms, self.histograms.0, self.histograms.1, with_starts),
-        )
+        let mut floats = Part::of(&samples.floats, self.floats.0, self.floats.1, with_starts);
+        if let (Some(first), Some(last)) =
+            (self.falls.get(self.floats.0), self.falls.get(self.floats.1.wrapping_sub(1)))
+        {
+            floats.never_falls = first == last;
+        }
+        (floats, Part::of(&samples.histograms, self.histograms.0, self.histograms.1, with_starts))
     }
 }
 

@@ -5,6 +5,7 @@ use model::{METRIC_NAME, Matcher};
 use crate::ast::{At, BinaryOp, Expr, RangeMode, Span, VectorSelector};
 use crate::engine::error::QueryError;
 use crate::engine::options::EngineOptions;
+use crate::eval::is_metadata;
 use crate::functions::CallKind;
 
 use super::duration::{offset_ms, positive_ms};
@@ -140,6 +141,10 @@ impl Builder<'_> {
                 let mut grouping = e.grouping.clone();
                 grouping.sort_unstable();
                 grouping.dedup();
+                let mut expr = expr;
+                if !e.without && !e.op.has_param() && !grouping.iter().any(|name| is_metadata(name)) {
+                    leave_names(&mut expr);
+                }
                 let node = Node::Aggregate(Box::new(AggregatePlan {
                     op: e.op,
                     expr,
@@ -196,7 +201,7 @@ impl Builder<'_> {
             name == "timestamp" && args.iter().all(|a| matches!(a.node, Node::Vector(_)));
         let same = all && (!uses_time(name) || timestamp_of_selector);
         let args = args.into_iter().map(|arg| if same { arg.node } else { arg.finish() }).collect();
-        let node = Node::Call(Box::new(CallPlan { name, kind, args, span: e.span }));
+        let node = Node::Call(Box::new(CallPlan { name, name_is_unseen: false, kind, args, span: e.span }));
         Ok(invariant(node, same))
     }
 
@@ -256,6 +261,17 @@ impl Builder<'_> {
             by: context.by,
             stats_only: context.stats_suffice && !context.needs_buckets,
         })
+    }
+}
+
+/// Spares a function the dropping of names that nobody looks at. Where it could make series equal, which is an error,
+/// it has to be done.
+fn leave_names(node: &mut Node) {
+    let single = node.has_single_name();
+    match node {
+        Node::Call(call) if single && matches!(call.kind, CallKind::Range(_)) => call.name_is_unseen = true,
+        Node::Constant(inner) => leave_names(inner),
+        _ => {}
     }
 }
 

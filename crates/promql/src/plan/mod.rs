@@ -85,6 +85,8 @@ pub(crate) struct BinaryPlan {
 #[derive(Debug)]
 pub(crate) struct CallPlan {
     pub(crate) name: &'static str,
+    /// Whether nobody looks at the metric's name in the result, so that it need not be dropped.
+    pub(crate) name_is_unseen: bool,
     pub(crate) kind: CallKind,
     pub(crate) args: Vec<Node>,
     pub(crate) span: Span,
