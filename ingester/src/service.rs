@@ -197,6 +197,7 @@ impl Inner {
     fn append(&self, request: &PushRequest) -> Result<(Option<Ticket<Applier>>, Outline), Error> {
         let tenant = self.head.tenant_or_new(&request.tenant);
         let limits = self.limits.of(&request.tenant);
+        tenant.max_exemplars.store(limits.max_global_exemplars_per_user, Ordering::Relaxed);
         let built = push::build(&tenant, request, &limits, self.oldest_ms());
         if built.is_empty {
             return Ok((None, built.outline));

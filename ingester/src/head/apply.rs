@@ -34,9 +34,6 @@ pub(crate) struct Refused {
     pub(crate) amount: Written,
 }
 
-/// Exemplars that a tenant may have when the log is replayed; live, the tenant's limit applies.
-const EXEMPLARS_PER_TENANT: usize = 100_000;
-
 impl Head {
     /// Applies one record. An error means that the record is not one of ours: its checksum was right, so another
     /// version wrote it.
@@ -129,7 +126,8 @@ impl Tenant {
             EntryBody::Exemplar { timestamp_ms, value, canonical } => {
                 let labels = canonical::decode(canonical)?.into_iter().collect();
                 let exemplar = Exemplar { labels, value: *value, timestamp_ms: *timestamp_ms };
-                if self.exemplars.lock().add(series.id, exemplar, EXEMPLARS_PER_TENANT) {
+                let capacity = self.max_exemplars.load(Ordering::Relaxed);
+                if self.exemplars.lock().add(series.id, exemplar, capacity) {
                     tally.applied.written.exemplars += 1;
                 }
             }

@@ -36,6 +36,7 @@ impl Exemplars {
             self.drop_oldest();
         }
         if capacity == 0 {
+            // A tenant that keeps none has not sent a wrong one.
             return true;
         }
         let entry = self.newest.entry(series).or_insert_with(|| (exemplar.clone(), 0));

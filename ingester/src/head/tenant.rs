@@ -1,7 +1,7 @@
 //! One tenant's part of the head: its series and what finds them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 use model::{Labels, Matcher, SeriesHash, TenantId};
@@ -13,6 +13,9 @@ use crate::head::metadata::FamilyMap;
 use crate::head::series::Series;
 use crate::index::{LabelIds, Postings, Symbols};
 
+/// A replay keeps at most so many exemplars of a tenant; its own limit applies from its next request on.
+const EXEMPLARS_IN_REPLAY: usize = 100_000;
+
 /// A tenant in the head.
 pub(crate) struct Tenant {
     /// Who it is.
@@ -21,6 +24,8 @@ pub(crate) struct Tenant {
     pub(crate) index: RwLock<Index>,
     /// Its exemplars.
     pub(crate) exemplars: Mutex<Exemplars>,
+    /// How many exemplars it may have: its limit, as the last request found it.
+    pub(crate) max_exemplars: AtomicUsize,
     /// Its metadata.
     pub(crate) metadata: Mutex<FamilyMap>,
     /// Samples stored since the process started.
@@ -33,6 +38,7 @@ impl Tenant {
             id,
             index: RwLock::default(),
             exemplars: Mutex::default(),
+            max_exemplars: AtomicUsize::new(EXEMPLARS_IN_REPLAY),
             metadata: Mutex::default(),
             samples: AtomicU64::new(0),
         }

@@ -136,17 +136,18 @@ impl Build<'_> {
                 }
                 Err(why) => bad_histogram.get_or_insert((why, Written::default())).1.histograms += 1,
             },
-            Item::Exemplar(message) => {
-                match frames::exemplar(&request.batch, message, &mut self.scratch) {
-                    Ok((timestamp_ms, value)) => {
-                        self.writer.exemplar(id, timestamp_ms, value, &self.scratch);
-                        self.outline.entries.push(position);
-                    }
-                    Err(why) => {
-                        bad_exemplar.get_or_insert((format!("exemplar: {why}"), Written::default())).1.exemplars += 1;
-                    }
+            Item::Exemplar(message) => match frames::exemplar(&request.batch, message, &mut self.scratch) {
+                Ok((timestamp_ms, value)) => {
+                    self.writer.exemplar(id, timestamp_ms, value, &self.scratch);
+                    self.outline.entries.push(position);
                 }
-            }
+                Err(why) => {
+                    bad_exemplar
+                        .get_or_insert((format!("exemplar: {why}"), Written::default()))
+                        .1
+                        .exemplars += 1;
+                }
+            },
             Item::Metadata(refs) => metadata_refs = Some(refs),
         });
         if let Some((family, metadata)) =

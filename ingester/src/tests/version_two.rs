@@ -98,3 +98,21 @@ fn series_metadata_and_exemplars_survive() {
         end(host).await;
     });
 }
+
+#[test]
+fn a_tenant_keeps_as_many_exemplars_as_it_may() {
+    run(async {
+        let team = tenant("team-a");
+        let limits = crate::Limits { max_global_exemplars_per_user: 3, ..crate::Limits::default() };
+        let host = start(Arc::new(SimFs::new(1)), limits).await.unwrap();
+        for i in 0..5 {
+            host.ingester.push(scrape(&team, NOW_MS + i * 1000, "h")).await.unwrap();
+        }
+        let every = Matcher::new("__name__", model::MatchOp::Regex, ".+").unwrap();
+        let request =
+            ExemplarsRequest { tenant: team, matcher_sets: vec![vec![every]], range: TimeRange::ALL };
+        let found = host.ingester.exemplars(request).await.unwrap();
+        assert_eq!(found.iter().map(|s| s.exemplars.len()).sum::<usize>(), 3);
+        end(host).await;
+    });
+}
