@@ -182,6 +182,7 @@ impl Engine {
             interrupted,
             budget: Budget::new(self.options.max_samples, self.options.max_memory_bytes),
             annotations: RefCell::new(Annotations::default()),
+            work: Cell::new(0),
             series_read: Cell::new(0),
             samples_read: Cell::new(0),
         };

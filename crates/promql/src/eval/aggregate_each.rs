@@ -115,7 +115,7 @@ impl Evaluator<'_> {
             self.add_to_group(e, &mut groups[i], &column, steps, &mut buffer)
         })?;
         for group in groups {
-            self.check_interrupted()?;
+            self.spend(steps.count)?;
             let (labels, drop_name) = (group.labels.clone(), group.drop_name);
             let mut column = Column::new(labels, self.finish(e, group, parameter, steps)?);
             column.drop_name = drop_name;
@@ -240,6 +240,7 @@ impl Evaluator<'_> {
             }
             Gathered::Values(values, _) => {
                 for (step, mut values) in values.into_iter().enumerate().filter(|(_, v)| !v.is_empty()) {
+                    self.spend(values.len())?;
                     let q = parameter.map_or(f64::NAN, |p| p.values.at(step));
                     points.set_float(step, quantile_of(q, &mut values));
                 }

@@ -39,8 +39,8 @@ impl Evaluator<'_> {
         // The order of picks counts for instant queries only.
         let mut order: Vec<usize> = Vec::new();
         for group in &groups {
-            self.check_interrupted()?;
             for step in 0..steps.count {
+                self.spend(group.len())?;
                 let parameter = parameter.values.at(step);
                 let picked = pick_at(e.op, parameter, &held, group, step);
                 for i in &picked {

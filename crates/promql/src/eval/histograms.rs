@@ -156,6 +156,7 @@ impl Evaluator<'_> {
         let mut points = Points::none(steps.count);
         let mut buckets: Vec<ClassicBucket> = Vec::with_capacity(group.buckets.len());
         for step in 0..steps.count {
+            self.spend(group.buckets.len())?;
             buckets.clear();
             buckets.extend(group.buckets.iter().filter_map(|(upper, i)| {
                 let count = held.columns[*i].points.float(step)?;

@@ -17,6 +17,9 @@ use super::{Evaluator, Sink};
 /// The compiled size of a regular expression is bounded, so that a query cannot exhaust memory with one.
 const REGEX_SIZE_LIMIT_BYTES: usize = 4 << 20;
 
+/// The longest value that functions may give a label, in bytes: else nested calls could double it without end.
+const MAX_VALUE_BYTES: usize = 1 << 20;
+
 /// Whether a label says what the metric is: name, type and unit, which functions take away.
 pub(crate) fn is_metadata(name: &str) -> bool {
     matches!(name, METRIC_NAME | "__type__" | "__unit__")
@@ -124,6 +127,11 @@ impl Evaluator<'_> {
         let mut series = Series::new();
         self.each(&call.args[0], steps, &mut |mut column| {
             if let Some(value) = value(&column.labels) {
+                if value.len() > MAX_VALUE_BYTES {
+                    return Err(QueryError::execution(format!(
+                        "label {target:?} would become longer than {MAX_VALUE_BYTES} bytes"
+                    )));
+                }
                 let mut builder = column.labels.to_builder();
                 builder.set(target, &value);
                 column.relabel(builder.build());
@@ -192,9 +200,13 @@ impl Template {
         Self { parts }
     }
 
+    /// The replacement, cut where it has become too long.
     fn expand(&self, captures: &regex::Captures<'_>) -> String {
         let mut out = String::new();
         for part in &self.parts {
+            if out.len() > MAX_VALUE_BYTES {
+                break;
+            }
             match part {
                 Part::Text(text) => out.push_str(text),
                 Part::Group(group) => out.push_str(captures.get(*group).map_or("", |m| m.as_str())),

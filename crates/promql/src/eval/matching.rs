@@ -86,7 +86,7 @@ impl Evaluator<'_> {
         };
         let mut series = Series::new();
         for found in &matches {
-            self.check_interrupted()?;
+            self.spend(1)?;
             operation.check_unique(found)?;
             self.operate(&operation, found, steps, &mut series)?;
         }
@@ -108,6 +108,7 @@ impl Evaluator<'_> {
         for many in &found.many {
             let own = many.points.present();
             for one in &found.one {
+                self.spend(steps.count)?;
                 let mut both = one.points.present();
                 both.intersect(&own);
                 if both.is_empty() {

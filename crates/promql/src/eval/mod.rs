@@ -46,6 +46,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) interrupted: &'a dyn Fn() -> Option<ErrorKind>,
     pub(crate) budget: Arc<Budget>,
     pub(crate) annotations: RefCell<Annotations>,
+    /// Work done since the last look at `interrupted`.
+    pub(crate) work: Cell<u64>,
     pub(crate) series_read: Cell<u64>,
     pub(crate) samples_read: Cell<u64>,
 }
@@ -98,8 +100,8 @@ impl Evaluator<'_> {
 
     /// Takes the memory of a series from the budget.
     pub(crate) fn charge(&self, column: &Column) -> Result<Charge, QueryError> {
-        const FIXED_BYTES: usize = size_of::<Column>();
-        self.budget.charge(column.points.weight(), column.points.bytes() + FIXED_BYTES)
+        let bytes = size_of::<Column>() + column.points.bytes() + column.labels.heap_bytes();
+        self.budget.charge(column.points.weight(), bytes)
     }
 
     pub(crate) fn check_interrupted(&self) -> Result<(), QueryError> {
@@ -110,6 +112,19 @@ impl Evaluator<'_> {
             }
             Some(kind) => Err(QueryError::new(kind, "query was canceled in expression evaluation")),
         }
+    }
+
+    /// Counts work, in samples looked at, and now and then looks whether the query is to stop.
+    #[inline]
+    pub(crate) fn spend(&self, work: usize) -> Result<(), QueryError> {
+        const BETWEEN_LOOKS: u64 = 200_000;
+        let spent = self.work.get() + work as u64;
+        self.work.set(spent);
+        if spent < BETWEEN_LOOKS {
+            return Ok(());
+        }
+        self.work.set(0);
+        self.check_interrupted()
     }
 
     /// Whether metric names are dropped at once rather than at the end.

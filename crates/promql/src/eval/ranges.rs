@@ -169,6 +169,7 @@ impl Evaluator<'_> {
             if floats.is_empty() && histograms.is_empty() {
                 continue;
             }
+            self.spend(floats.len() + histograms.len())?;
             for (value, scalar) in scalars.iter_mut().zip(&computation.scalars) {
                 *value = scalar.at(step);
             }

@@ -1,0 +1,146 @@
+//! Queries that ask for too much end in an error, soon, and within the memory they are allowed.
+
+use std::cell::Cell;
+
+use model::Labels;
+use promql::{
+    Engine, EngineOptions, ErrorKind, QueryTime, SampleCursor, Samples, SelectHints, SelectedSeries,
+    SeriesSet, SeriesSource, SourceError,
+};
+
+/// Any number of series, each with a sample per second for three hours.
+struct Endless {
+    series: usize,
+}
+
+impl SeriesSource for Endless {
+    fn select(&self, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
+        Ok(Box::new(Set { left: self.series, range: (hints.start_ms.max(0), hints.end_ms.min(10_800_000)) }))
+    }
+}
+
+struct Set {
+    left: usize,
+    range: (i64, i64),
+}
+
+impl SeriesSet for Set {
+    fn next_series(&mut self) -> Result<Option<SelectedSeries<'_>>, SourceError> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("i", format!("{:09}", self.left))]);
+        Ok(Some(SelectedSeries { labels, samples: Box::new(Cursor(self.range)) }))
+    }
+
+    fn is_sorted(&self) -> bool {
+        false
+    }
+}
+
+struct Cursor((i64, i64));
+
+impl SampleCursor for Cursor {
+    fn read(&mut self, into: &mut Samples) -> Result<bool, SourceError> {
+        let (start, end) = self.0;
+        let first = (start + 999).div_euclid(1000) * 1000;
+        let mut t = first;
+        while t <= end && t < first + 120_000 {
+            into.push_float(t, (t / 1000) as f64);
+            t += 1000;
+        }
+        self.0.0 = t;
+        Ok(t > first)
+    }
+}
+
+fn engine(max_samples: u64, max_memory_bytes: u64) -> Engine {
+    Engine::new(EngineOptions { max_samples, max_memory_bytes, ..EngineOptions::default() })
+}
+
+const HOUR: QueryTime = QueryTime::Range { start_ms: 3_600_000, end_ms: 7_200_000, step_ms: 1_000 };
+
+#[track_caller]
+fn fails(engine: &Engine, query: &str, series: usize, kind: ErrorKind) {
+    let prepared = engine.prepare(query, HOUR, None).expect("the query is valid");
+    let error = engine.run(&prepared, &Endless { series }, &|| None).expect_err(query);
+    assert_eq!(error.kind, kind, "{query}: {error}");
+}
+
+#[test]
+fn samples_and_memory_are_limited() {
+    let few_samples = engine(1_000_000, 1 << 40);
+    let little_memory = engine(u64::MAX, 32 << 20);
+    for query in [
+        "m",
+        "-m",
+        "m + on (i) m",
+        "topk(1, m)",
+        "quantile(0.5, m)",
+        "rate(m[1m])",
+        "label_join(m, \"a\", \"b\", \"i\")",
+    ] {
+        fails(&few_samples, query, 1_000_000, ErrorKind::TooLarge);
+        fails(&little_memory, query, 1_000_000, ErrorKind::TooLarge);
+    }
+    fails(&little_memory, "sum by (i) (m)", 1_000_000, ErrorKind::TooLarge);
+    fails(&little_memory, "count_values(\"v\", m)", 1, ErrorKind::TooLarge);
+}
+
+#[test]
+fn what_is_folded_takes_no_memory() {
+    let engine = engine(200_000, 32 << 20);
+    let sorted = engine.prepare("sum(rate(m[1m]))", QueryTime::Instant(7_200_000), None).expect("valid");
+    let result = engine.run(&sorted, &Endless { series: 2_000 }, &|| None).expect("it fits");
+    assert_eq!(result.stats.series, 2_000);
+    assert!(result.stats.peak_samples < 10_000, "{:?}", result.stats);
+}
+
+#[test]
+fn endless_subqueries_and_growing_labels_are_refused() {
+    let engine = engine(u64::MAX, 1 << 30);
+    fails(&engine, "sum_over_time(m[100y:1ms])", 1, ErrorKind::Execution);
+    let mut bomb = "label_replace(m, \"i\", \"$1$1$1$1$1$1$1$1\", \"i\", \"(.*)\")".to_owned();
+    for _ in 0..12 {
+        bomb = format!("label_replace({bomb}, \"i\", \"$1$1$1$1$1$1$1$1\", \"i\", \"(.*)\")");
+    }
+    fails(&engine, &bomb, 1, ErrorKind::Execution);
+    let time = QueryTime::Range { start_ms: 0, end_ms: i64::MAX, step_ms: 1 };
+    assert_eq!(engine.prepare("m", time, None).expect_err("too many steps").kind, ErrorKind::BadData);
+}
+
+#[test]
+fn queries_stop_when_told() {
+    let engine = engine(u64::MAX, 1 << 40);
+    for query in [
+        "m",
+        "sum_over_time(m[3h])",
+        "topk(5, m)",
+        "m * on (i) m",
+        "quantile(0.5, m)",
+        "max_over_time(rate(m[1m])[1h:1s])",
+    ] {
+        let looks = Cell::new(0);
+        let interrupted = || {
+            looks.set(looks.get() + 1);
+            (looks.get() > 20).then_some(ErrorKind::Timeout)
+        };
+        let prepared = engine.prepare(query, HOUR, None).expect("the query is valid");
+        let error = engine.run(&prepared, &Endless { series: 1_000_000 }, &interrupted).expect_err(query);
+        assert_eq!(error.kind, ErrorKind::Timeout, "{query}");
+        assert_eq!(looks.get(), 21, "{query} went on");
+    }
+}
+
+#[test]
+fn deep_and_long_expressions_run_on_a_small_stack() {
+    let engine = engine(u64::MAX, 1 << 40);
+    let long = format!("m{}", " + on (i) m".repeat(990));
+    let nested = format!("{}m{}", "abs(".repeat(190), ")".repeat(190));
+    for query in [long, nested] {
+        let prepared =
+            engine.prepare(&query, QueryTime::Instant(7_200_000), None).expect("the query is valid");
+        assert!(engine.run(&prepared, &Endless { series: 2 }, &|| None).is_ok());
+    }
+}
