@@ -1,5 +1,6 @@
 //! What a record costs the process in processor time, how many share a sync, and how long each waits, at several
 //! numbers of concurrent writers on the machine's own disk. Run it on an otherwise idle machine.
+#![expect(clippy::print_stdout, reason = "the table is what it is run for")]
 
 use std::sync::Arc;
 use std::time::Duration;

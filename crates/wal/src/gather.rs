@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-/// At most this share of what the last sync took is waited for company: what a record loses that way is small beside
-/// the sync that it would have waited for otherwise.
-const SHARE_OF_SYNC: u32 = 4;
-/// On a disk whose syncs are so fast that the wait would be shorter than this, waking a thread costs more than a sync.
-const LEAST_WAIT: Duration = Duration::from_micros(50);
+/// Company is waited for as long as the last sync took, but at least this long: on a fast disk a sync still costs
+/// processor time, and the way back of a writer that was answered takes longer than the sync.
+const LEAST_WAIT: Duration = Duration::from_micros(500);
 /// However slow the disk, nobody waits longer for company.
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 /// So many bytes make a group worth its sync without company.
@@ -30,16 +28,15 @@ impl Gather {
         (waiting, bytes): (usize, usize),
         last_sync: Duration,
     ) -> Option<(usize, Duration)> {
-        let bound = (last_sync / SHARE_OF_SYNC).min(LONGEST_WAIT);
-        // One that waits is written anyway when nobody else is expected, and an empty queue is not waited for here.
-        if answered == 0 || answered + waiting < 2 || bytes >= ENOUGH_BYTES || bound < LEAST_WAIT {
+        // One that waits is written anyway when nobody else is expected; where syncs are not waited for they are not dear.
+        if answered == 0 || answered + waiting < 2 || bytes >= ENOUGH_BYTES || last_sync.is_zero() {
             return None;
         }
         if self.skip > 0 {
             self.skip -= 1;
             return None;
         }
-        Some((answered + waiting, bound))
+        Some((answered + waiting, last_sync.clamp(LEAST_WAIT, LONGEST_WAIT)))
     }
 
     /// What came of a wait for `wanted` entries, of which `before` were there at its beginning and `after` at its end.
@@ -55,15 +52,15 @@ impl Gather {
 mod tests {
     use super::*;
 
-    const SYNC: Duration = Duration::from_millis(2);
-    const BOUND: Duration = Duration::from_micros(500);
+    const SYNC: Duration = Duration::from_micros(800);
 
     #[test]
     fn waits_for_those_who_were_answered() {
         let mut gather = Gather::default();
-        assert_eq!(gather.plan(2, (2, 1_000), SYNC), Some((4, BOUND)));
-        assert_eq!(gather.plan(1, (1, 1_000), SYNC), Some((2, BOUND)));
+        assert_eq!(gather.plan(2, (2, 1_000), SYNC), Some((4, SYNC)));
+        assert_eq!(gather.plan(1, (1, 1_000), SYNC), Some((2, SYNC)));
         assert_eq!(gather.plan(4, (0, 0), Duration::from_secs(9)), Some((4, LONGEST_WAIT)));
+        assert_eq!(gather.plan(4, (0, 0), Duration::from_micros(80)), Some((4, LEAST_WAIT)));
     }
 
     #[test]
@@ -72,7 +69,7 @@ mod tests {
         assert_eq!(gather.plan(1, (0, 0), SYNC), None, "a single writer");
         assert_eq!(gather.plan(0, (3, 1_000), SYNC), None, "nobody was answered");
         assert_eq!(gather.plan(2, (2, ENOUGH_BYTES), SYNC), None, "a large group");
-        assert_eq!(gather.plan(2, (2, 1_000), Duration::from_micros(199)), None, "a fast disk");
+        assert_eq!(gather.plan(2, (2, 1_000), Duration::ZERO), None, "nobody waits for syncs");
     }
 
     #[test]
