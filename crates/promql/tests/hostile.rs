@@ -136,11 +136,48 @@ fn queries_stop_when_told() {
 #[test]
 fn deep_and_long_expressions_run_on_a_small_stack() {
     let engine = engine(u64::MAX, 1 << 40);
-    let long = format!("m{}", " + on (i) m".repeat(990));
-    let nested = format!("{}m{}", "abs(".repeat(190), ")".repeat(190));
-    for query in [long, nested] {
+    let mut queries = vec![
+        format!("m{}", " + on (i) m".repeat(990)),
+        format!("m{}", " or m".repeat(990)),
+        format!("m{}", " * 2 > 0".repeat(490)),
+        format!("vector(1{})", " + 1".repeat(990)),
+    ];
+    let around = [
+        ("abs(", ")"),
+        ("sum(", ")"),
+        ("topk(1, ", ")"),
+        ("label_replace(", ", \"a\", \"b\", \"c\", \"d\")"),
+        ("absent(", ")"),
+        ("max_over_time(", "[1m:1m])"),
+        ("-(", ")"),
+        ("vector(scalar(", "))"),
+        ("histogram_quantile(0.5, ", ")"),
+        ("sort(", ")"),
+        ("timestamp(", ")"),
+        ("1 + (m * on (i) ", ")"),
+        ("m and ", ""),
+        ("2 ^ ", ""),
+    ];
+    for (open, close) in around {
+        // As deep as it may be.
+        let deepest = (1..130)
+            .map(|n| format!("{}m{}", open.repeat(n), close.repeat(n)))
+            .take_while(|query| engine.prepare(query, QueryTime::Instant(7_200_000), None).is_ok())
+            .last();
+        queries.push(deepest.expect("a single one is valid"));
+    }
+    for query in queries {
+        let expr = promql::parse(&query, &promql::ParseOptions::ALL).expect("the query is valid");
+        let printed =
+            promql::parse(&expr.to_string(), &promql::ParseOptions::ALL).expect("and so is what it prints");
+        assert_eq!(printed.to_string(), expr.to_string());
+        assert!(promql::pretty(&expr).len() >= query.len() / 2);
         let prepared =
             engine.prepare(&query, QueryTime::Instant(7_200_000), None).expect("the query is valid");
-        assert!(engine.run(&prepared, &Endless { series: 2 }, &|| None).is_ok());
+        assert_eq!(prepared.selections().is_empty(), query.starts_with("vector(1"));
+        let short: String = query.chars().take(40).collect();
+        if let Err(e) = engine.run(&prepared, &Endless { series: 2 }, &|| None) {
+            assert_eq!(e.kind, ErrorKind::Execution, "{short}: {e}");
+        }
     }
 }

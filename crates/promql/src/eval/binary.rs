@@ -8,8 +8,8 @@ use crate::ast::{BinaryOp, VectorMatching};
 use crate::engine::error::QueryError;
 use crate::engine::value::SampleValue;
 use crate::functions::float::{arithmetic, compare};
-use crate::plan::BinaryPlan;
 use crate::plan::steps::Steps;
+use crate::plan::{BinaryPlan, Node};
 
 use super::calls::pass_on;
 use super::column::{Column, Points};
@@ -66,13 +66,58 @@ impl<'p> Signatures<'p> {
 
 impl Evaluator<'_> {
     pub(super) fn binary(&self, e: &BinaryPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+        /// Up to this, recursion does: series need not be held between operators then.
+        const SHORT: usize = 16;
+        // A long chain of operators is a tree that is deep on the left: it is walked rather than recursed into.
+        let mut chain = vec![e];
+        let mut left = &e.lhs;
+        while let Node::Binary(inner) = left
+            && !left.is_scalar()
+        {
+            chain.push(inner);
+            left = &inner.lhs;
+        }
+        if chain.len() <= SHORT {
+            return self.operation(e, None, steps, sink);
+        }
+        let mut so_far: Option<Held> = None;
+        for link in chain.into_iter().skip(1).rev() {
+            let mut held = Held::new();
+            self.operation(link, so_far, steps, &mut |column| held.push(self, column))?;
+            so_far = Some(held);
+        }
+        self.operation(e, so_far, steps, sink)
+    }
+
+    /// An operator; `left` is what its left side has come to, if that is known already.
+    fn operation(
+        &self,
+        e: &BinaryPlan,
+        left: Option<Held>,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         match (&e.matching, e.lhs.is_scalar()) {
-            (Some(matching), _) if e.op.is_set() => self.set_operation(e, matching, steps, sink),
-            (Some(matching), _) => self.vector_operation(e, matching, steps, sink),
+            (Some(matching), _) => {
+                let left = match left {
+                    Some(left) => left,
+                    None => self.held(&e.lhs, steps)?,
+                };
+                let right = self.held(&e.rhs, steps)?;
+                if e.op.is_set() {
+                    self.set_operation(e.op, matching, (left, right), steps, sink)
+                } else {
+                    self.vector_operation(e, matching, (left, right), steps, sink)
+                }
+            }
             (None, false) => {
                 let scalars = self.scalar(&e.rhs, steps)?;
                 self.renamed(&e.lhs, sink, |sink| {
-                    self.each(&e.lhs, steps, &mut |column| self.with_scalar(e, column, &scalars, false, sink))
+                    let mut apply = |column| self.with_scalar(e, column, &scalars, false, sink);
+                    match left {
+                        Some(left) => left.columns.into_iter().try_for_each(apply),
+                        None => self.each(&e.lhs, steps, &mut apply),
+                    }
                 })
             }
             (None, true) => {
@@ -129,16 +174,15 @@ impl Evaluator<'_> {
 
     fn set_operation(
         &self,
-        e: &BinaryPlan,
+        op: BinaryOp,
         matching: &VectorMatching,
+        (left, right): (Held, Held),
         steps: &Steps,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
-        let left = self.held(&e.lhs, steps)?;
-        let right = self.held(&e.rhs, steps)?;
         let mut signatures = Signatures::new(matching);
         let mut present = Presences::new(steps.count);
-        if e.op == BinaryOp::Or {
+        if op == BinaryOp::Or {
             for column in &left.columns {
                 present.add(signatures.of(&column.labels), &column.points);
             }
@@ -156,7 +200,7 @@ impl Evaluator<'_> {
         }
         for mut column in left.columns {
             let signature = signatures.of(&column.labels);
-            if e.op == BinaryOp::And {
+            if op == BinaryOp::And {
                 present.keep_in(signature, &mut column.points);
             } else {
                 present.remove_from(signature, &mut column.points);

@@ -18,7 +18,7 @@ use super::labels::is_metadata;
 use super::operators::{Operand, Outcome, apply, changes_metric};
 use super::presence::Presence;
 use super::series::Series;
-use super::{Evaluator, Sink};
+use super::{Evaluator, Held, Sink};
 
 /// Series that match each other: of the side that may have many, and of the one that may have one at a time.
 #[derive(Default)]
@@ -47,11 +47,10 @@ impl Evaluator<'_> {
         &self,
         plan: &BinaryPlan,
         matching: &VectorMatching,
+        (left, right): (Held, Held),
         steps: &Steps,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
-        let left = self.held(&plan.lhs, steps)?;
-        let right = self.held(&plan.rhs, steps)?;
         let swapped = matching.card == Cardinality::OneToMany;
         let (many, one) = if swapped { (right, left) } else { (left, right) };
         // Upstream does not exchange the fill values with the sides: with group_right, `fill_left` stands for a missing

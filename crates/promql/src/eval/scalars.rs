@@ -59,8 +59,19 @@ impl Evaluator<'_> {
             }),
             Node::Constant(e) => Ok(Scalars::Constant(self.scalar(e, &steps.first())?.at(0))),
             Node::Binary(e) => {
-                let (a, b) = (self.scalar(&e.lhs, steps)?, self.scalar(&e.rhs, steps)?);
-                Ok(a.combine(&b, steps.count, |a, b| scalar_operation(e.op, a, b)))
+                // As for series, a long chain is walked rather than recursed into.
+                let mut chain = vec![&**e];
+                let mut left = &e.lhs;
+                while let Node::Binary(inner) = left {
+                    chain.push(inner);
+                    left = &inner.lhs;
+                }
+                let mut value = self.scalar(left, steps)?;
+                for link in chain.into_iter().rev() {
+                    let right = self.scalar(&link.rhs, steps)?;
+                    value = value.combine(&right, steps.count, |a, b| scalar_operation(link.op, a, b));
+                }
+                Ok(value)
             }
             Node::Call(e) => self.scalar_call(e, steps),
             _ => Err(QueryError::internal("an expression that is not a scalar was evaluated as one")),

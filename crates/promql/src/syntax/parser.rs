@@ -14,7 +14,7 @@ use crate::text::quote::quote;
 /// The longest query that is parsed, in bytes.
 pub const MAX_LENGTH_BYTES: usize = 1 << 20;
 /// How deep expressions may nest: parentheses, calls, unary operators.
-const MAX_NESTING: usize = 200;
+const MAX_NESTING: usize = 128;
 /// How deep the tree may become; chains of operators make it deeper than nesting does.
 pub const MAX_DEPTH: usize = 1_000;
 
