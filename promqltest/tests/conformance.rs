@@ -34,6 +34,38 @@ fn all_pass(verdicts: &[Verdict], count: usize) {
     assert_eq!(verdicts.len(), count);
 }
 
+fn own(folder: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scripts").join(folder)
+}
+
+#[test]
+fn own_scripts_pass() {
+    all_pass(&run(own("pass")), OWN_EVALS);
+}
+
+/// How many evals the scripts of this crate have: one that is lost is noticed.
+const OWN_EVALS: usize = 76;
+
+#[test]
+fn own_scripts_that_are_wrong_fail() {
+    let verdicts = run(own("fail"));
+    let passed: Vec<&Verdict> = verdicts.iter().filter(|v| v.status == Status::Pass).collect();
+    assert!(passed.is_empty(), "{passed:?}");
+    assert_eq!(verdicts.len(), 15);
+}
+
+#[test]
+fn errors_of_scripts_are_reported_and_what_follows_is_run() {
+    let mut verdicts = Vec::new();
+    let text = "nonsense\n\nload 1m\n  a 1\n  b x\n\neval instant at 0 1\n  1\n\nclear\n\neval instant at 0 1\n  1\n";
+    run_script("s", text, &mut |verdict| verdicts.push(verdict.to_string()));
+    assert_eq!(verdicts.len(), 4);
+    assert!(verdicts[0].starts_with("FAIL s:1  [script error: unknown command"), "{verdicts:?}");
+    assert!(verdicts[1].starts_with("FAIL s:3  [script error: line 5"), "{verdicts:?}");
+    assert!(verdicts[2].starts_with("FAIL s:7 1 [a load before it failed"), "{verdicts:?}");
+    assert_eq!(verdicts[3], "PASS s:12 1");
+}
+
 #[test]
 fn upstream_scripts() {
     if let Some(folder) = conformance("testdata") {
