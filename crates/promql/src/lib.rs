@@ -1,6 +1,16 @@
 //! PromQL: syntax, plan, functions and evaluation over a [`SeriesSource`].
 //!
 //! Pure: nothing here knows about clocks, sockets, files, threads or logs.
+//!
+//! A query goes through four stages: [`parse`] makes a syntax tree, [`Engine::prepare`] a plan (times resolved, what
+//! is the same at every step marked), [`PreparedQuery::selections`] tells what it will read, and [`Engine::run`]
+//! evaluates it. Series are columns over the steps of the query, handed on one by one, so that aggregations fold them
+//! as they come; sums are taken in 64 virtual shards and along a fixed tree, so that they come out the same bit for bit
+//! in whatever parts they are computed.
+//!
+//! Results are those of Prometheus 3.14, except where that depends on the order in which its storage or its hash maps
+//! give out series: ties of `topk` and `bottomk` break by labels, `limitk` takes the first series by labels, and
+//! `timestamp()` of a selector with `@` honours its offset. Lengths of time are kept in milliseconds.
 
 pub mod ast;
 pub mod engine;
