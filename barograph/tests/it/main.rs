@@ -1,6 +1,9 @@
 //! Tests of the built program: it is started, talked to over HTTP, signalled and killed.
 
-mod hostile;
+mod bad_input;
+mod http;
 mod process;
 mod prometheus;
+mod remote_write_cases;
 mod support;
+mod tools;

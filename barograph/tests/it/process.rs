@@ -4,7 +4,8 @@ use std::io::Write as _;
 use std::net::TcpStream;
 use std::process::Output;
 
-use crate::support::{Barograph, get, query_value, wait_for};
+use crate::http::{get, query_value};
+use crate::support::{Barograph, wait_for};
 use rustix::process::Signal;
 use tempfile::TempDir;
 

@@ -1,7 +1,7 @@
-//! Starting programs, talking HTTP to them, and waiting for conditions.
+//! Starting programs, and waiting for conditions.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{BufRead, BufReader};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use env::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::http::get;
 
 /// How long a condition may take to come true.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,12 +21,18 @@ const INTERVAL: Duration = Duration::from_millis(50);
 /// Waits until `condition` gives something; fails, saying what was waited for, when it takes too long.
 #[track_caller]
 pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> T {
+    wait_until(what, || condition().ok_or_else(|| "it did not come true".to_owned()))
+}
+
+/// As [`wait_for`], for conditions that say what is still wrong.
+#[track_caller]
+pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Result<T, String>) -> T {
     let clock = SystemClock::new();
     loop {
-        if let Some(found) = condition() {
-            return found;
+        match condition() {
+            Ok(found) => return found,
+            Err(wrong) => assert!(clock.monotonic() < PATIENCE, "waited {PATIENCE:?} for {what}: {wrong}"),
         }
-        assert!(clock.monotonic() < PATIENCE, "waited {PATIENCE:?} for {what}");
         std::thread::sleep(INTERVAL);
     }
 }
@@ -40,6 +48,16 @@ impl Program {
         let child =
             command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
         Self { child }
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a child of ours").is_none()
     }
 
     /// Sends a signal.
@@ -125,39 +143,6 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
     receiver
 }
 
-/// Status and body of a GET request; status 0 where there is no answer.
-pub(crate) fn get(addr: SocketAddr, path: &str) -> (u16, String) {
-    request(addr, path, &[])
-}
-
-/// Status and body of a GET request with these headers; status 0 where there is no answer.
-pub(crate) fn request(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
-    exchange(addr, path, headers).unwrap_or_default()
-}
-
-fn exchange(addr: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Option<(u16, String)> {
-    let mut stream = TcpStream::connect(addr).ok()?;
-    stream.set_read_timeout(Some(PATIENCE)).ok()?;
-    let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-    // HTTP/1.0, so that the body ends with the connection.
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {addr}\r\n{headers}\r\n").ok()?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).ok()?;
-    let answer = String::from_utf8(answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
-}
-
-/// `text` as a value in a query string.
-pub(crate) fn query_value(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b'-' => char::from(byte).to_string(),
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
 /// A port that is free now.
 pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -165,25 +150,31 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// The program of a peer, such as `prometheus`: from the folder that BAROGRAPH_PEERS_DIR names, or `.tools/sid` in the
-/// workspace, which `make test-peers` fills. `None`, loudly, where it is missing.
-pub(crate) fn peer(name: &str) -> Option<PathBuf> {
+/// workspace, which `make test-peers` fills.
+#[track_caller]
+pub(crate) fn peer(name: &str) -> PathBuf {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
     let folder =
         std::env::var_os("BAROGRAPH_PEERS_DIR").map_or_else(|| workspace.join(".tools/sid"), PathBuf::from);
     let program = folder.join("usr/bin").join(name);
-    if program.exists() {
-        return Some(program);
-    }
     assert!(
-        std::env::var_os("BAROGRAPH_PEERS_DIR").is_none(),
-        "{} is missing: run `make test-peers`",
+        program.exists(),
+        "{} is missing: run `make test-peers`, which fetches it, or let BAROGRAPH_PEERS_DIR name a folder with usr/bin/{name}",
         program.display()
     );
-    let message = format!(
-        "PEER ABSENT: {} is missing, run `make test-peers`; this test checks nothing
-",
-        program.display()
-    );
-    std::io::stderr().write_all(message.as_bytes()).expect("standard error");
-    None
+    program
+}
+
+/// Milliseconds since the epoch.
+pub(crate) fn now_ms() -> i64 {
+    SystemClock::new().now_ms()
+}
+
+/// A line of `/proc/<pid>/status` that has a size, such as `VmRSS`, in bytes.
+pub(crate) fn memory_bytes(program: &Program, line: &str) -> u64 {
+    let path = format!("/proc/{}/status", program.pid());
+    let status = std::fs::read_to_string(path).expect("the process runs");
+    let kib =
+        status.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(':')?.trim().strip_suffix(" kB"));
+    kib.and_then(|kib| kib.trim().parse::<u64>().ok()).expect("a size") * 1_024
 }

@@ -32,6 +32,8 @@ impl Draft {
 
     /// A series of the case: its name tells it from those of other cases.
     fn named(&mut self, id: &str, suffix: &str) -> &mut Self {
+        // `+Inf` and `-Inf` are two series.
+        let id = id.replace('+', "plus");
         let name: String = id.chars().map(|c| if c.is_alphanumeric() { c } else { '_' }).collect();
         self.labels(&[("__name__", &format!("{name}{suffix}"))])
     }
