@@ -13,10 +13,12 @@ use crate::head::tenant::Tenant;
 use crate::service::Inner;
 use crate::snapshot::{self, write};
 
-/// How often full chunks are written to their files.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
-/// With this many bytes in the files but not durable, they are synced.
-const SYNC_BYTES: u64 = 8 << 20;
+/// How often full chunks are looked at. All series fill theirs at the same aligned times, so much may come at once.
+const FLUSH_EVERY: Duration = Duration::from_millis(100);
+/// So many bytes of full chunks are worth a write to their files.
+const FLUSH_BYTES: u64 = 256 << 10;
+/// With this many bytes that are not durable, they are synced and their memory is given back.
+pub(crate) const SYNC_BYTES: u64 = 8 << 20;
 /// How often idle series and expired data are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How long after a failed snapshot the next is tried.
@@ -54,7 +56,7 @@ async fn flush(inner: &Arc<Inner>) {
     let head = inner.head.clone();
     let pending = head.store().buffered_bytes();
     inner.metrics.chunk_bytes_pending.set(i64::try_from(pending).unwrap_or(i64::MAX));
-    if pending == 0 {
+    if pending < FLUSH_BYTES {
         return;
     }
     let work = move || {

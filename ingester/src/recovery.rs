@@ -12,6 +12,7 @@ use crate::chunk_store::{ChunkStore, SegmentState};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::head::Head;
+use crate::maintenance::SYNC_BYTES;
 use crate::snapshot::read::OnDamage;
 use crate::snapshot::{self, SnapshotError, read};
 
@@ -39,6 +40,12 @@ pub(crate) fn recover(fs: &Arc<dyn FileSystem>, dir: &DataDir) -> Result<Recover
         if let Err(error) = head.apply(record) {
             foreign += 1;
             tracing::error!(%position, %error, "a record of the write-ahead log cannot be applied");
+        }
+        if head.store().buffered_bytes() >= SYNC_BYTES
+            && let Err(error) = head.store().sync()
+        {
+            // They stay in memory, and the running ingester tries again.
+            tracing::warn!(%error, "chunks made by the replay cannot be written");
         }
     })?;
     let mut lost = restored.lost;
