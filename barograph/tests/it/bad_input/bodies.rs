@@ -1,7 +1,11 @@
 //! Well-formed HTTP with bodies that are not.
 
+use std::sync::Arc;
+
+use model::{Exemplar, Histogram, Labels, Value};
 use testkit::remote_write::{self, RW2_CONTENT_TYPE, TENANT};
 use wire::encode::Rw1Writer;
+use wire::histogram::HistogramSample;
 use wire::snappy;
 
 use super::{Victim, refused};
@@ -160,6 +164,31 @@ fn labels_that_are_no_labels() {
             refused(&victim.push(&snappy::compress(&broken)), 400, "utf-8");
         }
     }
+    victim.check();
+}
+
+#[test]
+fn histograms_and_exemplars_that_are_wrong() {
+    let victim = Victim::start(&[]);
+    let histogram = |count| {
+        let value = Value::Histogram(Arc::new(Histogram { count, zero_count: 5, ..Histogram::default() }));
+        let mut writer = Rw1Writer::default();
+        writer.label("__name__", "native");
+        let sample = HistogramSample { timestamp_ms: now_ms(), start_timestamp_ms: 0, value };
+        writer.histogram(&sample).end_series();
+        victim.push(&snappy::compress(writer.message()))
+    };
+    assert_eq!(histogram(5).status, 204);
+    refused(&histogram(100), 400, "count is 100, but its buckets add up to 5");
+
+    let labels = Labels::from_pairs([("trace_id", "trace_q")]);
+    let exemplar = Exemplar { labels, value: 1.0, timestamp_ms: now_ms() };
+    let mut writer = Rw1Writer::default();
+    writer.label("__name__", "with_exemplar").sample(now_ms(), 1.0).exemplar(&exemplar).end_series();
+    let mut message = writer.message().to_vec();
+    let at = message.windows(7).position(|w| w == b"trace_q").expect("in the message");
+    message[at] = 0xff;
+    refused(&victim.push(&snappy::compress(&message)), 400, "utf-8");
     victim.check();
 }
 

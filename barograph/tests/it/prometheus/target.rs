@@ -85,7 +85,7 @@ fn exposition(scrape: usize) -> String {
          # TYPE \"odd name.with dots\" gauge\n\
          {{\"odd name.with dots\",\"label with spaces\"=\"x\"}} {scrape}\n"
     );
-    if scrape / 4 % 2 == 0 {
+    if (scrape / 4).is_multiple_of(2) {
         // There for four scrapes, then stale for four.
         text.push_str(&format!("# TYPE odd_flicker gauge\nodd_flicker {scrape}\n"));
     }
