@@ -34,7 +34,8 @@ impl Source {
             .collect();
         series.sort();
         let timestamps: Vec<i64> = (0..6 * HOUR_MS / SCRAPE_MS).map(|i| i * SCRAPE_MS).collect();
-        let values = (0..timestamps.len()).map(|i| (i * 37 % 1_000 + i * 40) as f64).collect();
+        // It grows unevenly, and is reset once an hour.
+        let values = (0..timestamps.len()).map(|i| (i % 240 * 40 + i * 37 % 40) as f64).collect();
         Self { series, timestamps, values }
     }
 }

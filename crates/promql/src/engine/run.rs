@@ -1,6 +1,8 @@
 //! The engine: parses and plans queries, and runs them.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use model::Labels;
 
@@ -206,7 +208,7 @@ impl Engine {
                 let Some((inner, held)) = evaluator.subquery(e, steps.start_ms)? else {
                     return Ok(QueryValue::Matrix(Vec::new()));
                 };
-                let columns = named(held.columns)?;
+                let columns = self.named(held.columns)?;
                 Ok(QueryValue::Matrix(ranges(columns, &inner)))
             }
             (plan, ValueType::Scalar) if instant => {
@@ -218,7 +220,7 @@ impl Engine {
                 Ok(QueryValue::Matrix(ranges(vec![column], steps)))
             }
             (plan, _) => {
-                let columns = named(evaluator.held(plan, steps)?.columns)?;
+                let columns = self.named(evaluator.held(plan, steps)?.columns)?;
                 if instant {
                     Ok(QueryValue::Vector(columns.into_iter().filter_map(instant_sample).collect()))
                 } else {
@@ -227,33 +229,37 @@ impl Engine {
             }
         }
     }
+
+    /// Drops the names that were to be dropped at the end, and merges series that become equal by it. Without delayed
+    /// name removal that has been done where it belongs.
+    fn named(&self, columns: Vec<Column>) -> Result<Vec<Column>, QueryError> {
+        if !self.options.delayed_name_removal || !columns.iter().any(|c| c.drop_name) {
+            return Ok(columns);
+        }
+        let mut by_labels = HashMap::new();
+        let mut merged: Vec<Column> = Vec::with_capacity(columns.len());
+        for mut column in columns {
+            if column.drop_name {
+                column.labels = crate::eval::without_metadata(&column.labels);
+            }
+            match by_labels.entry(column.labels.clone()) {
+                Entry::Vacant(entry) => {
+                    entry.insert(merged.len());
+                    merged.push(column);
+                }
+                Entry::Occupied(entry) => {
+                    if !merged[*entry.get()].points.absorb(&column.points) {
+                        return Err(QueryError::same_labelset());
+                    }
+                }
+            }
+        }
+        Ok(merged)
+    }
 }
 
 fn instant_sample(column: Column) -> Option<InstantSample> {
     Some(InstantSample { value: column.points.get(0)?, labels: column.labels })
-}
-
-/// Drops the names that were to be dropped at the end, and merges series that become equal by it.
-fn named(mut columns: Vec<Column>) -> Result<Vec<Column>, QueryError> {
-    let mut by_labels = std::collections::HashMap::new();
-    let mut merged: Vec<Column> = Vec::with_capacity(columns.len());
-    for mut column in columns.drain(..) {
-        if column.drop_name {
-            column.labels = crate::eval::without_metadata(&column.labels);
-        }
-        match by_labels.entry(column.labels.clone()) {
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(merged.len());
-                merged.push(column);
-            }
-            std::collections::hash_map::Entry::Occupied(entry) => {
-                if !merged[*entry.get()].points.absorb(&column.points) {
-                    return Err(QueryError::same_labelset());
-                }
-            }
-        }
-    }
-    Ok(merged)
 }
 
 fn ranges(columns: Vec<Column>, steps: &Steps) -> Vec<RangeSeries> {

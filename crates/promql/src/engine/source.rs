@@ -82,6 +82,8 @@ pub struct Samples {
     pub(crate) floats: Run<f64>,
     /// The histograms, stale ones included.
     pub(crate) histograms: Run<Arc<FloatHistogram>>,
+    /// The numbers of the floats that are below the one before them, if somebody has looked.
+    pub(crate) falls: Option<Vec<u32>>,
 }
 
 /// Samples of one kind, as columns.
@@ -185,5 +187,12 @@ impl Samples {
     pub(crate) fn clear(&mut self) {
         self.floats.clear();
         self.histograms.clear();
+        self.falls = None;
+    }
+
+    /// Looks where floats are below the one before them, so that windows need not be searched for it one by one.
+    pub(crate) fn find_falls(&mut self) {
+        let pairs = self.floats.values.windows(2).enumerate();
+        self.falls = Some(pairs.filter(|(_, w)| w[1] < w[0]).map(|(i, _)| i as u32 + 1).collect());
     }
 }

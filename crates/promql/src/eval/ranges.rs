@@ -148,11 +148,10 @@ impl Evaluator<'_> {
             RangeMode::Anchored => (self.lookback_ms, 0),
             RangeMode::Smoothed => (self.lookback_ms, self.lookback_ms),
         };
-        let mut cursor = if function.wants_counter && steps.count > 1 {
-            Cursor::of_counter(samples)
-        } else {
-            Cursor::default()
-        };
+        if function.wants_counter && steps.count > 1 {
+            samples.find_falls();
+        }
+        let mut cursor = Cursor::default();
         let mut points = Points::none(steps.count);
         let mut scalars = vec![0.0; computation.scalars.len()];
         let mut annotations = self.annotations.borrow_mut();

@@ -86,8 +86,40 @@ impl Evaluator<'_> {
             return self.smoothed_selector(e, steps, sink);
         }
         let hints = e.hints(steps, self.lookback_ms, None);
-        let modifiers = Modifiers { at_ms: e.at_ms, offset_ms: e.offset_ms };
-        self.latest_samples(&hints, modifiers, steps, &mut |found| Some(found.value), sink)
+        let mut evaluate = |labels, samples: &mut Samples| {
+            let mut points = Points::none(steps.count);
+            if samples.histograms.len() == 0 {
+                self.latest_floats(e, samples, steps, &mut points);
+            } else {
+                let mut latest = Latest::default();
+                for step in 0..steps.count {
+                    let time = e.reference(steps.time(step));
+                    let found = latest.at(samples, time, time.saturating_sub(self.lookback_ms));
+                    if let Some(found) = found {
+                        points.set(step, found.value);
+                    }
+                }
+            }
+            Ok((!points.is_empty()).then(|| Column::new(labels, points)))
+        };
+        self.stored_series(&hints, &mut evaluate, sink)
+    }
+
+    /// The latest float at each step: what nearly all selectors come to.
+    fn latest_floats(&self, e: &SelectorPlan, samples: &Samples, steps: &Steps, points: &mut Points) {
+        let (timestamps, values) = (&samples.floats.timestamps, &samples.floats.values);
+        let mut next = 0;
+        for step in 0..steps.count {
+            let time = e.reference(steps.time(step));
+            while timestamps.get(next).is_some_and(|t| *t <= time) {
+                next += 1;
+            }
+            let Some(latest) = next.checked_sub(1) else { continue };
+            let value = values[latest];
+            if timestamps[latest] > time.saturating_sub(self.lookback_ms) && !is_stale_nan(value) {
+                points.set_float(step, value);
+            }
+        }
     }
 
     /// The latest sample of each series at each step, as `value` sees it.

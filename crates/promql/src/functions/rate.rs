@@ -67,11 +67,15 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
         if floats.starts_overlap() {
             annotations.start_time_overlap(window.first_span, window.metric_name());
         }
-        let may_fall = !floats.never_falls || !floats.starts.is_empty();
-        for i in 1..if may_fall { floats.len() } else { 0 } {
-            let before = floats.values[i - 1];
-            if floats.values[i] < before || floats.restarted(i) {
-                result += before;
+        match (&floats.falls, floats.starts.is_empty()) {
+            (Some(falls), true) => falls.iter().for_each(|i| result += floats.values[i - 1]),
+            _ => {
+                for i in 1..floats.len() {
+                    let before = floats.values[i - 1];
+                    if floats.values[i] < before || floats.restarted(i) {
+                        result += before;
+                    }
+                }
             }
         }
     }

@@ -19,8 +19,22 @@ pub(crate) struct Part<'w, T> {
     pub(crate) values: &'w [T],
     /// As long as the others, or empty.
     pub(crate) starts: &'w [i64],
-    /// Whether it is known that no value is below the one before it.
-    pub(crate) never_falls: bool,
+    /// The numbers of the values that are below the one before them, if that is known.
+    pub(crate) falls: Option<Falls<'w>>,
+}
+
+/// Where values fall: numbers in the whole series, and that of the first value of the window.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Falls<'w> {
+    numbers: &'w [u32],
+    first: usize,
+}
+
+impl Falls<'_> {
+    /// The numbers of those values in the window, ascending.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
+        self.numbers.iter().map(|number| *number as usize - self.first)
+    }
 }
 
 impl<T> Clone for Part<'_, T> {
@@ -38,7 +52,7 @@ impl<'w, T> Part<'w, T> {
             timestamps: &run.timestamps[first..end],
             values: &run.values[first..end],
             starts: if with_starts && !run.starts.is_empty() { &run.starts[first..end] } else { &[] },
-            never_falls: false,
+            falls: None,
         }
     }
 
@@ -56,7 +70,7 @@ impl<'w, T> Part<'w, T> {
             timestamps: &self.timestamps[first..],
             values: &self.values[first..],
             starts: self.starts.get(first..).unwrap_or(&[]),
-            never_falls: self.never_falls,
+            falls: None,
         }
     }
 
@@ -197,25 +211,10 @@ pub(crate) fn range_function(name: &str) -> Option<RangeFunction> {
 pub(crate) struct Cursor {
     floats: (usize, usize),
     histograms: (usize, usize),
-    /// How many floats up to each are below the one before them; empty where nobody asks.
-    falls: Vec<u32>,
+    falls: (usize, usize),
 }
 
 impl Cursor {
-    /// A cursor that knows where counters fall, so that windows need not be searched for it one by one.
-    pub(crate) fn of_counter(samples: &Samples) -> Self {
-        let values = &samples.floats.values;
-        let mut falls = Vec::with_capacity(values.len());
-        let mut count = 0;
-        let mut before = f64::NEG_INFINITY;
-        for value in values {
-            count += u32::from(*value < before);
-            before = *value;
-            falls.push(count);
-        }
-        Self { falls, ..Self::default() }
-    }
-
     /// The samples later than `after_ms` and up to `until_ms`.
     pub(crate) fn window<'w>(
         &mut self,
@@ -227,10 +226,16 @@ impl Cursor {
         advance(&mut self.floats, &samples.floats.timestamps, after_ms, until_ms);
         advance(&mut self.histograms, &samples.histograms.timestamps, after_ms, until_ms);
         let mut floats = Part::of(&samples.floats, self.floats.0, self.floats.1, with_starts);
-        if let (Some(first), Some(last)) =
-            (self.falls.get(self.floats.0), self.falls.get(self.floats.1.wrapping_sub(1)))
-        {
-            floats.never_falls = first == last;
+        if let Some(numbers) = &samples.falls {
+            let (first, end) = self.floats;
+            let (from, to) = &mut self.falls;
+            while numbers.get(*to).is_some_and(|n| (*n as usize) < end) {
+                *to += 1;
+            }
+            while *from < *to && numbers[*from] as usize <= first {
+                *from += 1;
+            }
+            floats.falls = Some(Falls { numbers: &numbers[*from..*to], first });
         }
         (floats, Part::of(&samples.histograms, self.histograms.0, self.histograms.1, with_starts))
     }
@@ -261,6 +266,25 @@ mod tests {
         assert_eq!(seen(10, 30), [2.0, 3.0]);
         assert_eq!(seen(85, 89), [0.0; 0]);
         assert_eq!(seen(80, 200), [9.0]);
+    }
+
+    #[test]
+    fn falls_are_those_inside_the_window() {
+        let mut samples = Samples::default();
+        for (t, v) in [5.0, 6.0, 1.0, 2.0, 0.0, 7.0].into_iter().enumerate() {
+            samples.push_float(t as i64, v);
+        }
+        samples.find_falls();
+        let mut cursor = Cursor::default();
+        let mut seen = |after, until| {
+            let floats = cursor.window(&samples, after, until, false).0;
+            floats.falls.map(|falls| falls.iter().collect::<Vec<_>>())
+        };
+        assert_eq!(seen(-1, 1), Some(vec![]));
+        assert_eq!(seen(-1, 3), Some(vec![2]));
+        assert_eq!(seen(0, 4), Some(vec![1, 3]));
+        assert_eq!(seen(1, 5), Some(vec![2]));
+        assert_eq!(seen(3, 5), Some(vec![]));
     }
 
     #[test]
