@@ -40,7 +40,7 @@ impl FloatHistogram {
 fn same_side(a: (&[BucketSpan], &[f64]), b: (&[BucketSpan], &[f64])) -> bool {
     a.1.len() == b.1.len()
         && a.1.iter().zip(b.1).all(|(x, y)| x.to_bits() == y.to_bits())
-        && sparse::indexes(a.0).eq(sparse::indexes(b.0))
+        && sparse::indexes(a.0).take(a.1.len()).eq(sparse::indexes(b.0).take(b.1.len()))
 }
 
 fn compact_side(spans: &mut Vec<BucketSpan>, counts: &mut Vec<f64>, max_empty: usize) {

@@ -38,7 +38,7 @@ pub(super) fn collapse(buckets: impl IntoIterator<Item = SparseBucket>) -> (Vec<
 
 /// The index, in the coarser schema `to`, of the bucket that holds bucket `index` of schema `from`.
 pub(super) fn coarser_index(index: i32, from: i32, to: i32) -> i32 {
-    let shift = (from - to).clamp(0, 31);
+    let shift = from.saturating_sub(to).clamp(0, 31);
     (index.wrapping_sub(1) >> shift).wrapping_add(1)
 }
 

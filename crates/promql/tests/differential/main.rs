@@ -4,6 +4,7 @@
 mod data;
 mod naive;
 mod naive_ops;
+mod odd;
 mod queries;
 
 use promql::{Engine, EngineOptions, QueryError, QueryTime, QueryValue, SampleValue, parse};
@@ -162,4 +163,27 @@ fn what_is_selected_is_told_before() {
             assert!(told.contains(&asked), "seed {seed}: {query}: {asked:?} is not among {told:?}");
         }
     }
+}
+
+#[test]
+fn nothing_panics_on_odd_data() {
+    let everything = EngineOptions {
+        extended_range_selectors: true,
+        fill_modifiers: true,
+        delayed_name_removal: true,
+        start_timestamps: true,
+        type_and_unit_labels: true,
+        ..options()
+    };
+    let (plain, everything) = (Engine::new(options()), Engine::new(everything));
+    let mut answered = 0;
+    for seed in 0..queries() {
+        let mut random = Random::new(seed);
+        let data = odd::Odd::random(&mut random);
+        let query = odd::random_query(&mut random);
+        let range = (0, [0, 600_000][random.below(2)], 60_000);
+        answered += usize::from(everything.range(&query, range, &data).is_ok());
+        let _ = plain.range(&query, range, &data);
+    }
+    assert!(answered as u64 * 2 > queries(), "only {answered} queries have an answer");
 }
