@@ -84,9 +84,8 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
         result += first;
     }
     let extent = Extent::of(window, floats.timestamps, start)?;
-    // A counter cannot have been below zero: it is not extrapolated further back than to where it was zero.
-    let to_zero = (change.counter && result > 0.0 && first >= 0.0).then(|| extent.sampled * (first / result));
-    Some(result * extent.factor(window, change, to_zero))
+    let (times, divisor) = extent.factor(window, change, first, result);
+    Some(result * (times / divisor))
 }
 
 fn histogram_change(
@@ -109,18 +108,21 @@ fn histogram_change(
     }
     let extent = Extent::of(window, histograms.timestamps, start)?;
     let mut result = result?;
-    let to_zero = (change.counter && result.count > 0.0 && first.count >= 0.0)
-        .then(|| extent.sampled * (first.count / result.count));
-    result.scale(extent.factor(window, change, to_zero));
+    let (times, divisor) = extent.factor(window, change, first.count, result.count);
+    result.scale(times / divisor);
     Some(result)
 }
 
-/// How the samples of a range lie in it, in seconds.
+/// How the samples of a range lie in it, in milliseconds.
 struct Extent {
+    /// From the first sample, or from the start of its counter where that is known, to the last one.
     sampled: f64,
     to_start: f64,
     to_end: f64,
+    /// From the first sample to the last.
     between: f64,
+    /// How many distances between samples that is.
+    gaps: f64,
     /// The start is known rather than to be extrapolated.
     starts_inside: bool,
 }
@@ -132,45 +134,42 @@ impl Extent {
         if timestamps.len() == 1 && start_ms.is_none() {
             return None;
         }
-        let seconds = |ms: i64| ms as f64 / 1000.0;
-        let between = match timestamps.len() - 1 {
-            0 => 0.0,
-            gaps => seconds(last - first) / gaps as f64,
-        };
         Some(Self {
-            sampled: seconds(last - start_ms.unwrap_or(first)),
-            to_start: if start_ms.is_some() { 0.0 } else { seconds(first - window.start_ms) },
-            to_end: seconds(window.end_ms - last),
-            between,
+            sampled: (last - start_ms.unwrap_or(first)) as f64,
+            to_start: if start_ms.is_some() { 0.0 } else { (first - window.start_ms) as f64 },
+            to_end: (window.end_ms - last) as f64,
+            between: (last - first) as f64,
+            gaps: (timestamps.len() - 1) as f64,
             starts_inside: start_ms.is_some(),
         })
     }
 
-    /// By how much the change between samples is to be multiplied. Up to the ends of the range is extrapolated if a
-    /// sample was to be expected there; else by half the distance of samples.
-    fn factor(&self, window: &Window<'_>, change: Change, to_zero: Option<f64>) -> f64 {
-        let expected_within = self.between * 1.1;
-        let half = self.between / 2.0;
+    /// How far to extrapolate towards an end of the range: all the way if a sample was to be expected there, else half
+    /// the distance of samples.
+    fn extrapolated(&self, to: f64) -> f64 {
+        // Most ends are near: a product tells, without the divisions of the exact comparison.
+        if to * self.gaps < self.between * 1.09 {
+            return to;
+        }
+        let average = if self.gaps > 0.0 { self.between / 1000.0 / self.gaps } else { 0.0 };
+        if to / 1000.0 >= average * 1.1 { average * 1000.0 / 2.0 } else { to }
+    }
+
+    /// By what the change between samples is to be multiplied and divided, given the first value and that change.
+    fn factor(&self, window: &Window<'_>, change: Change, first: f64, changed: f64) -> (f64, f64) {
         let mut to_start = self.to_start;
         if !self.starts_inside {
-            if to_start >= expected_within {
-                to_start = half;
-            }
-            if let Some(to_zero) = to_zero
-                && to_zero < to_start
-            {
-                to_start = to_zero;
+            to_start = self.extrapolated(to_start);
+            // A counter cannot have been below zero: it is not extrapolated further back than to where it was zero.
+            if change.counter && changed > 0.0 && first >= 0.0 && self.sampled * first < to_start * changed {
+                to_start = to_start.min(self.sampled * (first / changed));
             }
         }
-        let to_end = if self.to_end >= expected_within { half } else { self.to_end };
-        let mut factor = 1.0;
-        if self.sampled != 0.0 {
-            factor = (self.sampled + to_start + to_end) / self.sampled;
+        let seconds = if change.per_second { window.range_ms as f64 / 1000.0 } else { 1.0 };
+        if self.sampled == 0.0 {
+            return (1.0, seconds);
         }
-        if change.per_second {
-            factor /= window.range_ms as f64 / 1000.0;
-        }
-        factor
+        (self.sampled + to_start + self.extrapolated(self.to_end), self.sampled * seconds)
     }
 }
 
