@@ -10,6 +10,12 @@ use proto::{Code, Error};
 /// At most this much is reserved because a client says that it will come; beyond it the buffer grows as bytes arrive.
 const MAX_RESERVED_BYTES: u64 = 1 << 20;
 
+/// A body that is too large is read to its end, and thrown away, up to so many times what is allowed: a client that is
+/// still sending when the connection closes sees a reset instead of the answer, and would send it all again.
+const DISCARDED_TIMES_MAX: u64 = 4;
+/// Nor is it waited for longer than this.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
 /// Bounds of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BodyLimits {
@@ -22,14 +28,23 @@ pub struct BodyLimits {
 /// The whole body. A body that arrives in one piece is not copied.
 ///
 /// # Errors
-/// [`Code::TooLarge`] as soon as more than `max_bytes` are announced or have come, [`Code::InvalidArgument`] where the
-/// client is too slow, breaks off or breaks the framing.
-pub async fn read_body(body: Body, limits: BodyLimits) -> Result<Bytes, Error> {
+/// [`Code::TooLarge`] where more than `max_bytes` are announced or come, [`Code::InvalidArgument`] where the client is too
+/// slow, breaks off or breaks the framing.
+pub async fn read_body(mut body: Body, limits: BodyLimits) -> Result<Bytes, Error> {
     let announced = body.size_hint();
-    if announced.lower() > limits.max_bytes {
-        return Err(too_large(announced.lower(), limits));
-    }
-    match tokio::time::timeout(limits.read_timeout, collect(body, announced.exact(), limits)).await {
+    let reading = async {
+        let collected = match announced.lower() > limits.max_bytes {
+            true => Err(too_large(announced.lower(), limits)),
+            false => collect(&mut body, announced.exact(), limits).await,
+        };
+        if collected.as_ref().is_err_and(|e| e.code == Code::TooLarge) {
+            let rest = discard(&mut body, limits.max_bytes.saturating_mul(DISCARDED_TIMES_MAX));
+            // Whatever comes of it, the answer is the same.
+            let _ = tokio::time::timeout(DISCARD_TIME, rest).await;
+        }
+        collected
+    };
+    match tokio::time::timeout(limits.read_timeout, reading).await {
         Ok(result) => result,
         Err(_) => Err(Error::invalid(format!(
             "the request's body did not arrive within {} s",
@@ -38,11 +53,24 @@ pub async fn read_body(body: Body, limits: BodyLimits) -> Result<Bytes, Error> {
     }
 }
 
-async fn collect(mut body: Body, announced: Option<u64>, limits: BodyLimits) -> Result<Bytes, Error> {
-    let Some(first) = next(&mut body).await? else {
+/// Reads what is left, unless that is more than `max_bytes`.
+async fn discard(body: &mut Body, max_bytes: u64) {
+    let mut left = max_bytes;
+    while body.size_hint().lower() <= left
+        && let Ok(Some(data)) = next(body).await
+    {
+        left = left.saturating_sub(data.len() as u64);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
+async fn collect(body: &mut Body, announced: Option<u64>, limits: BodyLimits) -> Result<Bytes, Error> {
+    let Some(first) = next(body).await? else {
         return Ok(Bytes::new());
     };
-    let Some(second) = next(&mut body).await? else {
+    let Some(second) = next(body).await? else {
         return within(first.len(), limits).map(|()| first);
     };
     let reserve = announced.unwrap_or(0).min(MAX_RESERVED_BYTES) as usize;
@@ -50,7 +78,7 @@ async fn collect(mut body: Body, announced: Option<u64>, limits: BodyLimits) -> 
     whole.extend_from_slice(&first);
     whole.extend_from_slice(&second);
     within(whole.len(), limits)?;
-    while let Some(data) = next(&mut body).await? {
+    while let Some(data) = next(body).await? {
         within(whole.len() + data.len(), limits)?;
         whole.extend_from_slice(&data);
     }

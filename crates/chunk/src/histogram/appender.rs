@@ -19,7 +19,7 @@ pub enum Appended {
     Appended,
     /// It was appended, and all the chunk was written again with more buckets: bytes seen before are no prefix of it.
     Recoded,
-    /// It was not appended: a new chunk has to begin with it ([`Appender::next_chunk`]).
+    /// It was not appended: a new chunk has to begin with it (`next_chunk`).
     NeedsNewChunk(CutReason),
 }
 
