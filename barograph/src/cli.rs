@@ -45,13 +45,12 @@ that over the file. Dots are levels of the file, where names are written with un
 const CONFIG_VARIABLE: &str = "BAROGRAPH_CONFIG";
 
 /// Flags of parts that are not in this version. They are known, so that using them gets an answer.
-const ABSENT: [(&str, &str); 2] = [
-    (
-        "grpc",
-        "roles of this version talk inside one process; there is no gRPC listener to give an address to",
-    ),
-    ("metastore", "this version keeps its control state in the process; there is no metastore to connect to"),
-];
+const ABSENT: [(&str, &str); 1] = [(
+    "metastore",
+    "this version keeps its control state in the process; there is no metastore to connect to",
+)];
+/// Said where `--grpc` gives an address: scripts that start a cluster give one to every process.
+const GRPC_UNUSED: &str = "--grpc is not used: roles of this version talk inside one process";
 
 /// What the process was asked to do.
 pub(crate) enum Action {
@@ -122,6 +121,13 @@ fn command(schema: &Schema) -> Command {
     let config = Arg::new("config").long("config").value_name("FILE").env(CONFIG_VARIABLE).help(
         "The configuration file, in YAML. `barograph config defaults` prints one that sets everything to its default",
     );
+    let grpc = Arg::new("grpc")
+        .long("grpc")
+        .value_name("ADDRESS")
+        .value_parser(clap::value_parser!(std::net::SocketAddr))
+        .help(
+            "The address that other processes reach this one at. Not used yet: roles talk inside one process",
+        );
     let check = Command::new("check")
         .about("Check a configuration file, and the file of per-tenant limits that it names")
         .arg(Arg::new("file").value_name("FILE").required(true).help("The configuration file"));
@@ -132,6 +138,7 @@ fn command(schema: &Schema) -> Command {
         .after_help("`barograph --help` has every flag, and examples.")
         .args_conflicts_with_subcommands(true)
         .arg(config.help_heading("General"))
+        .arg(grpc.help_heading("General"))
         .args(absent)
         .subcommand(
             Command::new("config")
@@ -168,7 +175,8 @@ fn run_config(schema: &Schema, fs: &dyn FileSystem, matches: &ArgMatches) -> Res
         }
         None => format!("environment variable {} is none of ours", unknown.variable),
     });
-    let warnings = warnings.collect();
+    let unused = matches.contains_id("grpc").then(|| GRPC_UNUSED.to_owned());
+    let warnings = warnings.chain(unused).collect();
     Ok(Run { config: Config::from_values(&values).map_err(Refused::Wrong)?, warnings })
 }
 

@@ -1,4 +1,4 @@
-//! When to wait for more records before a group is written. Pure arithmetic; why, says `docs/decisions/wal-groups.md`.
+//! When to wait for more records before a group is written. Pure arithmetic; why, says `docs/decisions/0005-wal-groups.md`.
 
 use std::time::Duration;
 
