@@ -167,7 +167,10 @@ impl Build<'_> {
         let bad = [(bad_histogram, RejectReason::InvalidHistogram), (bad_exemplar, RejectReason::Malformed)];
         for (found, reason) in bad {
             let Some((why, refused)) = found else { continue };
-            let message = format!("{why}: series {}", describe(request, position));
+            let message = match self.outline.rejected.len() {
+                0..MESSAGES => format!("{why}: series {}", describe(request, position)),
+                _ => String::new(),
+            };
             self.outline.rejected.push(Rejection { series: position, reason, refused, message });
         }
         if read.is_err() {
