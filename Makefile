@@ -50,6 +50,10 @@ bench: prerequisites ## Run the criterion benchmarks (one with ARGS="-p wal").
 bench-peers: build peers ## Measure Barograph, Prometheus and VictoriaMetrics side by side (takes a quarter of an hour).
 	scripts/bench/side-by-side.sh $(ARGS)
 
+.PHONY: bench-queries
+bench-queries: build peers ## Measure what queries cost the three, side by side (takes a quarter of an hour).
+	scripts/bench/queries.sh $(ARGS)
+
 .PHONY: fuzz
 fuzz: prerequisites ## Feed mutated requests to the decoders, for a bounded number of rounds (part of make test, too).
 	cargo test --profile $(PROFILE) -p wire --test fuzz_decoders

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::encode::Protocol;
 use crate::population::PopulationConfig;
+use crate::query::QueryConfig;
 use crate::write::{RetryPolicy, WriteConfig};
 
 /// Load generator and oracle for remote write receivers.
@@ -25,7 +26,9 @@ pub enum Command {
     Write(Box<WriteArgs>),
     /// Check by queries that every acknowledged sample is there exactly once, and nothing else.
     Verify(VerifyArgs),
-    /// Print stored reports of `write --json` side by side.
+    /// Ask what dashboards ask, and report what each query costs the server.
+    Query(QueryArgs),
+    /// Print stored reports of `write --json` or `query --json` side by side.
     Report {
         /// The reports.
         #[arg(required = true)]
@@ -152,6 +155,63 @@ pub struct VerifyArgs {
     /// No progress bar
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// Arguments of `loadtest query`.
+#[derive(Debug, Args)]
+pub struct QueryArgs {
+    /// The Prometheus API: /api/v1/query and so on follow
+    #[arg(long, default_value = "http://127.0.0.1:9009/prometheus")]
+    pub url: String,
+    /// The tenant to name
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// The server's process; may be given several times
+    #[arg(long, required = true)]
+    pub pid: Vec<u32>,
+    /// The last time asked about, in milliseconds since 1970; by default now
+    #[arg(long)]
+    pub end_ms: Option<i64>,
+    /// How long range queries reach back
+    #[arg(long, default_value = "1h", value_parser = parse_duration)]
+    pub span: Duration,
+    /// Distance of evaluations in range queries
+    #[arg(long, default_value = "15s", value_parser = parse_duration)]
+    pub step: Duration,
+    /// Only queries whose names contain this
+    #[arg(long, default_value = "")]
+    pub only: String,
+    /// How long one query may take
+    #[arg(long, default_value = "120s", value_parser = parse_duration)]
+    pub timeout: Duration,
+    /// What is measured; runs of the same name are compared
+    #[arg(long, default_value = "queries")]
+    pub name: String,
+    /// Whose answers are measured
+    #[arg(long, default_value = "server")]
+    pub server: String,
+    /// Report as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// No progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl QueryArgs {
+    /// The configuration that these arguments ask for. `now_ms` is the time of the wall clock.
+    pub fn config(&self, now_ms: i64) -> QueryConfig {
+        QueryConfig {
+            url: self.url.clone(),
+            tenant: self.tenant.clone(),
+            pids: self.pid.clone(),
+            end_ms: self.end_ms.unwrap_or(now_ms),
+            span: self.span,
+            step: self.step,
+            only: self.only.clone(),
+            timeout: self.timeout,
+        }
+    }
 }
 
 /// A version of remote write.

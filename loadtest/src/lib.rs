@@ -11,6 +11,7 @@ pub mod ledger;
 pub mod measure;
 pub mod population;
 pub mod process;
+pub mod query;
 pub mod report;
 pub mod verify;
 pub mod write;

@@ -9,9 +9,10 @@ use std::time::Duration;
 use clap::Parser;
 use env::{Clock, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use loadtest::cli::{Cli, Command, VerifyArgs, WriteArgs};
+use loadtest::cli::{Cli, Command, QueryArgs, VerifyArgs, WriteArgs};
 use loadtest::measure::{Cost, Measurement};
 use loadtest::process::pids_of_port;
+use loadtest::query::QueryReport;
 use loadtest::report::{WriteReport, side_by_side};
 use loadtest::verify::{Oracle, VerifyConfig, VerifyReport};
 use loadtest::write::Run;
@@ -32,6 +33,7 @@ async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Write(args) => write(&args).await,
         Command::Verify(args) => verify(&args).await,
+        Command::Query(args) => query(&args).await,
         Command::Report { files } => match side_by_side(&files) {
             Ok(table) => print(&table).map(|()| SUCCESS),
             Err(error) => Err(error.into()),
@@ -154,6 +156,21 @@ async fn verify(args: &VerifyArgs) -> Result<u8, Box<dyn Error>> {
     bar.finish_and_clear();
     print_report(&report, args.json, VerifyReport::readable)?;
     Ok(if report.agrees() { SUCCESS } else { DIFFERENT })
+}
+
+async fn query(args: &QueryArgs) -> Result<u8, Box<dyn Error>> {
+    let clock = SystemClock::new();
+    let config = args.config(clock.now_ms());
+    let bar = progress_bar(loadtest::query::QUERIES.len() as u64, args.quiet);
+    let queries = loadtest::query::run(&config, &clock, |name| {
+        bar.inc(1);
+        bar.set_message(name.to_owned());
+    })
+    .await?;
+    bar.finish_and_clear();
+    let report = QueryReport { name: args.name.clone(), server: args.server.clone(), queries };
+    print_report(&report, args.json, QueryReport::readable)?;
+    Ok(SUCCESS)
 }
 
 fn progress_bar(length: u64, quiet: bool) -> ProgressBar {

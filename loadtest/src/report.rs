@@ -4,10 +4,12 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::measure::Cost;
+use crate::query::QueryReport;
 use crate::write::Summary;
 
 /// Result of one `loadtest write`.
@@ -169,7 +171,9 @@ pub enum ReportError {
         source: io::Error,
     },
     /// A file that is no report.
-    #[error("{path} is not a report of `loadtest write --json`")]
+    #[error(
+        "{path} is not a report of `loadtest write --json` or of `loadtest query --json`, as the first one is"
+    )]
     Parse {
         /// The file.
         path: PathBuf,
@@ -190,14 +194,20 @@ struct StoredReport {
     per: Ratios,
 }
 
-/// One Markdown table of several stored reports, in the order given.
+/// Stored reports as Markdown tables, in the order given: all of writes, or all of queries.
 pub fn side_by_side(paths: &[PathBuf]) -> Result<String, ReportError> {
+    let of_queries =
+        paths.first().map(|path| parsed::<QueryReport>(path)).is_some_and(|report| report.is_ok());
+    if of_queries {
+        let reports: Result<Vec<_>, _> = paths.iter().map(|path| parsed(path)).collect();
+        return Ok(crate::query::side_by_side(&reports?));
+    }
     let mut table = String::from(
         "| run | samples | CPU-s/M | memory B/series | peak | file pages B/series | disk B/sample | samples/s | p99 ms | generator CPU-s/M |\n\
          | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
     );
     for path in paths {
-        let report = stored(path)?;
+        let report: StoredReport = parsed(path)?;
         let per = &report.per;
         let disk = per.disk_bytes_per_sample.map_or("–".to_owned(), |bytes| format!("{bytes:.2}"));
         let lost = match (report.samples_not_acknowledged, report.miscounted) {
@@ -223,7 +233,7 @@ pub fn side_by_side(paths: &[PathBuf]) -> Result<String, ReportError> {
     Ok(table)
 }
 
-fn stored(path: &Path) -> Result<StoredReport, ReportError> {
+fn parsed<T: DeserializeOwned>(path: &Path) -> Result<T, ReportError> {
     let bytes = fs::read(path).map_err(|source| ReportError::Read { path: path.to_owned(), source })?;
     serde_json::from_slice(&bytes).map_err(|source| ReportError::Parse { path: path.to_owned(), source })
 }
