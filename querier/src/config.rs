@@ -21,20 +21,16 @@ settings::section! {
         max_samples: u64 = "50000000", min "1000";
         /// How many bytes of samples and series a query may hold in memory at a time, besides the chunks it selects.
         max_memory_bytes: ByteSize = "2GiB", min "1MiB";
-        /// Whether queries may use experimental functions and aggregations.
-        experimental_functions: bool = "false";
-        /// Whether queries may use the range modifiers anchored and smoothed.
-        extended_range_selectors: bool = "false";
-        /// Whether queries may use fill, fill_left and fill_right.
-        fill_modifiers: bool = "false";
-        /// Whether metric names are dropped at the end of a query rather than by each function.
-        delayed_name_removal: bool = "false";
     }
 }
 
 settings::limits! {
     /// Limits of a tenant's queries.
     pub struct QuerierLimits {
+        /// Whether queries may use what Prometheus keeps behind feature flags: experimental functions and aggregations,
+        /// the modifiers anchored, smoothed and fill, and rates that use start timestamps. Metric names are dropped at
+        /// the end of a query then rather than by each function.
+        experimental_promql: bool = "false";
         /// Data older than this is not queried; 0 for no limit.
         max_query_lookback: Duration = "0";
         /// The longest time range of a query, from its start to its end; 0 for no limit.

@@ -91,7 +91,6 @@ pub struct Querier {
 
 struct Inner {
     config: QuerierConfig,
-    engine: Engine,
     admission: Admission,
     metrics: QuerierMetrics,
     ingesters: Arc<dyn Ingesters>,
@@ -107,7 +106,6 @@ impl Querier {
         let (waiting, running) = (metrics.queue_length.clone(), metrics.running.clone());
         Self {
             inner: Arc::new(Inner {
-                engine: Engine::new(engine_options(&config)),
                 admission: Admission::new(config.max_concurrent, config.max_queued, waiting, running),
                 config,
                 metrics,
@@ -166,9 +164,9 @@ impl Querier {
         }
     }
 
-    /// What queries may be written with.
-    pub(crate) fn parse_options(&self) -> ParseOptions {
-        self.inner.engine.options().parse_options()
+    /// What the queries of a tenant may be written with.
+    pub(crate) fn parse_options(&self, tenant: &TenantId) -> ParseOptions {
+        engine_options(&self.inner.config, &self.limits(tenant)).parse_options()
     }
 
     pub(crate) fn clock(&self) -> &dyn Clock {
@@ -215,8 +213,8 @@ impl Inner {
     async fn run(&self, request: &QueryRequest, phase: &mut Phase) -> Result<QueryResponse, ApiError> {
         let limits = self.limits.of(&request.tenant);
         check_length(request.time, &limits)?;
-        let query = self
-            .engine
+        let engine = Engine::new(engine_options(&self.config, &limits));
+        let query = engine
             .prepare(&request.query, request.time, request.lookback.map(whole_ms))
             .map_err(|e| ApiError::invalid_parameter("query", e))?;
 
@@ -232,7 +230,6 @@ impl Inner {
         *phase = Phase::Evaluation;
         let canceled = CancelOnDrop(Arc::default());
         let flag = Arc::clone(&canceled.0);
-        let engine = self.engine.clone();
         let evaluated = self.scope.run_blocking(move || {
             // The right to run is held until the work ends, also where nobody waits for it.
             let _admitted = admitted;
@@ -298,17 +295,20 @@ impl From<QueryError> for ApiError {
     }
 }
 
-fn engine_options(config: &QuerierConfig) -> EngineOptions {
+/// The engine's options for a tenant: what Prometheus has a feature flag for is one opt-in here.
+fn engine_options(config: &QuerierConfig, limits: &QuerierLimits) -> EngineOptions {
+    let opted_in = limits.experimental_promql;
     EngineOptions {
         lookback_ms: whole_ms(config.lookback_delta),
         default_subquery_step_ms: whole_ms(config.default_evaluation_interval),
         max_samples: config.max_samples,
         max_memory_bytes: config.max_memory_bytes.bytes(),
         max_steps: MAX_STEPS,
-        experimental_functions: config.experimental_functions,
-        extended_range_selectors: config.extended_range_selectors,
-        fill_modifiers: config.fill_modifiers,
-        delayed_name_removal: config.delayed_name_removal,
+        experimental_functions: opted_in,
+        extended_range_selectors: opted_in,
+        fill_modifiers: opted_in,
+        delayed_name_removal: opted_in,
+        start_timestamps: opted_in,
         ..EngineOptions::default()
     }
 }

@@ -51,18 +51,26 @@ pub(super) async fn range(
     run(&querier, tenant, &params, time, limit).await
 }
 
-pub(super) async fn format(State(querier): State<Querier>, params: Params) -> Result<Response, ApiError> {
-    let expr = expression(&querier, &params)?;
+pub(super) async fn format(
+    State(querier): State<Querier>,
+    tenant: Tenant,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let expr = expression(&querier, &tenant, &params)?;
     Ok(success(&Annotations::default(), |out| push_text(out, &promql::pretty(&expr))))
 }
 
-pub(super) async fn parse(State(querier): State<Querier>, params: Params) -> Result<Response, ApiError> {
-    let expr = expression(&querier, &params)?;
+pub(super) async fn parse(
+    State(querier): State<Querier>,
+    tenant: Tenant,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let expr = expression(&querier, &tenant, &params)?;
     Ok(success(&Annotations::default(), |out| push_tree(out, &expr)))
 }
 
-fn expression(querier: &Querier, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), &querier.parse_options())
+fn expression(querier: &Querier, Tenant(tenant): &Tenant, params: &Params) -> Result<Expr, ApiError> {
+    promql::parse(params.get("query"), &querier.parse_options(tenant))
         .map_err(|e| ApiError::invalid_parameter("query", e))
 }
 

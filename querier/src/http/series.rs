@@ -92,7 +92,7 @@ pub(super) async fn exemplars(
     let Some(range) = TimeRange::new(start_ms, end_ms) else {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     };
-    let expr = promql::parse(params.get("query"), &querier.parse_options())
+    let expr = promql::parse(params.get("query"), &querier.parse_options(&tenant))
         .map_err(|e| ApiError::bad_data(e.to_string()))?;
     let matcher_sets: Vec<_> = expr.selectors().into_iter().map(|s| s.matchers.clone()).collect();
     if matcher_sets.is_empty() {

@@ -233,6 +233,7 @@ pub(crate) fn family(name: &str, metric_type: model::MetricType, help: &str) -> 
 pub(crate) struct Api {
     router: axum::Router,
     pub(crate) querier: Querier,
+    pub(crate) limits: Overrides<QuerierLimits>,
     pub(crate) clock: ManualClock,
     pub(crate) registry: Registry,
 }
@@ -251,20 +252,20 @@ pub(crate) fn api_with(fakes: Vec<Fake>, config: &[(&str, &str)], limits: &[(&st
     let clock = ManualClock::new(NOW_MS);
     let registry = Registry::new();
     let readers = fakes.into_iter().map(|fake| Arc::new(fake) as Arc<dyn IngesterRead>).collect();
-    let limits: QuerierLimits = settings::section::with_values(limits).unwrap();
+    let limits = Overrides::<QuerierLimits>::fixed(settings::section::with_values(limits).unwrap());
     let config: QuerierConfig = settings::section::with_values(config).unwrap();
     let querier = Querier::build(
         config,
         Deps {
             ingesters: Arc::new(FixedIngesters::new(readers)),
-            limits: Overrides::fixed(limits),
+            limits: limits.clone(),
             clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
             scope: Scope::new("test"),
             registry: registry.clone(),
         },
     );
     let router = querier.router().layer(TenantLayer::new(TenantResolver::single_tenant()));
-    Api { router, querier, clock, registry }
+    Api { router, querier, limits, clock, registry }
 }
 
 /// An API over one ingester.

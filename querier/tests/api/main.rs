@@ -7,6 +7,7 @@ mod fake;
 mod grafana;
 mod labels;
 mod limits;
+mod opt_in;
 mod query;
 mod replicas;
 mod syntax;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::{BucketSpan, FloatHistogram, Histogram, Value, stale_nan};
 
-use crate::fake::{Api, Fake, NOW_MS, api, api_with, escape};
+use crate::fake::{Api, Fake, NOW_MS, api, escape};
 
 fn up() -> Api {
     api(Fake::default()
@@ -267,13 +267,4 @@ async fn execution_errors() {
         .await;
     assert_eq!(answer.status.as_u16(), 422, "{answer:?}");
     assert!(answer.body.starts_with(r#"{"status":"error","errorType":"execution","error":""#), "{answer:?}");
-}
-
-#[tokio::test]
-async fn experimental_functions_are_opt_in() {
-    let query = format!("query?query={}", escape("limitk(1, up)"));
-    let fake = || Fake::default().floats(&[("__name__", "up")], &[(0, 1.0)]);
-    assert_eq!(api(fake()).get(&query).await.status.as_u16(), 400);
-    let opted_in = api_with(vec![fake()], &[("experimental_functions", "true")], &[]);
-    assert_eq!(opted_in.get(&query).await.status.as_u16(), 200);
 }
