@@ -287,6 +287,7 @@ impl From<QueryError> for ApiError {
         let kind = match error.kind {
             ErrorKind::BadData => ErrorType::BadData,
             ErrorKind::Execution | ErrorKind::TooLarge => ErrorType::Execution,
+            ErrorKind::Overloaded => ErrorType::Unavailable,
             ErrorKind::Timeout => ErrorType::Timeout,
             ErrorKind::Canceled => ErrorType::Canceled,
             ErrorKind::Source | ErrorKind::Internal => ErrorType::Internal,

@@ -22,6 +22,7 @@ pub mod syntax;
 pub mod text;
 
 pub use engine::annotations::{Annotation, Annotations, Severity};
+pub use engine::budget::SharedMemory;
 pub use engine::error::{ErrorKind, QueryError};
 pub use engine::options::EngineOptions;
 pub use engine::run::{Engine, PreparedQuery, QueryTime};

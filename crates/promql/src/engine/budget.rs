@@ -5,9 +5,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::{ErrorKind, QueryError};
 
+/// How much is taken of memory that queries share at a time, in bytes.
+const SHARE_BYTES: u64 = 256 << 10;
+
+/// Memory that a query shares with others.
+pub trait SharedMemory: Send + Sync + std::fmt::Debug {
+    /// Takes so many bytes for the query. They are given back by whoever made this, once the query has ended.
+    ///
+    /// # Errors
+    /// When there is not as much left; it says why, to the query's user.
+    fn take(&self, bytes: u64) -> Result<(), QueryError>;
+}
+
 /// The memory of one query.
 #[derive(Debug)]
 pub struct Budget {
+    shared: Option<Arc<dyn SharedMemory>>,
+    /// What has been taken of `shared`: never less than the most that was held.
+    taken: AtomicU64,
     max_samples: u64,
     max_bytes: u64,
     samples: AtomicU64,
@@ -25,9 +40,11 @@ pub struct Charge {
 }
 
 impl Budget {
-    /// A budget of so many samples and bytes.
-    pub fn new(max_samples: u64, max_bytes: u64) -> Arc<Self> {
+    /// A budget of so many samples and bytes. What is held is taken from `shared`, too, if there is any.
+    pub fn new(max_samples: u64, max_bytes: u64, shared: Option<Arc<dyn SharedMemory>>) -> Arc<Self> {
         Arc::new(Self {
+            shared,
+            taken: AtomicU64::new(0),
             max_samples,
             max_bytes,
             samples: AtomicU64::new(0),
@@ -69,7 +86,22 @@ impl Budget {
                 ),
             ));
         }
+        self.share(held_bytes)?;
         Ok(charge)
+    }
+
+    /// Takes from the shared memory what is missing to `held_bytes`, and a little more, so that it is seldom asked.
+    fn share(&self, held_bytes: u64) -> Result<(), QueryError> {
+        let Some(shared) = &self.shared else { return Ok(()) };
+        if held_bytes <= self.taken.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let wanted = held_bytes.checked_next_multiple_of(SHARE_BYTES).unwrap_or(u64::MAX);
+        let before = self.taken.fetch_max(wanted, Ordering::Relaxed);
+        match wanted.checked_sub(before) {
+            None | Some(0) => Ok(()),
+            Some(missing) => shared.take(missing),
+        }
     }
 }
 
@@ -86,7 +118,7 @@ mod tests {
 
     #[test]
     fn what_is_dropped_can_be_taken_again() {
-        let budget = Budget::new(10, 100);
+        let budget = Budget::new(10, 100, None);
         let first = budget.charge(8, 10).unwrap();
         assert_eq!(budget.charge(3, 10).unwrap_err().kind, ErrorKind::TooLarge);
         drop(first);
@@ -94,5 +126,31 @@ mod tests {
         assert!(budget.charge(0, 1).is_err());
         drop(second);
         assert_eq!((budget.peak_samples(), budget.peak_bytes()), (11, 101));
+    }
+
+    #[derive(Debug)]
+    struct Pool(AtomicU64);
+
+    impl SharedMemory for Pool {
+        fn take(&self, bytes: u64) -> Result<(), QueryError> {
+            if self.0.fetch_add(bytes, Ordering::Relaxed) + bytes > 3 * SHARE_BYTES {
+                return Err(QueryError::new(ErrorKind::Overloaded, "nothing left"));
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_most_that_was_held_is_taken_of_shared_memory_in_shares() {
+        let pool = Arc::new(Pool(AtomicU64::new(0)));
+        let budget = Budget::new(u64::MAX, u64::MAX, Some(Arc::clone(&pool) as Arc<dyn SharedMemory>));
+        let share = SHARE_BYTES as usize;
+        let first = budget.charge(1, 1).unwrap();
+        let second = budget.charge(1, share).unwrap();
+        assert_eq!(pool.0.load(Ordering::Relaxed), 2 * SHARE_BYTES);
+        drop((first, second));
+        drop(budget.charge(1, 2 * share).unwrap());
+        assert_eq!(pool.0.load(Ordering::Relaxed), 2 * SHARE_BYTES);
+        assert_eq!(budget.charge(1, 4 * share).unwrap_err().kind, ErrorKind::Overloaded);
     }
 }

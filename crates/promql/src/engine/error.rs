@@ -13,6 +13,8 @@ pub enum ErrorKind {
     Execution,
     /// It would hold more samples or memory than is allowed.
     TooLarge,
+    /// Other queries hold the memory that it would need.
+    Overloaded,
     /// Its deadline passed.
     Timeout,
     /// It was cancelled.

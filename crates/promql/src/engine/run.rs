@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::sync::Arc;
 
 use model::Labels;
 
@@ -13,7 +14,7 @@ use crate::plan::{Node, Times, build};
 use crate::syntax::parse;
 
 use super::annotations::Annotations;
-use super::budget::Budget;
+use super::budget::{Budget, SharedMemory};
 use super::error::{ErrorKind, QueryError};
 use super::options::EngineOptions;
 use super::source::{SelectHints, SeriesSource};
@@ -23,6 +24,7 @@ use super::value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeri
 #[derive(Debug, Clone, Default)]
 pub struct Engine {
     options: EngineOptions,
+    memory: Option<Arc<dyn SharedMemory>>,
 }
 
 /// When a query is evaluated.
@@ -45,10 +47,10 @@ pub enum QueryTime {
 #[derive(Debug)]
 pub struct PreparedQuery {
     text: String,
-    plan: Node,
+    pub(super) plan: Node,
     value_type: ValueType,
     time: QueryTime,
-    steps: Steps,
+    pub(super) steps: Steps,
     lookback_ms: i64,
 }
 
@@ -74,7 +76,12 @@ impl PreparedQuery {
 impl Engine {
     /// An engine with these options.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options }
+        Self { options, memory: None }
+    }
+
+    /// The same engine, with queries that take what they hold from `memory` besides.
+    pub fn with_memory(self, memory: Arc<dyn SharedMemory>) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     /// Its options.
@@ -177,17 +184,7 @@ impl Engine {
         source: &dyn SeriesSource,
         interrupted: &dyn Fn() -> Option<ErrorKind>,
     ) -> Result<QueryResult, QueryError> {
-        let evaluator = Evaluator {
-            options: &self.options,
-            lookback_ms: query.lookback_ms,
-            source,
-            interrupted,
-            budget: Budget::new(self.options.max_samples, self.options.max_memory_bytes),
-            annotations: RefCell::new(Annotations::default()),
-            work: Cell::new(0),
-            series_read: Cell::new(0),
-            samples_read: Cell::new(0),
-        };
+        let evaluator = self.evaluator(query, source, interrupted);
         let value = self.evaluate(query, &evaluator)?;
         let stats = QueryStats {
             series: evaluator.series_read.get(),
@@ -196,6 +193,26 @@ impl Engine {
             peak_bytes: evaluator.budget.peak_bytes(),
         };
         Ok(QueryResult { value, annotations: evaluator.annotations.into_inner(), stats })
+    }
+
+    pub(crate) fn evaluator<'a>(
+        &'a self,
+        query: &PreparedQuery,
+        source: &'a dyn SeriesSource,
+        interrupted: &'a dyn Fn() -> Option<ErrorKind>,
+    ) -> Evaluator<'a> {
+        let (max_samples, max_bytes) = (self.options.max_samples, self.options.max_memory_bytes);
+        Evaluator {
+            options: &self.options,
+            lookback_ms: query.lookback_ms,
+            source,
+            interrupted,
+            budget: Budget::new(max_samples, max_bytes, self.memory.clone()),
+            annotations: RefCell::new(Annotations::default()),
+            work: Cell::new(0),
+            series_read: Cell::new(0),
+            samples_read: Cell::new(0),
+        }
     }
 
     fn evaluate(&self, query: &PreparedQuery, evaluator: &Evaluator<'_>) -> Result<QueryValue, QueryError> {
