@@ -26,6 +26,7 @@ pub use engine::budget::SharedMemory;
 pub use engine::error::{ErrorKind, QueryError};
 pub use engine::options::EngineOptions;
 pub use engine::run::{Engine, PreparedQuery, QueryTime};
+pub use engine::sample_counts::SampleCounts;
 pub use engine::source::{
     SampleCursor, Samples, SelectHints, SelectedSeries, SeriesSet, SeriesSource, SourceError,
 };

@@ -5,5 +5,6 @@ pub mod budget;
 pub mod error;
 pub mod options;
 pub mod run;
+pub mod sample_counts;
 pub mod source;
 pub mod value;
