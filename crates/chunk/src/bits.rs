@@ -59,6 +59,23 @@ impl<'a> BitReader<'a> {
         (high << low_bits) | self.read(low_bits)
     }
 
+    /// The next unsigned LEB128 number; `None` where it has more than 64 bits.
+    pub(crate) fn read_uvarint(&mut self) -> Option<u64> {
+        let mut number = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.read(8);
+            let bits = byte & 0x7f;
+            if bits << shift >> shift != bits {
+                break;
+            }
+            number |= bits << shift;
+            if byte < 0x80 {
+                return Some(number);
+            }
+        }
+        None
+    }
+
     /// Whether more bits were read than there are.
     #[inline]
     pub(crate) fn overrun(&self) -> bool {

@@ -5,8 +5,11 @@ use std::sync::Arc;
 use model::{FloatHistogram, Histogram, Value};
 
 use crate::error::ChunkError;
-use crate::histogram::{FloatHistogramCursor, IntegerHistogramCursor};
+use crate::histogram::{
+    FloatHistogramCursor, FloatHistogramStCursor, HistogramStCursor, IntegerHistogramCursor,
+};
 use crate::xor::XorCursor;
+use crate::xor2::Xor2Cursor;
 
 /// How a chunk's samples are encoded; the numbers are those of the TSDB's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -18,6 +21,19 @@ pub enum Encoding {
     Histogram = 2,
     /// Histograms with float counts.
     FloatHistogram = 3,
+    /// Floats with start timestamps.
+    Xor2 = 4,
+    /// Histograms with integer counts and start timestamps.
+    HistogramSt = 5,
+    /// Histograms with float counts and start timestamps.
+    FloatHistogramSt = 6,
+}
+
+impl Encoding {
+    /// Whether a chunk of this encoding can hold start timestamps.
+    pub fn has_starts(self) -> bool {
+        matches!(self, Self::Xor2 | Self::HistogramSt | Self::FloatHistogramSt)
+    }
 }
 
 impl TryFrom<u8> for Encoding {
@@ -28,6 +44,9 @@ impl TryFrom<u8> for Encoding {
             1 => Ok(Self::Xor),
             2 => Ok(Self::Histogram),
             3 => Ok(Self::FloatHistogram),
+            4 => Ok(Self::Xor2),
+            5 => Ok(Self::HistogramSt),
+            6 => Ok(Self::FloatHistogramSt),
             _ => Err(ChunkError::UnknownEncoding { encoding }),
         }
     }
@@ -61,6 +80,9 @@ impl ValueRef<'_> {
     }
 }
 
+/// A sample with its start timestamp: when it is, when its counting began (0: unknown), both in milliseconds, and its value.
+pub type Started<V> = (i64, i64, V);
+
 /// Walks a chunk of any encoding.
 #[derive(Debug, Clone)]
 pub enum Cursor<'a> {
@@ -70,6 +92,12 @@ pub enum Cursor<'a> {
     Histogram(Box<IntegerHistogramCursor<'a>>),
     /// Of histograms with float counts.
     FloatHistogram(Box<FloatHistogramCursor<'a>>),
+    /// Of floats with start timestamps.
+    Xor2(Xor2Cursor<'a>),
+    /// Of histograms with integer counts and start timestamps.
+    HistogramSt(Box<HistogramStCursor<'a>>),
+    /// Of histograms with float counts and start timestamps.
+    FloatHistogramSt(Box<FloatHistogramStCursor<'a>>),
 }
 
 /// A cursor before the first sample of `chunk` (without encoding byte and checksum).
@@ -78,6 +106,9 @@ pub fn cursor(encoding: Encoding, chunk: &[u8]) -> Result<Cursor<'_>, ChunkError
         Encoding::Xor => Cursor::Xor(XorCursor::new(chunk)?),
         Encoding::Histogram => Cursor::Histogram(Box::new(IntegerHistogramCursor::new(chunk)?)),
         Encoding::FloatHistogram => Cursor::FloatHistogram(Box::new(FloatHistogramCursor::new(chunk)?)),
+        Encoding::Xor2 => Cursor::Xor2(Xor2Cursor::new(chunk)?),
+        Encoding::HistogramSt => Cursor::HistogramSt(Box::new(HistogramStCursor::new(chunk)?)),
+        Encoding::FloatHistogramSt => Cursor::FloatHistogramSt(Box::new(FloatHistogramStCursor::new(chunk)?)),
     })
 }
 
@@ -88,6 +119,9 @@ impl Cursor<'_> {
             Self::Xor(cursor) => cursor.num_samples(),
             Self::Histogram(cursor) => cursor.num_samples(),
             Self::FloatHistogram(cursor) => cursor.num_samples(),
+            Self::Xor2(cursor) => cursor.num_samples(),
+            Self::HistogramSt(cursor) => cursor.num_samples(),
+            Self::FloatHistogramSt(cursor) => cursor.num_samples(),
         }
     }
 
@@ -96,10 +130,33 @@ impl Cursor<'_> {
     pub fn next_sample(&mut self) -> Result<Option<(i64, ValueRef<'_>)>, ChunkError> {
         Ok(match self {
             Self::Xor(cursor) => cursor.next_sample()?.map(|(t, value)| (t, ValueRef::Float(value))),
+            Self::Xor2(cursor) => cursor.next_sample()?.map(|(t, value)| (t, ValueRef::Float(value))),
             Self::Histogram(cursor) => cursor.next_sample()?.map(|(t, h)| (t, ValueRef::Histogram(h))),
+            Self::HistogramSt(cursor) => cursor.next_sample()?.map(|(t, h)| (t, ValueRef::Histogram(h))),
             Self::FloatHistogram(cursor) => {
                 cursor.next_sample()?.map(|(t, h)| (t, ValueRef::FloatHistogram(h)))
             }
+            Self::FloatHistogramSt(cursor) => {
+                cursor.next_sample()?.map(|(t, h)| (t, ValueRef::FloatHistogram(h)))
+            }
+        })
+    }
+
+    /// As [`Self::next_sample`], with its start timestamp; that is 0 where it is unknown or the encoding has none.
+    #[inline]
+    pub fn next_with_start(&mut self) -> Result<Option<Started<ValueRef<'_>>>, ChunkError> {
+        Ok(match self {
+            Self::Xor2(cursor) => {
+                let sample = cursor.next_sample()?;
+                sample.map(|(t, value)| (t, cursor.start(), ValueRef::Float(value)))
+            }
+            Self::HistogramSt(cursor) => {
+                cursor.next_with_start()?.map(|(t, start, h)| (t, start, ValueRef::Histogram(h)))
+            }
+            Self::FloatHistogramSt(cursor) => {
+                cursor.next_with_start()?.map(|(t, start, h)| (t, start, ValueRef::FloatHistogram(h)))
+            }
+            without => without.next_sample()?.map(|(t, value)| (t, 0, value)),
         })
     }
 }

@@ -6,7 +6,10 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ChunkError {
     /// The encoding byte is none that we know.
-    #[error("unknown chunk encoding {encoding}, known are 1 (XOR), 2 (histogram) and 3 (float histogram)")]
+    #[error(
+        "unknown chunk encoding {encoding}, known are 1 (XOR), 2 (histogram), 3 (float histogram), 4 (XOR2), \
+         5 (histogram with start timestamps) and 6 (float histogram with start timestamps)"
+    )]
     UnknownEncoding {
         /// The byte.
         encoding: u8,

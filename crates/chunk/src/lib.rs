@@ -6,13 +6,17 @@ mod bits;
 mod cursor;
 mod error;
 mod histogram;
+mod starts;
 mod varbit;
 mod xor;
+mod xor2;
 
-pub use cursor::{Cursor, Encoding, ValueRef, cursor};
+pub use cursor::{Cursor, Encoding, Started, ValueRef, cursor};
 pub use error::ChunkError;
 pub use histogram::{
-    Appended, CounterResetHeader, CutReason, FloatHistogramAppender, FloatHistogramCursor, HistogramAppender,
-    IntegerHistogramCursor,
+    Appended, CounterResetHeader, CutReason, FloatHistogramAppender, FloatHistogramCursor,
+    FloatHistogramStAppender, FloatHistogramStCursor, HistogramAppender, HistogramStAppender,
+    HistogramStCursor, IntegerHistogramCursor,
 };
 pub use xor::{XorAppender, XorCursor};
+pub use xor2::{Xor2Appender, Xor2Cursor};

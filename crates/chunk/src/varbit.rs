@@ -138,6 +138,19 @@ pub(crate) fn push_xor(writer: &mut BitWriter<'_>, window: &mut Window, previous
         writer.push(0, 1);
         return;
     }
+    push_window(writer, window, xor, (0b10, 2), (0b11, 2));
+}
+
+/// Appends the significant bits of a difference that is not 0: behind the prefix `inside` where they fit the window,
+/// else behind the prefix `new` and the window that becomes theirs. A prefix is a number and its count of bits.
+#[inline]
+pub(crate) fn push_window(
+    writer: &mut BitWriter<'_>,
+    window: &mut Window,
+    xor: u64,
+    inside: (u64, u32),
+    new: (u64, u32),
+) {
     // Five bits hold the leading zeros.
     let (leading, trailing) = (xor.leading_zeros().min(31), xor.trailing_zeros());
     if *window != Window::NONE
@@ -145,13 +158,13 @@ pub(crate) fn push_xor(writer: &mut BitWriter<'_>, window: &mut Window, previous
         && trailing >= u32::from(window.trailing)
     {
         let (bits, shift) = window.significant();
-        writer.push_two((0b10, 2), (xor >> shift, bits));
+        writer.push_two(inside, (xor >> shift, bits));
     } else {
         *window = Window { leading: leading as u8, trailing: trailing as u8 };
         let bits = 64 - leading - trailing;
         // 64 does not fit six bits and is written as 0, which cannot occur otherwise.
-        let head = 0b11 << 11 | u64::from(leading) << 6 | u64::from(bits % 64);
-        writer.push_two((head, 13), (xor >> trailing, bits));
+        let head = new.0 << 11 | u64::from(leading) << 6 | u64::from(bits % 64);
+        writer.push_two((head, new.1 + 11), (xor >> trailing, bits));
     }
 }
 

@@ -253,7 +253,8 @@ impl<'a> XorCursor<'a> {
 
     #[cold]
     fn first_two(&mut self) -> Result<(), ChunkError> {
-        let number = self.read_uvarint()?;
+        let number =
+            self.reader.read_uvarint().ok_or_else(|| self.malformed("a varint of more than 64 bits"))?;
         if self.read == 0 {
             self.timestamp = (number >> 1) as i64 ^ -((number & 1) as i64);
             self.value = self.reader.read(64);
@@ -262,22 +263,6 @@ impl<'a> XorCursor<'a> {
         self.delta = number;
         self.timestamp = self.timestamp.wrapping_add(number as i64);
         self.read_value()
-    }
-
-    fn read_uvarint(&mut self) -> Result<u64, ChunkError> {
-        let mut number = 0;
-        for shift in (0..64).step_by(7) {
-            let byte = self.reader.read(8);
-            let bits = byte & 0x7f;
-            if bits << shift >> shift != bits {
-                break;
-            }
-            number |= bits << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(self.malformed("a varint of more than 64 bits"))
     }
 
     #[cold]

@@ -2,56 +2,13 @@
 //! samples. The fixture has a line a sample (`s` histogram, `f` float) and then a line a chunk (`c`), numbers in hex being
 //! the bits of floats. Left out are samples that bring new buckets and lack empty ones at once: 3.5 gets their spans wrong.
 
+mod fixture;
+
 use chunk::{Appended, ChunkError, FloatHistogramAppender, HistogramAppender, XorAppender};
-use model::{BucketSpan, CounterResetHint, Histogram};
+use fixture::{float, hex, histogram, number};
+use model::Histogram;
 
 const FIXTURE: &str = include_str!("fixtures/upstream_chunks.txt");
-
-fn list<T>(text: &str, parse: impl Fn(&str) -> T) -> Vec<T> {
-    let inner = text.trim_start_matches('[').trim_end_matches(']');
-    inner.split(',').filter(|part| !part.is_empty()).map(parse).collect()
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> T {
-    text.parse().unwrap_or_else(|_| panic!("not a number: {text}"))
-}
-
-fn float(hex: &str) -> f64 {
-    f64::from_bits(u64::from_str_radix(hex, 16).expect("the bits of a float"))
-}
-
-fn span(text: &str) -> BucketSpan {
-    let (offset, length) = text.split_once(':').expect("offset:length");
-    BucketSpan { offset: number(offset), length: number(length) }
-}
-
-fn histogram(line: &str) -> (i64, Histogram) {
-    let fields: Vec<_> = line.split(' ').collect();
-    let [_, timestamp, hint, schema, threshold, zero_count, count, sum, ps, pb, ns, nb, custom] = fields[..]
-    else {
-        panic!("not a histogram: {line}");
-    };
-    let hints = [
-        CounterResetHint::Unknown,
-        CounterResetHint::Reset,
-        CounterResetHint::NotReset,
-        CounterResetHint::Gauge,
-    ];
-    let histogram = Histogram {
-        counter_reset_hint: hints[number::<usize>(hint)],
-        schema: number(schema),
-        zero_threshold: float(threshold),
-        zero_count: number(zero_count),
-        count: number(count),
-        sum: float(sum),
-        positive_spans: list(ps, span),
-        positive_buckets: list(pb, number),
-        negative_spans: list(ns, span),
-        negative_buckets: list(nb, number),
-        custom_values: list(custom, float),
-    };
-    (number(timestamp), histogram)
-}
 
 /// The chunks that our appenders make of a case's samples.
 trait Appends: Sized {
@@ -105,10 +62,6 @@ fn floats<'a>(samples: impl Iterator<Item = &'a str>) -> Result<Vec<Vec<u8>>, Ch
         appender.append(number(fields[1]), float(fields[2]))?;
     }
     Ok(vec![appender.bytes().to_vec()])
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Their integer chunk that begins because counters follow gauges claims that no counter was reset in between (flags 40).

@@ -1,6 +1,9 @@
 //! The chunk that a series is filling.
 
-use chunk::{Appended, ChunkError, FloatHistogramAppender, HistogramAppender, XorAppender};
+use chunk::{
+    Appended, ChunkError, FloatHistogramAppender, FloatHistogramStAppender, HistogramAppender,
+    HistogramStAppender, Xor2Appender, XorAppender,
+};
 use model::Value;
 use proto::ChunkEncoding;
 
@@ -14,6 +17,23 @@ enum Body {
     Xor(XorAppender),
     Histogram(Box<HistogramAppender>),
     FloatHistogram(Box<FloatHistogramAppender>),
+    Xor2(Box<Xor2Appender>),
+    HistogramSt(Box<HistogramStAppender>),
+    FloatHistogramSt(Box<FloatHistogramStAppender>),
+}
+
+/// Calls the same method of whichever appender a body has.
+macro_rules! of_body {
+    ($body:expr, $appender:ident => $call:expr) => {
+        match $body {
+            Body::Xor($appender) => $call,
+            Body::Histogram($appender) => $call,
+            Body::FloatHistogram($appender) => $call,
+            Body::Xor2($appender) => $call,
+            Body::HistogramSt($appender) => $call,
+            Body::FloatHistogramSt($appender) => $call,
+        }
+    };
 }
 
 /// What became of a sample that was to be appended.
@@ -50,7 +70,13 @@ impl OpenChunk {
             (Body::Histogram(appender), Value::Histogram(h)) => {
                 Body::Histogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
             }
+            (Body::HistogramSt(appender), Value::Histogram(h)) => {
+                Body::Histogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
+            }
             (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => {
+                Body::FloatHistogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
+            }
+            (Body::FloatHistogramSt(appender), Value::FloatHistogram(h)) => {
                 Body::FloatHistogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
             }
             _ => return Self::start(timestamp_ms, value),
@@ -65,6 +91,11 @@ impl OpenChunk {
             ChunkEncoding::Histogram => Body::Histogram(Box::new(HistogramAppender::resume(data)?)),
             ChunkEncoding::FloatHistogram => {
                 Body::FloatHistogram(Box::new(FloatHistogramAppender::resume(data)?))
+            }
+            ChunkEncoding::Xor2 => Body::Xor2(Box::new(Xor2Appender::resume(data)?)),
+            ChunkEncoding::HistogramSt => Body::HistogramSt(Box::new(HistogramStAppender::resume(data)?)),
+            ChunkEncoding::FloatHistogramSt => {
+                Body::FloatHistogramSt(Box::new(FloatHistogramStAppender::resume(data)?))
             }
         };
         Ok(Self { first_ms, body })
@@ -93,9 +124,26 @@ impl OpenChunk {
             (Body::Xor(appender), Value::Float(float)) => {
                 appender.last().is_some_and(|(_, last)| last.to_bits() == float.to_bits())
             }
+            (Body::Xor2(appender), Value::Float(float)) => {
+                appender.last().is_some_and(|(_, last)| last.to_bits() == float.to_bits())
+            }
             (Body::Histogram(appender), Value::Histogram(h)) => appender.last_equals(h),
+            (Body::HistogramSt(appender), Value::Histogram(h)) => appender.last_equals(h),
             (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => appender.last_equals(h),
+            (Body::FloatHistogramSt(appender), Value::FloatHistogram(h)) => appender.last_equals(h),
             _ => false,
+        }
+    }
+
+    /// Whether the newest sample is a stale marker.
+    pub(crate) fn is_stale(&self) -> bool {
+        match &self.body {
+            Body::Xor(appender) => appender.last().is_some_and(|(_, last)| model::is_stale_nan(last)),
+            Body::Xor2(appender) => appender.last().is_some_and(|(_, last)| model::is_stale_nan(last)),
+            Body::Histogram(appender) => appender.is_stale(),
+            Body::HistogramSt(appender) => appender.is_stale(),
+            Body::FloatHistogram(appender) => appender.is_stale(),
+            Body::FloatHistogramSt(appender) => appender.is_stale(),
         }
     }
 
@@ -106,11 +154,7 @@ impl OpenChunk {
 
     /// How many samples it has.
     pub(crate) fn num_samples(&self) -> u16 {
-        match &self.body {
-            Body::Xor(appender) => appender.num_samples(),
-            Body::Histogram(appender) => appender.num_samples(),
-            Body::FloatHistogram(appender) => appender.num_samples(),
-        }
+        of_body!(&self.body, appender => appender.num_samples())
     }
 
     /// How it is encoded.
@@ -119,16 +163,15 @@ impl OpenChunk {
             Body::Xor(_) => ChunkEncoding::Xor,
             Body::Histogram(_) => ChunkEncoding::Histogram,
             Body::FloatHistogram(_) => ChunkEncoding::FloatHistogram,
+            Body::Xor2(_) => ChunkEncoding::Xor2,
+            Body::HistogramSt(_) => ChunkEncoding::HistogramSt,
+            Body::FloatHistogramSt(_) => ChunkEncoding::FloatHistogramSt,
         }
     }
 
     /// The encoded chunk.
     pub(crate) fn bytes(&self) -> &[u8] {
-        match &self.body {
-            Body::Xor(appender) => appender.bytes(),
-            Body::Histogram(appender) => appender.bytes(),
-            Body::FloatHistogram(appender) => appender.bytes(),
-        }
+        of_body!(&self.body, appender => appender.bytes())
     }
 }
 

@@ -17,7 +17,7 @@ pub enum CutReason {
     GaugeOrCounter,
     /// The series was stale and lives again.
     AfterStale,
-    /// The chunk has 65,535 samples.
+    /// The chunk has as many samples as its header counts: 65,535, with start timestamps 16,383.
     Full,
 }
 

@@ -1,4 +1,5 @@
-//! Native histograms, with integer (encoding 2) and with float counts (encoding 3). A chunk has one layout; a sample with
+//! Native histograms, with integer (encoding 2) and with float counts (encoding 3), and both with start timestamps
+//! (encodings 5 and 6). A chunk has one layout; a sample with
 //! another one is fitted into it, or the chunk is written again with more buckets, or a new chunk has to begin.
 //! The format is drawn in `docs/formats/chunks.md`.
 
@@ -10,25 +11,33 @@ mod integer;
 mod kind;
 mod layout;
 mod spans;
+mod variant;
 
 pub use appender::Appended;
 use appender::Appender;
 use cursor::HistogramCursor;
 pub use fit::CutReason;
+use variant::{Plain, WithStarts};
 
 /// Writes chunks of integer histograms.
-pub type HistogramAppender = Appender<integer::IntegerFields>;
+pub type HistogramAppender = Appender<integer::IntegerFields, Plain>;
 /// Writes chunks of float histograms.
-pub type FloatHistogramAppender = Appender<float::FloatFields>;
+pub type FloatHistogramAppender = Appender<float::FloatFields, Plain>;
 /// Walks a chunk of integer histograms.
-pub type IntegerHistogramCursor<'a> = HistogramCursor<'a, integer::IntegerFields>;
+pub type IntegerHistogramCursor<'a> = HistogramCursor<'a, integer::IntegerFields, Plain>;
 /// Walks a chunk of float histograms.
-pub type FloatHistogramCursor<'a> = HistogramCursor<'a, float::FloatFields>;
+pub type FloatHistogramCursor<'a> = HistogramCursor<'a, float::FloatFields, Plain>;
+/// Writes chunks of integer histograms and start timestamps.
+pub type HistogramStAppender = Appender<integer::IntegerFields, WithStarts>;
+/// Writes chunks of float histograms and start timestamps.
+pub type FloatHistogramStAppender = Appender<float::FloatFields, WithStarts>;
+/// Walks a chunk of integer histograms and start timestamps.
+pub type HistogramStCursor<'a> = HistogramCursor<'a, integer::IntegerFields, WithStarts>;
+/// Walks a chunk of float histograms and start timestamps.
+pub type FloatHistogramStCursor<'a> = HistogramCursor<'a, float::FloatFields, WithStarts>;
 
-/// Number of samples and flags.
+/// Number of samples, flags, and what start timestamps there are.
 const HEADER_BYTES: usize = 3;
-/// Where the flags are.
-const FLAGS_AT: usize = 2;
 
 /// What a histogram chunk says about a counter reset before its first sample: the two highest bits of the flags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

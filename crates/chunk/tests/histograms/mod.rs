@@ -10,39 +10,6 @@ pub(crate) struct Step {
     pub(crate) histogram: Histogram,
 }
 
-/// A histogram with these positive spans and the same count in each bucket.
-pub(crate) fn integer(spans: &[(i32, u32)], each: i64, hint: CounterResetHint) -> Histogram {
-    let spans: Vec<_> = spans.iter().map(|&(offset, length)| BucketSpan { offset, length }).collect();
-    let buckets = spans.iter().map(|span| span.length as usize).sum::<usize>();
-    let mut deltas = vec![0; buckets];
-    if let Some(first) = deltas.first_mut() {
-        *first = each;
-    }
-    Histogram {
-        counter_reset_hint: hint,
-        zero_threshold: 0.001,
-        zero_count: 2,
-        count: 2 + buckets as u64 * each as u64,
-        sum: 18.5,
-        positive_spans: spans,
-        positive_buckets: deltas,
-        ..Histogram::default()
-    }
-}
-
-/// A histogram with custom bounds.
-pub(crate) fn custom(bounds: &[f64]) -> Histogram {
-    Histogram {
-        schema: model::histogram::CUSTOM_BUCKETS_SCHEMA,
-        count: 3,
-        sum: 4.0,
-        positive_spans: vec![BucketSpan { offset: 0, length: 2 }],
-        positive_buckets: vec![1, 1],
-        custom_values: bounds.to_vec(),
-        ..Histogram::default()
-    }
-}
-
 /// What can be compared whatever the layout: numbers as bits, and the buckets that are not empty by index.
 type Observed = (u64, u64, u64, Vec<(i64, u64)>, Vec<(i64, u64)>, Vec<u64>, i32, u64);
 
