@@ -6,7 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{Labels, TenantId};
 use proto::{
-    Error, ExemplarsRequest, FamilyMetadata, IngesterRead, IngesterWrite, LabelNamesRequest,
+    ActiveSeriesStream, CardinalityRequest, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
+    IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
     LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
     SeriesExemplars, SeriesRequest, TenantStats,
 };
@@ -78,6 +79,35 @@ impl<I: IngesterRead> IngesterRead for LateIngester<I> {
 
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
         self.get()?.stats(tenant).await
+    }
+
+    async fn label_names_cardinality(
+        &self,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<Vec<LabelNameCardinality>, Error> {
+        self.get()?.label_names_cardinality(request, max_values).await
+    }
+
+    async fn label_values_cardinality(
+        &self,
+        names: Vec<String>,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<LabelValuesCardinality, Error> {
+        self.get()?.label_values_cardinality(names, request, max_values).await
+    }
+
+    async fn active_series(
+        &self,
+        request: CardinalityRequest,
+        max_series: usize,
+    ) -> Result<ActiveSeriesStream, Error> {
+        self.get()?.active_series(request, max_series).await
+    }
+
+    async fn index_stats(&self, tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
+        self.get()?.index_stats(tenant, limit).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! shared by all tenants. Nothing here knows about HTTP, the ring, or other roles.
 
 mod canonical;
+mod cardinality;
 mod chunk_store;
 mod codec;
 mod config;

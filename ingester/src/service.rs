@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use env::{Clock, FileSystem, Scope};
 use model::{Labels, TenantId};
 use proto::{
-    Code, Error, ExemplarsRequest, FamilyMetadata, IngesterRead, IngesterWrite, LabelNamesRequest,
+    ActiveSeriesStream, CardinalityRequest, Code, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
+    IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
     LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
     SeriesExemplars, SeriesRequest, TenantStats, Written,
 };
@@ -26,7 +27,7 @@ use crate::head::apply::Applied;
 use crate::head::tenant::Tenant;
 use crate::metrics::Metrics;
 use crate::push::{self, Outline};
-use crate::{maintenance, recovery, select};
+use crate::{cardinality, maintenance, recovery, select};
 
 /// Writes are shed while this many bytes of full chunks wait for the disk.
 const MAX_CHUNK_BYTES_PENDING: u64 = 64 << 20;
@@ -324,6 +325,43 @@ impl IngesterRead for Ingester {
 
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
         Ok(self.tenant_stats(tenant))
+    }
+
+    async fn label_names_cardinality(
+        &self,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<Vec<LabelNameCardinality>, Error> {
+        let id = request.tenant.clone();
+        let names = move |tenant: &Tenant| cardinality::label_names(tenant, &request, max_values);
+        self.inner.ask(&id, move |tenant| Some(names(tenant))).await?.unwrap_or(Ok(Vec::new()))
+    }
+
+    async fn label_values_cardinality(
+        &self,
+        names: Vec<String>,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<LabelValuesCardinality, Error> {
+        let id = request.tenant.clone();
+        let values = move |tenant: &Tenant| cardinality::label_values(tenant, &names, &request, max_values);
+        let counted = self.inner.ask(&id, move |tenant| Some(values(tenant))).await?;
+        counted.unwrap_or_else(|| Ok(LabelValuesCardinality::default()))
+    }
+
+    async fn active_series(
+        &self,
+        request: CardinalityRequest,
+        max_series: usize,
+    ) -> Result<ActiveSeriesStream, Error> {
+        let id = request.tenant.clone();
+        let series = move |tenant: &Tenant| cardinality::active_series(tenant, &request, max_series);
+        let listed = self.inner.ask(&id, move |tenant| Some(series(tenant))).await?;
+        Ok(cardinality::batches(listed.unwrap_or(Ok(Vec::new()))?))
+    }
+
+    async fn index_stats(&self, tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
+        self.inner.ask(tenant, move |tenant| cardinality::index_stats(tenant, limit)).await
     }
 }
 

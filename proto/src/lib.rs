@@ -1,10 +1,15 @@
 //! How roles meet: service traits, their messages, and one closed error enum. In one process the traits are called
 //! directly; between processes the same traits are carried over the network. Nothing here knows about sockets.
 
+pub mod cardinality;
 pub mod error;
 pub mod push;
 pub mod read;
 
+pub use cardinality::{
+    ActiveSeries, ActiveSeriesStream, CardinalityRequest, Counted, IndexStats, LabelNameCardinality,
+    LabelValueCardinality, LabelValuesCardinality, Stat,
+};
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
 pub use push::{

@@ -6,7 +6,10 @@ use chunk::Encoding;
 use futures::stream::BoxStream;
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange};
 
-use crate::Error;
+use crate::cardinality::{
+    ActiveSeriesStream, CardinalityRequest, IndexStats, LabelNameCardinality, LabelValuesCardinality,
+};
+use crate::{Code, Error};
 
 /// An encoded chunk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,4 +146,44 @@ pub trait IngesterRead: Send + Sync {
     async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error>;
     /// The tenant's numbers.
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error>;
+    /// The values of every label of the series, by hash; at most `max_values` of all labels together, of more
+    /// [`Code::Unprocessable`]. Sorted by name.
+    async fn label_names_cardinality(
+        &self,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<Vec<LabelNameCardinality>, Error> {
+        drop((request, max_values));
+        Err(unanswered("label names cardinality"))
+    }
+    /// How many series have which values of the labels `names`; at most `max_values` of all labels together, of more
+    /// [`Code::Unprocessable`].
+    async fn label_values_cardinality(
+        &self,
+        names: Vec<String>,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<LabelValuesCardinality, Error> {
+        drop((names, request, max_values));
+        Err(unanswered("label values cardinality"))
+    }
+    /// The series themselves, at most `max_series`, of more [`Code::Unprocessable`].
+    async fn active_series(
+        &self,
+        request: CardinalityRequest,
+        max_series: usize,
+    ) -> Result<ActiveSeriesStream, Error> {
+        drop((request, max_series));
+        Err(unanswered("active series"))
+    }
+    /// The tenant's index in numbers, with at most `limit` entries in each list.
+    async fn index_stats(&self, tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
+        let _ = (tenant, limit);
+        Err(unanswered("index statistics"))
+    }
+}
+
+/// What an ingester says that does not keep what was asked for: one that serves nothing but selections.
+fn unanswered(what: &str) -> Error {
+    Error::new(Code::NotFound, format!("{what} are not kept here"))
 }

@@ -147,6 +147,15 @@ impl OpenChunk {
         }
     }
 
+    /// Whether the newest sample is a stale marker.
+    pub(crate) fn is_stale(&self) -> bool {
+        match &self.body {
+            Body::Xor(appender) => appender.last().is_some_and(|(_, last)| model::is_stale_nan(last)),
+            Body::Histogram(appender) => appender.is_stale(),
+            Body::FloatHistogram(appender) => appender.is_stale(),
+        }
+    }
+
     /// When its first sample is.
     pub(crate) fn first_ms(&self) -> i64 {
         self.first_ms
