@@ -3,8 +3,10 @@
 
 pub mod cardinality;
 pub mod error;
+mod generated;
 pub mod push;
 pub mod read;
+mod stored;
 
 pub use cardinality::{
     ActiveSeries, ActiveSeriesStream, CardinalityRequest, Counted, IndexStats, LabelNameCardinality,
@@ -12,6 +14,7 @@ pub use cardinality::{
 };
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
+pub use generated::{metastore, rpc};
 pub use push::{
     Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,
     Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,
@@ -21,3 +24,4 @@ pub use read::{
     MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,
     TenantStats,
 };
+pub use stored::{KnownFields, Stored};

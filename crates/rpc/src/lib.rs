@@ -1,11 +1,12 @@
-//! The HTTP side of every role: a listener with bounds, tenant resolution, request metrics, error responses, and the
-//! headers of the Prometheus API. It knows nothing of writes, queries or storage.
+//! The network side of every role. HTTP: a listener with bounds, tenant resolution, request metrics, error responses,
+//! and the headers of the Prometheus API. It knows nothing of writes, queries or storage.
 //!
 //! A role makes an [`axum::Router`]; the binary merges the routers, puts those with tenants behind a [`TenantLayer`],
-//! and hands the whole to [`HttpServer::serve`].
+//! and hands the whole to [`HttpServer::serve`]. Between processes it is gRPC, see [`grpc`].
 
 pub mod api;
 pub mod body;
+pub mod grpc;
 pub mod metrics;
 pub mod panic;
 pub mod response;

@@ -1,0 +1,159 @@
+//! The caller's side: a channel to one peer, over whatever transport.
+
+use std::fmt;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use env::Clock;
+use futures::future::BoxFuture;
+use http::{Request, Response};
+use tonic::body::Body;
+use tonic::{Code, Status};
+use tower::util::BoxCloneSyncService;
+use tower::{BoxError, Service};
+
+use super::config::GrpcConfig;
+use super::deadline::{self, DeadlineBody};
+use super::metrics::GrpcMetrics;
+use super::secret::{ClusterSecret, InvalidSecret};
+
+/// What every call of a process carries and keeps to.
+#[derive(Clone)]
+pub struct ClientPolicy {
+    secret: ClusterSecret,
+    timeout: Duration,
+    max_message_bytes: usize,
+    metrics: GrpcMetrics,
+    clock: Arc<dyn Clock>,
+}
+
+impl ClientPolicy {
+    /// The policy that the configuration asks for.
+    ///
+    /// # Errors
+    /// Where the cluster's secret cannot be sent.
+    pub fn new(
+        config: &GrpcConfig,
+        metrics: GrpcMetrics,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, InvalidSecret> {
+        Ok(Self {
+            secret: ClusterSecret::new(&config.cluster_secret)?,
+            timeout: config.timeout,
+            max_message_bytes: config.max_message_bytes(),
+            metrics,
+            clock,
+        })
+    }
+}
+
+impl fmt::Debug for ClientPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientPolicy").field("timeout", &self.timeout).finish_non_exhaustive()
+    }
+}
+
+/// A channel to a peer, which generated clients take. Clones share its connections.
+#[derive(Clone)]
+pub struct GrpcChannel {
+    transport: BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>,
+    policy: Arc<ClientPolicy>,
+}
+
+impl GrpcChannel {
+    /// A channel over a transport that carries requests to the peer and answers back.
+    pub fn new<S>(transport: S, policy: Arc<ClientPolicy>) -> Self
+    where
+        S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + Sync + 'static,
+        S::Error: Into<BoxError>,
+        S::Future: Send + 'static,
+    {
+        let transport = tower::util::MapErr::new(transport, Into::into as fn(S::Error) -> BoxError);
+        Self { transport: BoxCloneSyncService::new(transport), policy }
+    }
+
+    /// The largest message to take, for `max_decoding_message_size` of a generated client.
+    pub fn max_message_bytes(&self) -> usize {
+        self.policy.max_message_bytes
+    }
+}
+
+impl fmt::Debug for GrpcChannel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GrpcChannel").finish_non_exhaustive()
+    }
+}
+
+impl Service<Request<Body>> for GrpcChannel {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.transport.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let policy = Arc::clone(&self.policy);
+        policy.secret.add(request.headers_mut());
+        let asked = deadline::timeout(request.headers());
+        let timeout = asked.unwrap_or(policy.timeout);
+        let mut observed = Observed { code: Code::Cancelled, method: method(&request), policy };
+        let answer = self.transport.call(request);
+        Box::pin(async move {
+            let started = observed.policy.clock.monotonic();
+            let mut expired = observed.policy.clock.sleep(timeout);
+            let answer = tokio::select! {
+                biased;
+                answer = answer => answer.map_err(|error| {
+                    // A transport that watches the deadline too has other words for it.
+                    let passed = observed.policy.clock.monotonic().saturating_sub(started) >= timeout;
+                    if passed { deadline::exceeded(timeout).into() } else { error }
+                }),
+                () = &mut expired => {
+                    observed.came_to(Code::DeadlineExceeded);
+                    return Err(deadline::exceeded(timeout).into());
+                }
+            };
+            observed.came_to(code(&answer));
+            let response = answer?;
+            // Without a deadline of the caller, the answer has begun in time, and is a stream perhaps.
+            Ok(match asked {
+                Some(_) => response.map(|body| Body::new(DeadlineBody::new(body, expired, timeout))),
+                None => response,
+            })
+        })
+    }
+}
+
+/// Counts a call when it has come to something, or was given up.
+struct Observed {
+    code: Code,
+    method: Box<str>,
+    policy: Arc<ClientPolicy>,
+}
+
+impl Observed {
+    fn came_to(&mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        self.policy.metrics.made(&self.method, self.code);
+    }
+}
+
+fn method(request: &Request<Body>) -> Box<str> {
+    request.uri().path().into()
+}
+
+/// What a call came to, as far as the head of its answer tells.
+fn code(answer: &Result<Response<Body>, BoxError>) -> Code {
+    match answer {
+        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+        Err(error) => error.downcast_ref::<Status>().map_or(Code::Unavailable, Status::code),
+    }
+}

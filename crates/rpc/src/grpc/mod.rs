@@ -1,0 +1,40 @@
+//! gRPC between the processes of a cluster: one seam, which production and simulation fill.
+//!
+//! * A caller is given a [`Dial`] and asks it for the channel to an address. [`GrpcChannel`] is what every generated
+//!   client takes: `IngesterClient::new(channel).max_decoding_message_size(channel.max_message_bytes())`.
+//! * A callee hands [`GrpcServer::serve`] its services as [`Routes`]; each generated server gets
+//!   `.max_decoding_message_size(config.max_message_bytes())` too.
+//! * In production [`TcpDial`] connects, with HTTP/2 over TCP. A simulation implements [`Dial`] over its own network
+//!   with [`GrpcChannel::new`], and calls the same [`GrpcService`] on the other side: secret, deadlines, bounds and
+//!   metrics are in [`GrpcChannel`] and [`GrpcService`], not in the transport.
+//! * A deadline that a caller sets (`Request::set_timeout`) travels with the call, ends it on both sides, and is in the
+//!   extensions of the request as [`Deadline`], so that the callee can pass on what is left. Without one, an answer
+//!   must begin within `grpc.timeout`; a stream may then go on for ever.
+//! * Errors are [`proto::Error`] on both sides: [`to_status`] and [`from_status`].
+//!
+//! In one process roles call each other's traits directly, and nothing here is used.
+
+mod channel;
+mod config;
+mod deadline;
+mod dial;
+mod executor;
+mod metrics;
+mod retry;
+mod secret;
+mod server;
+mod service;
+mod status;
+
+pub use channel::{ClientPolicy, GrpcChannel};
+pub use config::GrpcConfig;
+pub use deadline::Deadline;
+pub use dial::{ChannelPool, Dial, InvalidAddress, TcpDial};
+pub use executor::ScopeExecutor;
+pub use metrics::GrpcMetrics;
+pub use retry::{Backoff, RetryBudget};
+pub use secret::ClusterSecret;
+pub use server::GrpcServer;
+pub use service::{GrpcService, ServerPolicy};
+pub use status::{from_status, to_status};
+pub use tonic::service::Routes;

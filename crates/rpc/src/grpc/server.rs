@@ -1,0 +1,167 @@
+//! The gRPC listener: bounded connections, HTTP/2 windows, keepalive, and a drain that ends.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Clock, Scope};
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tonic::service::Routes;
+
+use super::config::{GrpcConfig, window};
+use super::executor::ScopeExecutor;
+use super::service::{GrpcService, ServerPolicy};
+use crate::server::Drain;
+
+/// How long accepting pauses when the process has no file descriptors left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// The largest headers of a call: ours have a path, a secret, trace context, and little else.
+const MAX_HEADER_BYTES: u32 = 64 << 10;
+
+/// A bound gRPC listener.
+pub struct GrpcServer {
+    listener: TcpListener,
+    local_addr: SocketAddr,
+    config: GrpcConfig,
+    policy: ServerPolicy,
+    scope: Scope,
+    clock: Arc<dyn Clock>,
+}
+
+impl GrpcServer {
+    /// Listens on `addr`. Connections that come before [`Self::serve`] wait.
+    ///
+    /// # Errors
+    /// When the address cannot be had.
+    pub async fn bind(
+        addr: SocketAddr,
+        config: GrpcConfig,
+        policy: ServerPolicy,
+        scope: &Scope,
+        clock: Arc<dyn Clock>,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        Ok(Self {
+            local_addr: listener.local_addr()?,
+            listener,
+            config,
+            policy,
+            scope: scope.child("grpc"),
+            clock,
+        })
+    }
+
+    /// The address, with the port that was chosen where 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// Serves `routes` until `shutdown`, then lets calls that have begun end within the drain's bound.
+    pub async fn serve(self, routes: Routes, shutdown: impl Future<Output = ()>) -> Drain {
+        let service = GrpcService::new(routes, self.policy.clone());
+        let connections = Arc::new(Semaphore::new(self.config.max_connections));
+        let mut shutdown = pin!(shutdown);
+        loop {
+            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else { break };
+            let stream = tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                stream = self.accept() => stream,
+            };
+            let served = self.connection(stream, service.clone());
+            let open = OpenConnection::new(&self.policy);
+            // The task ends with its connection; nobody waits for it but the scope.
+            drop(self.scope.spawn("grpc connection", async move {
+                served.await;
+                drop((open, permit));
+            }));
+        }
+        drop(self.listener);
+        self.scope.cancel();
+        if self.scope.join(&*self.clock, self.config.drain_timeout).await {
+            return Drain::Complete;
+        }
+        self.scope.abort();
+        Drain::Cut
+    }
+
+    async fn accept(&self) -> TcpStream {
+        loop {
+            match self.listener.accept().await {
+                Ok((stream, _peer)) => match stream.set_nodelay(true) {
+                    Ok(()) => return stream,
+                    Err(error) => tracing::debug!(%error, "connection closed before it was served"),
+                },
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept gRPC connections");
+                    self.clock.sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Serves one connection to its end; once the scope is cancelled, to the end of the calls at hand.
+    fn connection(
+        &self,
+        stream: TcpStream,
+        service: GrpcService,
+    ) -> impl Future<Output = ()> + Send + 'static {
+        let service = TowerToHyperService::new(service);
+        let connection = self.protocol().serve_connection(TokioIo::new(stream), service);
+        let cancelled = self.scope.cancelled();
+        async move {
+            let mut connection = pin!(connection);
+            let served = tokio::select! {
+                biased;
+                served = connection.as_mut() => served,
+                () = cancelled => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(error) = served {
+                tracing::debug!(%error, "gRPC connection ended early");
+            }
+        }
+    }
+
+    fn protocol(&self) -> http2::Builder<ScopeExecutor> {
+        let config = &self.config;
+        let mut protocol = http2::Builder::new(ScopeExecutor::new(self.scope.clone()));
+        protocol
+            .timer(TokioTimer::new())
+            .initial_stream_window_size(window(config.stream_window))
+            .initial_connection_window_size(window(config.connection_window))
+            .max_concurrent_streams(config.max_streams)
+            .max_header_list_size(MAX_HEADER_BYTES)
+            .keep_alive_interval(config.keepalive_interval)
+            .keep_alive_timeout(config.keepalive_timeout)
+            .auto_date_header(false);
+        protocol
+    }
+}
+
+/// An open connection, as far as metrics are concerned.
+struct OpenConnection {
+    policy: ServerPolicy,
+}
+
+impl OpenConnection {
+    fn new(policy: &ServerPolicy) -> Self {
+        policy.metrics().connections.inc();
+        Self { policy: policy.clone() }
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.policy.metrics().connections.dec();
+    }
+}
