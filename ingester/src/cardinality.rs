@@ -211,7 +211,7 @@ fn is_active(state: &State, since_ms: i64) -> bool {
 /// How many populated buckets the newest sample has, where it is a histogram at hand.
 fn newest_buckets(state: &State) -> Option<u32> {
     let open = state.open.as_ref()?;
-    if open.encoding() == ChunkEncoding::Xor {
+    if matches!(open.encoding(), ChunkEncoding::Xor | ChunkEncoding::Xor2) {
         return None;
     }
     let samples = open::decode(open.encoding(), open.bytes()).ok()?;

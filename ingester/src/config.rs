@@ -44,6 +44,9 @@ settings::limits! {
         max_global_series_per_metric: usize = "0";
         /// How much older than the newest sample of its series a sample may be; 0 means not at all.
         out_of_order_time_window: Duration = "0s", max "30d";
+        /// Whether the start timestamps of remote write 2.0 are stored, for queries that use them. Chunks are then written in
+        /// encodings that Prometheus reads from version 3.11 on (floats) and 3.14 on (histograms).
+        start_timestamps: bool = "false";
         /// Exemplars kept; the oldest make room for new ones.
         max_global_exemplars_per_user: usize = "100000", max "10000000";
         /// Metric families whose metadata is kept; 0 means any number.

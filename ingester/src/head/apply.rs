@@ -8,9 +8,10 @@ use proto::{RejectReason, Written};
 use crate::canonical;
 use crate::codec::Malformed;
 use crate::head::Head;
+use crate::head::open::Incoming;
 use crate::head::series::{Context, Fate};
 use crate::head::tenant::{Index, Tenant};
-use crate::record::{Entry, EntryBody, NewSeries, RecordReader};
+use crate::record::{Entry, EntryBody, Float, NewSeries, RecordReader};
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,21 +108,24 @@ impl Tenant {
         };
         let mut tally = Tally { position, applied, first: None };
         match &entry.body {
-            EntryBody::Float { timestamp_ms, value } => {
-                let fate = series.state.lock().apply(*timestamp_ms, &Value::Float(*value), context);
-                tally.float(*timestamp_ms, fate);
+            EntryBody::Float(Float { timestamp_ms, start_ms, value }) => {
+                let (timestamp_ms, start_ms, value) = (*timestamp_ms, *start_ms, &Value::Float(*value));
+                let sample = Incoming { timestamp_ms, start_ms, value };
+                tally.float(timestamp_ms, series.state.lock().apply(sample, context));
             }
             EntryBody::Floats(floats) => {
                 let mut state = series.state.lock();
-                for (timestamp_ms, value) in floats.clone() {
-                    tally.float(timestamp_ms, state.apply(timestamp_ms, &Value::Float(value), context));
+                for Float { timestamp_ms, start_ms, value } in floats.clone() {
+                    let sample = Incoming { timestamp_ms, start_ms, value: &Value::Float(value) };
+                    tally.float(timestamp_ms, state.apply(sample, context));
                 }
             }
-            EntryBody::Histogram(message) => {
+            EntryBody::Histogram { message, start_ms } => {
                 let decoded =
                     wire::histogram::decode(message).map_err(|_| Malformed { what: "histogram" })?;
-                let fate = series.state.lock().apply(decoded.timestamp_ms, &decoded.value, context);
-                tally.histogram(decoded.timestamp_ms, fate);
+                let timestamp_ms = decoded.timestamp_ms;
+                let sample = Incoming { timestamp_ms, start_ms: *start_ms, value: &decoded.value };
+                tally.histogram(timestamp_ms, series.state.lock().apply(sample, context));
             }
             EntryBody::Exemplar { timestamp_ms, value, canonical } => {
                 let labels = canonical::decode(canonical)?.into_iter().collect();

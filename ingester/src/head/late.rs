@@ -5,7 +5,7 @@ use model::{TimeRange, Value};
 use proto::Chunk;
 
 use crate::chunk_store::{ChunkPtr, ChunkStore};
-use crate::head::open::{OpenChunk, Push};
+use crate::head::open::{Incoming, OpenChunk, Push};
 
 /// So many late samples make a chunk, as in Prometheus.
 const LATE_CHUNK_SAMPLES: usize = 32;
@@ -15,25 +15,42 @@ const LATE_CHUNK_SAMPLES: usize = 32;
 pub(crate) struct Late {
     /// By timestamp; no timestamp twice.
     samples: Vec<(i64, Value)>,
+    /// Their start timestamps, 0 where unknown; as many as samples, or none where none were to be stored.
+    starts: Vec<i64>,
     /// The newest stored chunk of late samples. Its predecessors are in no order of time.
     stored: Option<ChunkPtr>,
     range: Option<TimeRange>,
 }
 
 impl Late {
-    /// What a snapshot has.
+    /// What a snapshot has: time, start timestamp and value of each sample.
     pub(crate) fn restore(
-        samples: Vec<(i64, Value)>,
+        samples: Vec<(i64, Option<i64>, Value)>,
         stored: Option<ChunkPtr>,
         range: Option<TimeRange>,
     ) -> Self {
-        Self { samples, stored, range }
+        let mut late = Self { stored, range, ..Self::default() };
+        for (timestamp_ms, start_ms, value) in samples {
+            late.place(late.samples.len(), Incoming { timestamp_ms, start_ms, value: &value });
+        }
+        late
+    }
+
+    /// Puts a sample at a position. Once one of them has a start timestamp, all have: the others' are unknown.
+    fn place(&mut self, at: usize, sample: Incoming<'_>) {
+        if sample.start_ms.is_some() && self.starts.is_empty() {
+            self.starts.resize(self.samples.len(), 0);
+        }
+        if sample.start_ms.is_some() || !self.starts.is_empty() {
+            self.starts.insert(at, sample.start_ms.unwrap_or(0));
+        }
+        self.samples.insert(at, (sample.timestamp_ms, sample.value.clone()));
     }
 
     /// Adds a sample at a timestamp that has none.
-    pub(crate) fn insert(&mut self, timestamp_ms: i64, value: Value, store: &ChunkStore) {
-        let at = self.samples.partition_point(|(t, _)| *t < timestamp_ms);
-        self.samples.insert(at, (timestamp_ms, value));
+    pub(crate) fn insert(&mut self, sample: Incoming<'_>, store: &ChunkStore) {
+        let timestamp_ms = sample.timestamp_ms;
+        self.place(self.samples.partition_point(|(t, _)| *t < timestamp_ms), sample);
         let range = TimeRange::new(timestamp_ms, timestamp_ms);
         self.range = match (self.range, range) {
             (Some(a), Some(b)) => Some(a.hull(b)),
@@ -44,6 +61,7 @@ impl Late {
                 self.stored = Some(store.append(self.stored, chunk.range, chunk.encoding, &chunk.data));
             }
             self.samples = Vec::new();
+            self.starts = Vec::new();
         }
     }
 
@@ -62,10 +80,12 @@ impl Late {
         let mut chunks = Vec::new();
         let mut open: Option<OpenChunk> = None;
         let mut last_ms = 0;
-        for (timestamp_ms, value) in &self.samples {
-            if open.as_mut().is_none_or(|o| o.append(*timestamp_ms, value) != Push::Done) {
+        for (i, (timestamp_ms, value)) in self.samples.iter().enumerate() {
+            let start_ms = self.starts.get(i).copied();
+            let sample = Incoming { timestamp_ms: *timestamp_ms, start_ms, value };
+            if open.as_mut().is_none_or(|o| o.append(sample) != Push::Done) {
                 chunks.extend(open.take().and_then(|o| finish(&o, last_ms)));
-                open = OpenChunk::start(*timestamp_ms, value);
+                open = OpenChunk::start(sample);
             }
             last_ms = *timestamp_ms;
         }

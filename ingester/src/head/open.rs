@@ -36,6 +36,17 @@ macro_rules! of_body {
     };
 }
 
+/// A sample that is to be stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Incoming<'a> {
+    /// When it is.
+    pub(crate) timestamp_ms: i64,
+    /// When its counting began, 0 where that is unknown; `None` where the tenant's start timestamps are not stored.
+    pub(crate) start_ms: Option<i64>,
+    /// What it is.
+    pub(crate) value: &'a Value,
+}
+
 /// What became of a sample that was to be appended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Push {
@@ -49,39 +60,60 @@ pub(crate) enum Push {
 
 impl OpenChunk {
     /// A chunk that begins with this sample; `None` where the sample contradicts itself.
-    pub(crate) fn start(timestamp_ms: i64, value: &Value) -> Option<Self> {
-        let body = match value {
-            Value::Float(float) => {
+    pub(crate) fn start(sample: Incoming<'_>) -> Option<Self> {
+        let Incoming { timestamp_ms: at, start_ms, value } = sample;
+        let body = match (value, start_ms) {
+            (Value::Float(float), None) => {
                 let mut appender = XorAppender::new();
-                appender.append(timestamp_ms, *float).ok()?;
+                appender.append(at, *float).ok()?;
                 Body::Xor(appender)
             }
-            Value::Histogram(h) => Body::Histogram(Box::new(HistogramAppender::start(timestamp_ms, h).ok()?)),
-            Value::FloatHistogram(h) => {
-                Body::FloatHistogram(Box::new(FloatHistogramAppender::start(timestamp_ms, h).ok()?))
+            (Value::Float(float), Some(start)) => {
+                let mut appender = Box::new(Xor2Appender::new());
+                appender.append(at, start, *float).ok()?;
+                Body::Xor2(appender)
+            }
+            (Value::Histogram(h), None) => Body::Histogram(Box::new(HistogramAppender::start(at, h).ok()?)),
+            (Value::Histogram(h), Some(start)) => {
+                Body::HistogramSt(Box::new(HistogramStAppender::start(at, start, h).ok()?))
+            }
+            (Value::FloatHistogram(h), None) => {
+                Body::FloatHistogram(Box::new(FloatHistogramAppender::start(at, h).ok()?))
+            }
+            (Value::FloatHistogram(h), Some(start)) => {
+                Body::FloatHistogramSt(Box::new(FloatHistogramStAppender::start(at, start, h).ok()?))
             }
         };
-        Some(Self { first_ms: timestamp_ms, body })
+        Some(Self { first_ms: at, body })
     }
 
     /// The chunk that follows this one; it says whether counters were reset in between.
-    pub(crate) fn next(&self, timestamp_ms: i64, value: &Value) -> Option<Self> {
-        let body = match (&self.body, value) {
-            (Body::Histogram(appender), Value::Histogram(h)) => {
-                Body::Histogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
-            }
-            (Body::HistogramSt(appender), Value::Histogram(h)) => {
-                Body::Histogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
-            }
-            (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => {
-                Body::FloatHistogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
-            }
-            (Body::FloatHistogramSt(appender), Value::FloatHistogram(h)) => {
-                Body::FloatHistogram(Box::new(appender.next_chunk(timestamp_ms, h).ok()?))
-            }
-            _ => return Self::start(timestamp_ms, value),
+    pub(crate) fn next(&self, sample: Incoming<'_>) -> Option<Self> {
+        let Incoming { timestamp_ms: at, start_ms, value } = sample;
+        let body = match (value, &self.body) {
+            (Value::Histogram(h), Body::Histogram(before)) => match start_ms {
+                None => Body::Histogram(Box::new(before.next_chunk(at, h).ok()?)),
+                Some(start) => Body::HistogramSt(Box::new(before.next_chunk_with_starts(at, start, h).ok()?)),
+            },
+            (Value::Histogram(h), Body::HistogramSt(before)) => match start_ms {
+                None => Body::Histogram(Box::new(before.next_chunk(at, h).ok()?)),
+                Some(start) => Body::HistogramSt(Box::new(before.next_chunk_with_starts(at, start, h).ok()?)),
+            },
+            (Value::FloatHistogram(h), Body::FloatHistogram(before)) => match start_ms {
+                None => Body::FloatHistogram(Box::new(before.next_chunk(at, h).ok()?)),
+                Some(start) => {
+                    Body::FloatHistogramSt(Box::new(before.next_chunk_with_starts(at, start, h).ok()?))
+                }
+            },
+            (Value::FloatHistogram(h), Body::FloatHistogramSt(before)) => match start_ms {
+                None => Body::FloatHistogram(Box::new(before.next_chunk(at, h).ok()?)),
+                Some(start) => {
+                    Body::FloatHistogramSt(Box::new(before.next_chunk_with_starts(at, start, h).ok()?))
+                }
+            },
+            _ => return Self::start(sample),
         };
-        Some(Self { first_ms: timestamp_ms, body })
+        Some(Self { first_ms: at, body })
     }
 
     /// The chunk that a snapshot has.
@@ -101,14 +133,23 @@ impl OpenChunk {
         Ok(Self { first_ms, body })
     }
 
-    /// Appends a sample, if the chunk can take it.
-    pub(crate) fn append(&mut self, timestamp_ms: i64, value: &Value) -> Push {
-        let appended = match (&mut self.body, value) {
-            (Body::Xor(appender), Value::Float(float)) => {
-                appender.append(timestamp_ms, *float).map(|()| Appended::Appended)
+    /// Appends a sample, if the chunk can take it: one without start timestamps takes none, one with them no others.
+    #[inline]
+    pub(crate) fn append(&mut self, sample: Incoming<'_>) -> Push {
+        let Incoming { timestamp_ms: at, start_ms, value } = sample;
+        let appended = match (&mut self.body, value, start_ms) {
+            (Body::Xor(appender), Value::Float(float), None) => {
+                appender.append(at, *float).map(|()| Appended::Appended)
             }
-            (Body::Histogram(appender), Value::Histogram(h)) => appender.append(timestamp_ms, h),
-            (Body::FloatHistogram(appender), Value::FloatHistogram(h)) => appender.append(timestamp_ms, h),
+            (Body::Xor2(appender), Value::Float(float), Some(start)) => {
+                appender.append(at, start, *float).map(|()| Appended::Appended)
+            }
+            (Body::Histogram(appender), Value::Histogram(h), None) => appender.append(at, h),
+            (Body::HistogramSt(appender), Value::Histogram(h), Some(start)) => appender.append(at, start, h),
+            (Body::FloatHistogram(appender), Value::FloatHistogram(h), None) => appender.append(at, h),
+            (Body::FloatHistogramSt(appender), Value::FloatHistogram(h), Some(start)) => {
+                appender.append(at, start, h)
+            }
             _ => return Push::NeedsNewChunk,
         };
         match appended {
@@ -144,15 +185,6 @@ impl OpenChunk {
             Body::HistogramSt(appender) => appender.is_stale(),
             Body::FloatHistogram(appender) => appender.is_stale(),
             Body::FloatHistogramSt(appender) => appender.is_stale(),
-        }
-    }
-
-    /// Whether the newest sample is a stale marker.
-    pub(crate) fn is_stale(&self) -> bool {
-        match &self.body {
-            Body::Xor(appender) => appender.last().is_some_and(|(_, last)| model::is_stale_nan(last)),
-            Body::Histogram(appender) => appender.is_stale(),
-            Body::FloatHistogram(appender) => appender.is_stale(),
         }
     }
 
@@ -204,10 +236,20 @@ pub(crate) fn value_in(
 
 /// All samples of a chunk.
 pub(crate) fn decode(encoding: ChunkEncoding, data: &[u8]) -> Result<Vec<(i64, Value)>, ChunkError> {
+    let samples = decode_with_starts(encoding, data)?;
+    Ok(samples.into_iter().map(|(timestamp_ms, _, value)| (timestamp_ms, value)).collect())
+}
+
+/// All samples of a chunk, with their start timestamps as in [`Incoming`].
+pub(crate) fn decode_with_starts(
+    encoding: ChunkEncoding,
+    data: &[u8],
+) -> Result<Vec<(i64, Option<i64>, Value)>, ChunkError> {
     let mut cursor = chunk::cursor(encoding, data)?;
     let mut samples = Vec::with_capacity(usize::from(cursor.num_samples()).min(data.len()));
-    while let Some((timestamp_ms, value)) = cursor.next_sample()? {
-        samples.push((timestamp_ms, value.to_value()));
+    while let Some((timestamp_ms, start_ms, value)) = cursor.next_with_start()? {
+        let start_ms = encoding.has_starts().then_some(start_ms);
+        samples.push((timestamp_ms, start_ms, value.to_value()));
     }
     Ok(samples)
 }

@@ -9,7 +9,7 @@ use proto::{Chunk, RejectReason};
 
 use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
 use crate::head::late::Late;
-use crate::head::open::{OpenChunk, Push, is_repetition, value_in};
+use crate::head::open::{Incoming, OpenChunk, Push, is_repetition, value_in};
 use crate::index::LabelIds;
 
 /// Chunks are cut where time crosses a multiple of this, so that replicas that take the same samples make the same
@@ -100,16 +100,17 @@ impl Series {
 
 impl State {
     /// Applies one sample. Live and in replay, the same samples in the same order have the same fates.
-    pub(crate) fn apply(&mut self, timestamp_ms: i64, value: &Value, context: Context<'_>) -> Fate {
+    pub(crate) fn apply(&mut self, sample: Incoming<'_>, context: Context<'_>) -> Fate {
+        let Incoming { timestamp_ms, value, .. } = sample;
         if self.is_in_snapshot(timestamp_ms, context.epoch) {
             return Fate::Repeated;
         }
         let Some(range) = self.range else {
-            return self.append(timestamp_ms, value, context.store);
+            return self.append(sample, context.store);
         };
         let newest = range.end_ms();
         if timestamp_ms > newest {
-            return self.append(timestamp_ms, value, context.store);
+            return self.append(sample, context.store);
         }
         let behind = newest.saturating_sub(timestamp_ms);
         let window = i64::try_from(context.out_of_order_window_ms).unwrap_or(i64::MAX);
@@ -128,7 +129,7 @@ impl State {
             Some(_) => Fate::Refused(RejectReason::NewValueForTimestamp),
             None if behind <= window && window > 0 => {
                 let late = self.late.get_or_insert_default();
-                late.insert(timestamp_ms, value.clone(), context.store);
+                late.insert(sample, context.store);
                 Fate::Stored
             }
             None if window == 0 => Fate::Refused(RejectReason::OutOfOrder),
@@ -152,9 +153,10 @@ impl State {
         skip
     }
 
-    fn append(&mut self, timestamp_ms: i64, value: &Value, store: &ChunkStore) -> Fate {
+    fn append(&mut self, sample: Incoming<'_>, store: &ChunkStore) -> Fate {
+        let timestamp_ms = sample.timestamp_ms;
         let pushed = match &mut self.open {
-            Some(open) if !is_full(open, timestamp_ms) => open.append(timestamp_ms, value),
+            Some(open) if !is_full(open, timestamp_ms) => open.append(sample),
             _ => Push::NeedsNewChunk,
         };
         let opened = match (pushed, &self.open) {
@@ -162,8 +164,8 @@ impl State {
                 self.extend_to(timestamp_ms);
                 return Fate::Stored;
             }
-            (Push::NeedsNewChunk, Some(open)) => open.next(timestamp_ms, value),
-            (Push::NeedsNewChunk, None) => OpenChunk::start(timestamp_ms, value),
+            (Push::NeedsNewChunk, Some(open)) => open.next(sample),
+            (Push::NeedsNewChunk, None) => OpenChunk::start(sample),
             (Push::Invalid, _) => None,
         };
         if opened.is_none() {

@@ -9,8 +9,8 @@ pub(crate) type Pair<'a> = (&'a [u8], &'a [u8]);
 /// What a frame has for its series.
 #[derive(Debug, Clone)]
 pub(crate) enum Item<'a> {
-    /// A float sample.
-    Sample { timestamp_ms: i64, value: f64 },
+    /// A float sample; a start timestamp of 0 is unknown.
+    Sample { timestamp_ms: i64, start_ms: i64, value: f64 },
     /// A `Histogram` message.
     Histogram(&'a [u8]),
     /// An `Exemplar` message of the batch's version.
@@ -116,7 +116,7 @@ pub(crate) fn items<'a>(
             for field in rw1::series_from(body, rest) {
                 match field? {
                     rw1::SeriesField::Sample(s) => {
-                        each(Item::Sample { timestamp_ms: s.timestamp_ms, value: s.value });
+                        each(Item::Sample { timestamp_ms: s.timestamp_ms, start_ms: 0, value: s.value });
                     }
                     rw1::SeriesField::Histogram(message) => each(Item::Histogram(message)),
                     rw1::SeriesField::Exemplar(message) => each(Item::Exemplar(message)),
@@ -128,7 +128,11 @@ pub(crate) fn items<'a>(
             for field in rw2::series(body.get(rest..).unwrap_or_default()) {
                 match field? {
                     rw2::SeriesField::Sample(s) => {
-                        each(Item::Sample { timestamp_ms: s.timestamp_ms, value: s.value });
+                        each(Item::Sample {
+                            timestamp_ms: s.timestamp_ms,
+                            start_ms: s.start_timestamp_ms,
+                            value: s.value,
+                        });
                     }
                     rw2::SeriesField::Histogram(message) => each(Item::Histogram(message)),
                     rw2::SeriesField::Exemplar(message) => each(Item::Exemplar(message)),
@@ -139,6 +143,19 @@ pub(crate) fn items<'a>(
         }
     }
     Ok(())
+}
+
+/// When the counting of a whole series began, as senders of early remote write 2.0 said it; 0 is unknown.
+pub(crate) fn created_ms(batch: &SeriesBatch, frame: &Frame, rest: usize) -> i64 {
+    let body = batch.body(frame).and_then(|body| body.get(rest..)).unwrap_or_default();
+    let created = |field| match field {
+        Ok(rw2::SeriesField::CreatedTimestamp(created_ms)) => Some(created_ms),
+        _ => None,
+    };
+    match batch.version {
+        Version::V1 => 0,
+        Version::V2 => rw2::series(body).filter_map(created).last().unwrap_or(0),
+    }
 }
 
 /// Reads an exemplar: its time, its value, and its labels in canonical bytes.

@@ -76,7 +76,9 @@ pub(crate) fn build<'t>(
         metadata: NewMetadata::of(tenant, limits),
         outline: Outline { entries: Vec::with_capacity(batch.frames.len()), rejected: Vec::new() },
         oldest_ms,
+        with_starts: limits.start_timestamps,
         floats: Vec::new(),
+        started: Vec::new(),
         scratch: Vec::new(),
     };
     build.request_metadata();
@@ -95,7 +97,11 @@ struct Build<'r> {
     metadata: NewMetadata<'r>,
     outline: Outline,
     oldest_ms: i64,
+    /// Whether start timestamps are stored.
+    with_starts: bool,
+    /// The floats of the series at hand, which are in one of the two.
     floats: Vec<(i64, f64)>,
+    started: Vec<(i64, i64, f64)>,
     scratch: Vec<u8>,
 }
 
@@ -119,19 +125,27 @@ impl Build<'_> {
         let mut too_old = None;
         let (mut bad_histogram, mut bad_exemplar) = (None::<(String, Written)>, None::<(String, Written)>);
         let mut metadata_refs = None;
-        let mut floats = std::mem::take(&mut self.floats);
+        let with_starts = self.with_starts;
+        let created_ms = if with_starts { frames::created_ms(&request.batch, frame, rest) } else { 0 };
+        let started_at = |start_ms: i64| if start_ms == 0 { created_ms } else { start_ms };
+        let (mut floats, mut started) = (std::mem::take(&mut self.floats), std::mem::take(&mut self.started));
         floats.clear();
+        started.clear();
         let read = frames::items(&request.batch, frame, rest, |item| match item {
             Item::Sample { timestamp_ms, .. } if timestamp_ms < oldest_ms => {
                 too_old.get_or_insert((timestamp_ms, Written::default())).1.samples += 1;
             }
-            Item::Sample { timestamp_ms, value } => floats.push((timestamp_ms, value)),
+            Item::Sample { timestamp_ms, value, .. } if !with_starts => floats.push((timestamp_ms, value)),
+            Item::Sample { timestamp_ms, start_ms, value } => {
+                started.push((timestamp_ms, started_at(start_ms), value));
+            }
             Item::Histogram(message) => match checked_histogram(message) {
-                Ok(timestamp_ms) if timestamp_ms < oldest_ms => {
+                Ok((timestamp_ms, _)) if timestamp_ms < oldest_ms => {
                     too_old.get_or_insert((timestamp_ms, Written::default())).1.histograms += 1;
                 }
-                Ok(timestamp_ms) => {
-                    self.writer.histogram(id, timestamp_ms, message);
+                Ok((timestamp_ms, start_ms)) => {
+                    let start_ms = with_starts.then(|| started_at(start_ms));
+                    self.writer.histogram(id, timestamp_ms, start_ms, message);
                     self.outline.entries.push(position);
                 }
                 Err(why) => bad_histogram.get_or_insert((why, Written::default())).1.histograms += 1,
@@ -160,7 +174,11 @@ impl Build<'_> {
             self.writer.floats(id, &floats);
             self.outline.entries.push(position);
         }
-        self.floats = floats;
+        if !started.is_empty() {
+            self.writer.floats_with_starts(id, &started);
+            self.outline.entries.push(position);
+        }
+        (self.floats, self.started) = (floats, started);
         if let Some((timestamp_ms, refused)) = too_old {
             self.reject(position, RejectReason::TooOld, refused, Some(timestamp_ms));
         }
@@ -193,11 +211,11 @@ impl Build<'_> {
     }
 }
 
-/// The time of a histogram that can be stored, or what is wrong with it. The log must not have one that cannot be read.
-fn checked_histogram(message: &[u8]) -> Result<i64, String> {
+/// The time and the start timestamp of a histogram that can be stored, or what is wrong with it. The log must not have one that cannot be read.
+fn checked_histogram(message: &[u8]) -> Result<(i64, i64), String> {
     let sample = wire::histogram::decode(message).map_err(|error| format!("native histogram: {error}"))?;
     wire::histogram::validate(&sample.value).map_err(|error| error.to_string())?;
-    Ok(sample.timestamp_ms)
+    Ok((sample.timestamp_ms, sample.start_timestamp_ms))
 }
 
 /// Everything that a frame has for its series.

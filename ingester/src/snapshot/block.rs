@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use model::{Exemplar, Metadata, MetricType, SeriesHash, TimeRange, Value};
+use model::{Exemplar, Metadata, MetricType, SeriesHash, TimeRange};
 use proto::ChunkEncoding;
 
 use super::{KIND_SERIES, KIND_TENANT};
@@ -173,10 +173,10 @@ fn decode_state(reader: &mut Reader<'_>) -> Result<State, Malformed> {
 fn decode_late(reader: &mut Reader<'_>) -> Result<Late, Malformed> {
     let stored = ChunkPtr::from_number(reader.uvarint("newest late chunk")?);
     let range = read_range(reader)?;
-    let mut samples: Vec<(i64, Value)> = Vec::new();
+    let mut samples = Vec::new();
     for _ in 0..reader.uvarint("number of late chunks")? {
         let encoding = read_encoding(reader)?;
-        let decoded = open::decode(encoding, reader.bytes("late chunk")?);
+        let decoded = open::decode_with_starts(encoding, reader.bytes("late chunk")?);
         samples.extend(decoded.map_err(|_| Malformed { what: "late chunk" })?);
     }
     Ok(Late::restore(samples, stored, Some(range)))

@@ -5,5 +5,6 @@ mod crash;
 mod faults;
 mod random;
 mod retention;
+mod start_timestamps;
 mod support;
 mod version_two;

@@ -10,13 +10,14 @@ use env::{FileSystem, Scope, SimClock};
 use futures::StreamExt;
 use model::{Labels, Matcher, SeriesHash, TenantId, TenantSeed, TimeRange, Value};
 use proto::{
-    Error, Frame, IngesterRead, IngesterWrite, PushRequest, PushResponse, SelectRequest, SeriesBatch, Source,
-    Version,
+    Chunk, Error, Frame, IngesterRead, IngesterWrite, PushRequest, PushResponse, SelectRequest, SeriesBatch,
+    Source, SymbolTable, Version,
 };
 use settings::Overrides;
 use telemetry::Registry;
-use wire::encode::Rw1Writer;
+use wire::encode::{Rw1Writer, Rw2Writer};
 use wire::histogram::HistogramSample;
+use wire::rw2::RequestField;
 
 use crate::config::{IngesterConfig, Limits};
 use crate::head::open;
@@ -87,6 +88,29 @@ pub(super) fn request(tenant: &TenantId, rows: &[Row]) -> PushRequest {
     PushRequest { tenant: tenant.clone(), batch, metadata: Vec::new() }
 }
 
+/// The request that a distributor would send for the series written, whose labels are these.
+pub(super) fn request_v2(tenant: &TenantId, written: &Rw2Writer, sets: &[Labels]) -> PushRequest {
+    let request = Bytes::from(written.message());
+    let (mut spans, mut bodies) = (Vec::new(), Vec::new());
+    for field in wire::rw2::request(&request) {
+        match field.unwrap() {
+            RequestField::Symbol { start, text } => spans.push((start as u32, text.len() as u32)),
+            RequestField::TimeSeries { start, body } => bodies.push((start as u32, body.len() as u32)),
+        }
+    }
+    let seed = TenantSeed::of(tenant);
+    let frame =
+        |((start, len), set)| Frame { hash: SeriesHash::of(seed, set), source: Source::Request, start, len };
+    let batch = SeriesBatch {
+        version: Version::V2,
+        request: request.clone(),
+        rewritten: Bytes::new(),
+        symbols: Arc::new(SymbolTable::new(request, spans).unwrap()),
+        frames: bodies.into_iter().zip(sets).map(frame).collect(),
+    };
+    PushRequest { tenant: tenant.clone(), batch, metadata: Vec::new() }
+}
+
 /// An ingester, its clock, and the scope that a crash aborts.
 pub(super) struct Host {
     pub(super) ingester: Ingester,
@@ -99,6 +123,13 @@ pub(super) fn limits(window: Duration) -> Limits {
 }
 
 pub(super) async fn start(fs: Arc<dyn FileSystem>, limits: Limits) -> Result<Host, StartError> {
+    start_with(fs, Overrides::fixed(limits)).await
+}
+
+pub(super) async fn start_with(
+    fs: Arc<dyn FileSystem>,
+    limits: Overrides<Limits>,
+) -> Result<Host, StartError> {
     let clock = Arc::new(SimClock::new(NOW_MS, 0));
     let scope = Scope::simulated("ingester");
     let deps = Deps {
@@ -108,7 +139,7 @@ pub(super) async fn start(fs: Arc<dyn FileSystem>, limits: Limits) -> Result<Hos
         registry: Registry::new(),
         dir: PathBuf::from("/data/ingester"),
         retention: Duration::from_secs(15 * 86_400),
-        limits: Overrides::fixed(limits),
+        limits,
     };
     let ingester = Ingester::start(IngesterConfig::default(), deps).await?;
     Ok(Host { ingester, clock, scope })
@@ -125,6 +156,23 @@ impl Host {
 
     /// Everything that a tenant has. Fails where a timestamp is returned twice with different values.
     pub(super) async fn read_all(&self, tenant: &TenantId) -> Samples {
+        let mut all = Samples::new();
+        for (labels, chunks) in self.chunks(tenant).await {
+            let samples = all.entry(labels.clone()).or_default();
+            for chunk in &chunks {
+                for (timestamp_ms, value) in open::decode(chunk.encoding, &chunk.data).unwrap() {
+                    assert!(chunk.range.contains(timestamp_ms), "sample outside its chunk's range");
+                    let repeated = samples.insert(timestamp_ms, value.clone());
+                    let same = repeated.is_none_or(|r| r.same_bits(&value));
+                    assert!(same, "{labels}: two values at {timestamp_ms}");
+                }
+            }
+        }
+        all
+    }
+
+    /// All chunks that a tenant has.
+    pub(super) async fn chunks(&self, tenant: &TenantId) -> Vec<(Labels, Vec<Chunk>)> {
         let any = Matcher::new("__name__", model::MatchOp::Regex, ".+").unwrap();
         let request = SelectRequest {
             tenant: tenant.clone(),
@@ -133,20 +181,10 @@ impl Host {
             max_series: usize::MAX,
             max_chunk_bytes: usize::MAX,
         };
-        let mut all = Samples::new();
+        let mut all = Vec::new();
         let mut stream = self.ingester.select(request).await.unwrap();
         while let Some(batch) = stream.next().await {
-            for series in batch.unwrap() {
-                let samples = all.entry(series.labels.clone()).or_default();
-                for chunk in &series.chunks {
-                    for (timestamp_ms, value) in open::decode(chunk.encoding, &chunk.data).unwrap() {
-                        assert!(chunk.range.contains(timestamp_ms), "sample outside its chunk's range");
-                        let repeated = samples.insert(timestamp_ms, value.clone());
-                        let same = repeated.is_none_or(|r| r.same_bits(&value));
-                        assert!(same, "{}: two values at {timestamp_ms}", series.labels);
-                    }
-                }
-            }
+            all.extend(batch.unwrap().into_iter().map(|series| (series.labels, series.chunks)));
         }
         all
     }

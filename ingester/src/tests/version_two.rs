@@ -3,15 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use env::{CrashMode, SimFs};
-use model::{Exemplar, Labels, Matcher, Metadata, MetricType, SeriesHash, TenantSeed, TimeRange};
-use proto::{
-    ExemplarsRequest, Frame, IngesterRead, IngesterWrite, MetadataRequest, PushRequest, SeriesBatch, Source,
-    SymbolTable, Version,
-};
+use model::{Exemplar, Labels, Matcher, Metadata, MetricType, TimeRange};
+use proto::{ExemplarsRequest, IngesterRead, IngesterWrite, MetadataRequest, PushRequest};
 use wire::encode::Rw2Writer;
-use wire::rw2::RequestField;
 
 use super::support::*;
 
@@ -34,25 +29,7 @@ fn scrape(tenant: &model::TenantId, timestamp_ms: i64, help: &str) -> PushReques
         writer.sample(timestamp_ms, 1.0, 0);
         writer.exemplar(&exemplar(timestamp_ms)).metadata(&metadata(help)).end_series();
     }
-    let request = Bytes::from(writer.message());
-    let (mut spans, mut bodies) = (Vec::new(), Vec::new());
-    for field in wire::rw2::request(&request) {
-        match field.unwrap() {
-            RequestField::Symbol { start, text } => spans.push((start as u32, text.len() as u32)),
-            RequestField::TimeSeries { start, body } => bodies.push((start as u32, body.len() as u32)),
-        }
-    }
-    let seed = TenantSeed::of(tenant);
-    let frame =
-        |((start, len), set)| Frame { hash: SeriesHash::of(seed, set), source: Source::Request, start, len };
-    let batch = SeriesBatch {
-        version: Version::V2,
-        request: request.clone(),
-        rewritten: Bytes::new(),
-        symbols: Arc::new(SymbolTable::new(request.clone(), spans).unwrap()),
-        frames: bodies.into_iter().zip(&sets).map(frame).collect(),
-    };
-    PushRequest { tenant: tenant.clone(), batch, metadata: Vec::new() }
+    request_v2(tenant, &writer, &sets)
 }
 
 async fn check(host: &Host, help: &str, scrapes: usize) {
