@@ -2,27 +2,80 @@
 
 use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use crate::METRIC_NAME;
 
 /// An immutable label set. Cheap to clone. Sorted by name; names are unique; a label with an empty value is the same
 /// as no label and is never stored.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Labels(Arc<Inner>);
+///
+/// It is one text: each name and value behind its length. Lengths are written in ASCII ([`push_length`]), so that the
+/// whole is a text of which parts can be lent.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Labels(Arc<str>);
 
-/// All names and values one behind the other, and where each ends.
-#[derive(PartialEq, Eq)]
-struct Inner {
-    text: Box<str>,
-    ends: Box<[u32]>,
+/// A byte of a length holds six bits of it, the lowest first, ...
+const LENGTH_BITS: u32 = 6;
+/// ... and this one where more follow.
+const MORE: u8 = 1 << LENGTH_BITS;
+
+/// Appends a length: up to 63 takes a byte, up to 4,095 two.
+#[inline]
+fn push_length(out: &mut String, mut length: usize) {
+    while length >= usize::from(MORE) {
+        out.push(char::from(MORE | (length & usize::from(MORE - 1)) as u8));
+        length >>= LENGTH_BITS;
+    }
+    out.push(char::from(length as u8));
+}
+
+/// The labels of a set, by name.
+#[derive(Debug, Clone)]
+pub struct LabelsIter<'a>(&'a str);
+
+impl<'a> LabelsIter<'a> {
+    /// The next name or value.
+    #[inline]
+    fn text(&mut self) -> Option<&'a str> {
+        let (length, start) = match *self.0.as_bytes() {
+            [length, ..] if length < MORE => (usize::from(length), 1),
+            [] => return None,
+            _ => self.long(),
+        };
+        let (text, rest) = self.0[start..].split_at(length);
+        self.0 = rest;
+        Some(text)
+    }
+
+    /// A length of several bytes, and how many.
+    #[cold]
+    fn long(&self) -> (usize, usize) {
+        let (mut length, mut shift, mut bytes) = (0, 0, 0);
+        for byte in self.0.bytes() {
+            length |= usize::from(byte & (MORE - 1)) << shift;
+            shift += LENGTH_BITS;
+            bytes += 1;
+            if byte < MORE {
+                break;
+            }
+        }
+        (length, bytes)
+    }
+}
+
+impl<'a> Iterator for LabelsIter<'a> {
+    type Item = (&'a str, &'a str);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.text()?, self.text()?))
+    }
 }
 
 impl Labels {
     /// No labels.
     pub fn empty() -> Self {
-        Self(Arc::new(Inner { text: "".into(), ends: Box::new([]) }))
+        Self::from_sorted([])
     }
 
     /// The label set of these pairs, in any order. Of several pairs with one name the last wins; empty values are
@@ -37,15 +90,22 @@ impl Labels {
 
     /// The label set of pairs that are sorted by name already, have no name twice and no empty value.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
-        let mut ends = Vec::new();
+        Self::from_sorted_with(&mut String::with_capacity(512), pairs)
+    }
+
+    /// As [`Labels::from_sorted`], with scratch space, so that nothing but the set itself is allocated.
+    pub fn from_sorted_with<'a>(
+        scratch: &mut String,
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        scratch.clear();
         for (name, value) in pairs {
-            text.push_str(name);
-            ends.push(text.len() as u32);
-            text.push_str(value);
-            ends.push(text.len() as u32);
+            for text in [name, value] {
+                push_length(scratch, text.len());
+                scratch.push_str(text);
+            }
         }
-        let labels = Self(Arc::new(Inner { text: text.into(), ends: ends.into() }));
+        let labels = Self(scratch.as_str().into());
         debug_assert!(
             labels.iter().zip(labels.iter().skip(1)).all(|(a, b)| a.0 < b.0),
             "labels out of order: {labels}"
@@ -55,29 +115,23 @@ impl Labels {
 
     /// How many labels there are.
     pub fn len(&self) -> usize {
-        self.0.ends.len() / 2
+        self.iter().count()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.ends.is_empty()
+        self.0.is_empty()
     }
 
     /// The pairs of name and value, by name.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&str, &str)> + ExactSizeIterator + Clone {
-        (0..self.len()).map(|i| self.pair(i))
-    }
-
-    fn pair(&self, index: usize) -> (&str, &str) {
-        let Inner { text, ends } = &*self.0;
-        let start = if index == 0 { 0 } else { ends[2 * index - 1] as usize };
-        let (middle, end) = (ends[2 * index] as usize, ends[2 * index + 1] as usize);
-        (&text[start..middle], &text[middle..end])
+    #[inline]
+    pub fn iter(&self) -> LabelsIter<'_> {
+        LabelsIter(&self.0)
     }
 
     /// The value of the label `name`, if it is there.
     pub fn get(&self, name: &str) -> Option<&str> {
-        // Sets are small: walking them in order beats a binary search over two arrays.
+        // Sets are small: walking them in order beats a search.
         for (n, v) in self.iter() {
             match n.cmp(name) {
                 Ordering::Less => {}
@@ -113,7 +167,13 @@ impl Labels {
 
     /// How many bytes of heap this set occupies, not counting clones that share it.
     pub fn heap_bytes(&self) -> usize {
-        self.0.text.len() + self.0.ends.len() * size_of::<u32>() + size_of::<Inner>() + 2 * size_of::<usize>()
+        self.0.len() + 2 * size_of::<usize>()
+    }
+
+    /// The whole set as bytes: equal for equal sets, different for different ones. What they mean is not told; they are
+    /// for hashing and for keys inside one process.
+    pub fn as_key(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
 
@@ -127,20 +187,19 @@ impl Default for Labels {
 /// This is the order of Prometheus' results.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.iter().cmp(other.iter())
+        let (mut a, mut b) = (self.iter(), other.iter());
+        loop {
+            match (a.next(), b.next()) {
+                (Some(x), Some(y)) if x == y => {}
+                (x, y) => return x.cmp(&y),
+            }
+        }
     }
 }
 
 impl PartialOrd for Labels {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
-    }
-}
-
-impl Hash for Labels {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.text.hash(state);
-        self.0.ends.hash(state);
     }
 }
 
@@ -248,6 +307,21 @@ mod tests {
         builder.set("job", "y").remove("__name__").set("new", "1");
         assert_eq!(builder.build(), Labels::from_pairs([("job", "y"), ("new", "1")]));
         assert_eq!(labels.metric_name(), Some("up"));
+    }
+
+    #[test]
+    fn long_texts_and_many_labels() {
+        for length in [1, 63, 64, 65, 4_095, 4_096, 300_000] {
+            let (name, value) = ("n".repeat(length), "ü".repeat(length));
+            let labels = Labels::from_pairs([(name.as_str(), value.as_str()), ("z", "1")]);
+            assert_eq!(labels.iter().collect::<Vec<_>>(), [(name.as_str(), value.as_str()), ("z", "1")]);
+            assert_eq!(labels.get("z"), Some("1"));
+        }
+        for count in [0, 1, 63, 64, 5_000] {
+            let labels = Labels::from_pairs((0..count).map(|i| (format!("l{i:05}"), "v")));
+            assert_eq!((labels.len(), labels.iter().count()), (count, count));
+            assert_eq!(labels.is_empty(), count == 0);
+        }
     }
 
     #[test]
