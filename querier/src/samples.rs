@@ -2,9 +2,12 @@
 
 use std::sync::Arc;
 
-use chunk::{ChunkError, Cursor, ValueRef};
+use chunk::{ChunkError, Cursor, Started, ValueRef};
 use model::{FloatHistogram, TimeRange, Value};
 use proto::Chunk;
+
+#[cfg(test)]
+mod tests;
 
 /// Takes the samples of a series, in order of time.
 pub(crate) trait Sink {
@@ -14,6 +17,16 @@ pub(crate) trait Sink {
     fn floats(&mut self, timestamps_ms: &[i64], values: &[f64]);
     /// Takes a histogram.
     fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>);
+    /// Takes a float whose counting began at `start_ms`, 0 where that is unknown. Who has no use for that is given a float.
+    fn started_float(&mut self, timestamp_ms: i64, start_ms: i64, value: f64) {
+        let _ = start_ms;
+        self.float(timestamp_ms, value);
+    }
+    /// Takes a histogram likewise.
+    fn started_histogram(&mut self, timestamp_ms: i64, start_ms: i64, value: Arc<FloatHistogram>) {
+        let _ = start_ms;
+        self.histogram(timestamp_ms, value);
+    }
 }
 
 /// Reads the chunks of one series, run by run. Chunks may overlap and repeat each other: replicas and out-of-order
@@ -27,13 +40,22 @@ pub(crate) struct SeriesReader<'a> {
     /// A decoded chunk of floats.
     timestamps_ms: Vec<i64>,
     values: Vec<f64>,
+    /// As many as values, or none where none is known.
+    starts_ms: Vec<i64>,
 }
 
 impl<'a> SeriesReader<'a> {
     /// The samples of `chunks`, which are sorted by their first sample, in `range`.
     pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
         debug_assert!(chunks.is_sorted_by_key(|c| c.range.start_ms()), "chunks out of order");
-        Self { range, chunks, last_ms: None, timestamps_ms: Vec::new(), values: Vec::new() }
+        Self {
+            range,
+            chunks,
+            last_ms: None,
+            timestamps_ms: Vec::new(),
+            values: Vec::new(),
+            starts_ms: Vec::new(),
+        }
     }
 
     /// Reads the next chunk, or the next ones that overlap; whether there were any.
@@ -46,8 +68,8 @@ impl<'a> SeriesReader<'a> {
             [chunk] => self.read_chunk(chunk, sink)?,
             chunks => {
                 let mut merged = Merged::new(chunks, self.range);
-                while let Some((at, value)) = merged.next_sample()? {
-                    self.give(at, borrow(&value), sink);
+                while let Some((at, start, value)) = merged.next_started()? {
+                    self.give(at, start, borrow(&value), sink);
                 }
             }
         }
@@ -56,30 +78,46 @@ impl<'a> SeriesReader<'a> {
 
     fn read_chunk(&mut self, chunk: &Chunk, sink: &mut impl Sink) -> Result<(), ChunkError> {
         let mut cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
-        if let Cursor::Xor(floats) = &mut cursor {
-            self.timestamps_ms.clear();
-            self.values.clear();
-            floats.decode_into(&mut self.timestamps_ms, &mut self.values)?;
+        let floats = match &mut cursor {
+            Cursor::Xor(floats) => {
+                self.clear();
+                Some(floats.decode_into(&mut self.timestamps_ms, &mut self.values))
+            }
+            Cursor::Xor2(floats) => {
+                self.clear();
+                Some(floats.decode_into(&mut self.timestamps_ms, &mut self.values, &mut self.starts_ms))
+            }
+            _ => None,
+        };
+        if let Some(decoded) = floats {
+            decoded?;
             self.give_floats(sink);
             return Ok(());
         }
-        while let Some((at, value)) = cursor.next_sample()? {
+        while let Some((at, start, value)) = cursor.next_with_start()? {
             if at > self.range.end_ms() {
                 break;
             }
             if at >= self.range.start_ms() {
-                self.give(at, value, sink);
+                self.give(at, start, value, sink);
             }
         }
         Ok(())
     }
 
-    /// Hands the decoded floats on: all at once where all of them count, which is nearly always.
+    fn clear(&mut self) {
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.starts_ms.clear();
+    }
+
+    /// Hands the decoded floats on: all at once where all of them count and none has a start timestamp, which is
+    /// nearly always.
     fn give_floats(&mut self, sink: &mut impl Sink) {
         let (Some(first), Some(last)) = (self.timestamps_ms.first(), self.timestamps_ms.last()) else {
             return;
         };
-        let inside = self.range.contains(*first) && self.range.contains(*last);
+        let inside = self.starts_ms.is_empty() && self.range.contains(*first) && self.range.contains(*last);
         let later = self.last_ms.is_none_or(|before| before < *first);
         if inside && later && self.timestamps_ms.is_sorted_by(|a, b| a < b) {
             self.last_ms = Some(*last);
@@ -89,28 +127,30 @@ impl<'a> SeriesReader<'a> {
         for i in 0..self.timestamps_ms.len() {
             let at = self.timestamps_ms[i];
             if self.range.contains(at) {
-                self.give(at, ValueRef::Float(self.values[i]), sink);
+                let start = self.starts_ms.get(i).copied().unwrap_or(0);
+                self.give(at, start, ValueRef::Float(self.values[i]), sink);
             }
         }
     }
 
     /// Hands a sample on, unless it is not later than the last one: a chunk whose range says less than it has is not
     /// believed twice.
-    fn give(&mut self, at: i64, value: ValueRef<'_>, sink: &mut impl Sink) {
+    fn give(&mut self, at: i64, start: i64, value: ValueRef<'_>, sink: &mut impl Sink) {
         if self.last_ms.is_some_and(|last| at <= last) {
             return;
         }
         self.last_ms = Some(at);
         match value {
-            ValueRef::Float(v) => sink.float(at, v),
-            ValueRef::Histogram(h) => sink.histogram(at, Arc::new(h.to_float())),
-            ValueRef::FloatHistogram(h) => sink.histogram(at, Arc::new(h.clone())),
+            ValueRef::Float(v) if start == 0 => sink.float(at, v),
+            ValueRef::Float(v) => sink.started_float(at, start, v),
+            ValueRef::Histogram(h) => sink.started_histogram(at, start, Arc::new(h.to_float())),
+            ValueRef::FloatHistogram(h) => sink.started_histogram(at, start, Arc::new(h.clone())),
         }
     }
 }
 
 /// How many of the first chunks hang together by overlapping.
-fn run_length(chunks: &[Chunk]) -> usize {
+pub(crate) fn run_length(chunks: &[Chunk]) -> usize {
     let Some(first) = chunks.first() else { return 0 };
     let mut end = first.range.end_ms();
     let overlapping = chunks[1..].iter().take_while(|chunk| {
@@ -132,8 +172,8 @@ fn borrow(value: &Value) -> ValueRef<'_> {
 /// Walks chunks that overlap.
 ///
 /// Of two values at one time a sample wins over a stale marker, a histogram over a float, and then the larger bit
-/// pattern, so that every querier answers the same whatever order the chunks came in.
-struct Merged<'a> {
+/// pattern, and of equal values the later start, so that every querier answers the same whatever order the chunks came in.
+pub(crate) struct Merged<'a> {
     range: TimeRange,
     /// Sorted by their first sample.
     waiting: std::slice::Iter<'a, Chunk>,
@@ -145,19 +185,33 @@ struct Merged<'a> {
 struct Active<'a> {
     cursor: Cursor<'a>,
     timestamp_ms: i64,
+    sample: StartedValue,
+}
+
+/// A value and when its counting began, 0 where that is unknown.
+struct StartedValue {
     value: Value,
+    start_ms: i64,
 }
 
 impl<'a> Merged<'a> {
-    fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
+    /// The samples of `chunks`, which are sorted by their first sample, in `range`.
+    pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
         Self { range, waiting: chunks.iter(), active: Vec::new() }
     }
 
     /// The next sample, its time in milliseconds.
-    fn next_sample(&mut self) -> Result<Option<(i64, Value)>, ChunkError> {
+    pub(crate) fn next_sample(&mut self) -> Result<Option<(i64, Value)>, ChunkError> {
+        Ok(self.next_started()?.map(|(at, _, value)| (at, value)))
+    }
+
+    /// The next sample with its start timestamp, both times in milliseconds; 0 is an unknown start.
+    fn next_started(&mut self) -> Result<Option<Started<Value>>, ChunkError> {
         self.admit()?;
         match self.earliest_ms() {
-            Some(at) if at <= self.range.end_ms() => Ok(self.take(at)?.map(|value| (at, value))),
+            Some(at) if at <= self.range.end_ms() => {
+                Ok(self.take(at)?.map(|taken| (at, taken.start_ms, taken.value)))
+            }
             _ => Ok(None),
         }
     }
@@ -182,8 +236,8 @@ impl<'a> Merged<'a> {
     }
 
     /// The value at `timestamp_ms`, moving on every chunk that has one.
-    fn take(&mut self, timestamp_ms: i64) -> Result<Option<Value>, ChunkError> {
-        let mut taken: Option<Value> = None;
+    fn take(&mut self, timestamp_ms: i64) -> Result<Option<StartedValue>, ChunkError> {
+        let mut taken: Option<StartedValue> = None;
         let mut i = 0;
         while i < self.active.len() {
             let active = &mut self.active[i];
@@ -191,18 +245,18 @@ impl<'a> Merged<'a> {
                 i += 1;
                 continue;
             }
-            let next = active.cursor.next_sample()?.map(|(at, value)| (at, value.to_value()));
-            let value = match next {
+            let next = active.cursor.next_with_start()?.map(owned);
+            let sample = match next {
                 Some((at, next)) => {
                     active.timestamp_ms = at;
                     i += 1;
-                    std::mem::replace(&mut active.value, next)
+                    std::mem::replace(&mut active.sample, next)
                 }
-                None => self.active.swap_remove(i).value,
+                None => self.active.swap_remove(i).sample,
             };
             taken = Some(match taken {
-                Some(other) => preferred(other, value),
-                None => value,
+                Some(other) => preferred(other, sample),
+                None => sample,
             });
         }
         Ok(taken)
@@ -212,17 +266,21 @@ impl<'a> Merged<'a> {
 /// `cursor` at its first sample at or after `start_ms`.
 fn first_in(mut cursor: Cursor<'_>, start_ms: i64) -> Result<Option<Active<'_>>, ChunkError> {
     let first = loop {
-        match cursor.next_sample()? {
-            Some((at, value)) if at >= start_ms => break Some((at, value.to_value())),
+        match cursor.next_with_start()? {
+            Some(sample) if sample.0 >= start_ms => break Some(owned(sample)),
             Some(_) => {}
             None => break None,
         }
     };
-    Ok(first.map(|(timestamp_ms, value)| Active { cursor, timestamp_ms, value }))
+    Ok(first.map(|(timestamp_ms, sample)| Active { cursor, timestamp_ms, sample }))
 }
 
-fn preferred(a: Value, b: Value) -> Value {
-    if rank(&a) >= rank(&b) { a } else { b }
+fn owned((at, start_ms, value): Started<ValueRef<'_>>) -> (i64, StartedValue) {
+    (at, StartedValue { value: value.to_value(), start_ms })
+}
+
+fn preferred(a: StartedValue, b: StartedValue) -> StartedValue {
+    if (rank(&a.value), a.start_ms) >= (rank(&b.value), b.start_ms) { a } else { b }
 }
 
 /// Orders values at one time: larger wins. The bits of count and sum tell histograms apart.

@@ -104,4 +104,12 @@ impl Sink for Columns<'_> {
     fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>) {
         self.0.push_histogram(timestamp_ms, value);
     }
+
+    fn started_float(&mut self, timestamp_ms: i64, start_ms: i64, value: f64) {
+        self.0.push_float_with_start(timestamp_ms, start_ms, value);
+    }
+
+    fn started_histogram(&mut self, timestamp_ms: i64, start_ms: i64, value: Arc<FloatHistogram>) {
+        self.0.push_histogram_with_start(timestamp_ms, start_ms, value);
+    }
 }
