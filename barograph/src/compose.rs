@@ -74,14 +74,16 @@ impl Parts {
         Ok(Distributor::build(self.config.distributor.clone(), deps))
     }
 
-    /// The querier, over the one ingester that there is.
-    pub(crate) fn querier(&self, late: LateIngester<Ingester>) -> Querier {
+    /// The querier, over the one ingester that there is; its files are in `data`.
+    pub(crate) fn querier(&self, late: LateIngester<Ingester>, data: &DataDir) -> Querier {
         let deps = querier::Deps {
             ingesters: Arc::new(FixedIngesters::new(vec![Arc::new(late)])),
             limits: self.limits.read.clone(),
             clock: Arc::clone(&self.clock),
             scope: self.scope.clone(),
             registry: self.registry.clone(),
+            fs: Arc::clone(&self.fs),
+            dir: data.role("querier"),
         };
         Querier::build(self.config.querier.clone(), deps)
     }

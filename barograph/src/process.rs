@@ -138,7 +138,7 @@ impl Process {
         let Self { parts, data, server, stop } = self;
         let (readiness, late) = (Readiness::new(), LateIngester::new());
         let distributor = parts.distributor(late.clone())?;
-        let querier = parts.querier(late.clone());
+        let querier = parts.querier(late.clone(), &data);
         let pages = Pages {
             readiness: readiness.clone(),
             registry: parts.registry.clone(),

@@ -10,7 +10,7 @@ use axum::Router;
 use axum::body::Body;
 use chunk::{Encoding, XorAppender};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use env::{Clock, ManualClock, Scope};
+use env::{Clock, ManualClock, Scope, SimFs};
 use futures::StreamExt;
 use http::Request;
 use http_body_util::BodyExt;
@@ -106,6 +106,8 @@ fn api(replicas: usize) -> Router {
             clock: Arc::new(ManualClock::new(NOW_MS)) as Arc<dyn Clock>,
             scope: Scope::new("bench"),
             registry: Registry::new(),
+            fs: Arc::new(SimFs::new(1)),
+            dir: "/data/querier".into(),
         },
     );
     querier.router().layer(TenantLayer::new(TenantResolver::single_tenant()))

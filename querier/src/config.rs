@@ -11,8 +11,9 @@ settings::section! {
         timeout: Duration = "2m", range "1s"..="1h";
         /// How many queries are evaluated at the same time.
         max_concurrent: usize = "20", range "1"..="10000";
-        /// How many queries may wait for their turn. Further ones are refused with 503.
-        max_queued: usize = "200", range "0"..="100000";
+        /// How many queries of all tenants may wait for their turn. Further ones are refused with 503. See also
+        /// limits.max_queued_queries.
+        max_queued: usize = "1000", range "0"..="100000";
         /// How far back an instant selector looks for a sample, unless a request says otherwise.
         lookback_delta: Duration = "5m", range "1s"..="1d";
         /// The step of subqueries that name none.
@@ -21,6 +22,13 @@ settings::section! {
         max_samples: u64 = "50000000", min "1000";
         /// How many bytes of samples and series a query may hold in memory at a time, besides the chunks it selects.
         max_memory_bytes: ByteSize = "2GiB", min "1MiB";
+        /// How many bytes of chunks, samples and series all running queries may hold together. A query that needs more
+        /// fails with 503. The first 8 MiB of a query are granted and not counted, so that small ones run whatever
+        /// others hold.
+        max_total_memory_bytes: ByteSize = "4GiB", min "1MiB";
+        /// Whether running queries are written down in the data directory, so that those that ran when the process
+        /// ended are logged at the next start.
+        active_query_log: bool = "true";
     }
 }
 
@@ -31,6 +39,16 @@ settings::limits! {
         /// the modifiers anchored, smoothed and fill, and rates that use start timestamps. Metric names are dropped at
         /// the end of a query then rather than by each function.
         experimental_promql: bool = "false";
+        /// How many queries of the tenant are evaluated at the same time; further ones wait. 0 for no limit but that of
+        /// the process.
+        max_concurrent_queries: usize = "10";
+        /// How many queries of the tenant may wait. Further ones are refused with 429. 0 for no limit but that of the
+        /// process.
+        max_queued_queries: usize = "100";
+        /// Whether each query of the tenant is logged, with what it cost.
+        query_log: bool = "false";
+        /// Queries of the tenant that take longer are logged and counted as slow; 0 for none.
+        slow_query_threshold: Duration = "10s";
         /// Data older than this is not queried; 0 for no limit.
         max_query_lookback: Duration = "0";
         /// The longest time range of a query, from its start to its end; 0 for no limit.

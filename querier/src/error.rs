@@ -18,6 +18,8 @@ pub enum ErrorType {
     BadData,
     /// A fault of ours.
     Internal,
+    /// The tenant has more queries waiting than it may.
+    TooManyRequests,
     /// Overloaded, or too little of the data can be reached.
     Unavailable,
     /// There is no such thing.
@@ -33,6 +35,7 @@ impl ErrorType {
             Self::Execution => "execution",
             Self::BadData => "bad_data",
             Self::Internal => "internal",
+            Self::TooManyRequests => "too_many_requests",
             Self::Unavailable => "unavailable",
             Self::NotFound => "not_found",
         }
@@ -45,6 +48,7 @@ impl ErrorType {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Execution => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Canceled => client_closed_request(),
+            Self::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             Self::Timeout | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -94,6 +98,11 @@ impl ApiError {
     /// Too many queries are waiting.
     pub fn overloaded(message: impl Into<String>, retry_after: Duration) -> Self {
         Self { retry_after: Some(retry_after), ..Self::new(ErrorType::Unavailable, message) }
+    }
+
+    /// Too many queries of one tenant are waiting.
+    pub fn too_many_requests(message: impl Into<String>, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..Self::new(ErrorType::TooManyRequests, message) }
     }
 
     /// The status of the answer.

@@ -1,13 +1,17 @@
 //! The querier: front door for reads. It answers the Prometheus query API from what ingesters hold, merged and
 //! deduplicated. It stores nothing, and knows ingesters only as [`proto::IngesterRead`].
 
+mod active_queries;
 mod admission;
 pub mod config;
 pub mod error;
+mod execute;
 mod http;
 pub mod ingesters;
 mod labels;
+mod memory;
 pub mod metrics;
+pub mod report;
 mod samples;
 mod select;
 pub mod service;
@@ -19,4 +23,5 @@ pub use ingesters::{FixedIngesters, Ingesters};
 pub use labels::{LabelRequest, Limited};
 pub use metrics::QuerierMetrics;
 pub use promql::{QueryTime, QueryValue};
-pub use service::{Deps, Querier, QueryRequest, QueryResponse, Timings};
+pub use report::{Cost, Report};
+pub use service::{Deps, Querier, QueryRequest, QueryResponse, StatsWanted, Timings};

@@ -1,7 +1,7 @@
 //! What the querier counts.
 
 use prometheus_client::encoding::EncodeLabelSet;
-use telemetry::metrics::{Counter, Family, Gauge, Histogram};
+use telemetry::metrics::{Counter, Family, FloatCounter, Gauge, Histogram};
 use telemetry::{HistogramFamily, Registry};
 
 /// From a query that finds nothing to one that reaches its timeout.
@@ -16,8 +16,12 @@ const SERIES_BUCKETS: [f64; 8] = [1.0, 8.0, 64.0, 512.0, 4_096.0, 32_768.0, 262_
 pub struct QuerierMetrics {
     pub(crate) durations: HistogramFamily<QueryLabels>,
     pub(crate) waited: Histogram,
-    pub(crate) queue_length: Gauge,
-    pub(crate) running: Gauge,
+    pub(crate) stages: Family<StageLabels, FloatCounter>,
+    pub(crate) admission: AdmissionMetrics,
+    pub(crate) memory: Gauge,
+    pub(crate) canceled: Counter,
+    pub(crate) slow: Counter,
+    pub(crate) samples_read: Counter,
     pub(crate) fetched_series: Histogram,
     pub(crate) fetched_chunk_bytes: Counter,
     pub(crate) failures: Family<FailureLabels, Counter>,
@@ -35,6 +39,65 @@ pub(crate) struct FailureLabels {
     pub(crate) error_type: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct StageLabels {
+    /// `queue`, `select`, `evaluate` or `encode`.
+    pub(crate) stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct RefusalLabels {
+    /// See [`Refusal`].
+    pub(crate) reason: &'static str,
+}
+
+/// Why a query was not run, or not to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too many of the tenant wait.
+    TenantQueueFull,
+    /// Too many of all tenants wait.
+    QueueFull,
+    /// All queries together hold as much memory as they may.
+    Memory,
+}
+
+impl Refusal {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::TenantQueueFull => "tenant_queue_full",
+            Self::QueueFull => "queue_full",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+/// What is counted about queries that wait and run.
+#[derive(Debug, Clone)]
+pub(crate) struct AdmissionMetrics {
+    pub(crate) queue_length: Gauge,
+    pub(crate) running: Gauge,
+    pub(crate) queue_left: Counter,
+    pub(crate) refusals: Family<RefusalLabels, Counter>,
+}
+
+impl AdmissionMetrics {
+    fn register(registry: &Registry) -> Self {
+        Self {
+            queue_length: registry.gauge("queue_length", "Queries that wait for their turn"),
+            running: registry.gauge("queries_running", "Queries that are being evaluated"),
+            queue_left: registry
+                .counter("queue_left", "Queries that were given up, or timed out, while they waited"),
+            refusals: registry
+                .family("queries_refused", "Queries that were refused, by what there was too much of"),
+        }
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        self.refusals.get_or_create(&RefusalLabels { reason: refusal.as_str() }).inc();
+    }
+}
+
 impl QuerierMetrics {
     /// Registers the metrics, named `…_querier_…`.
     pub fn register(registry: &Registry) -> Self {
@@ -50,8 +113,14 @@ impl QuerierMetrics {
                 "Time that queries waited for their turn",
                 &DURATION_BUCKETS_SECONDS,
             ),
-            queue_length: registry.gauge("queue_length", "Queries that wait for their turn"),
-            running: registry.gauge("queries_running", "Queries that are being evaluated"),
+            stages: registry.family("query_stage_seconds", "Time that queries spent, by stage"),
+            admission: AdmissionMetrics::register(&registry),
+            memory: registry
+                .gauge("query_memory_bytes", "Memory that running queries hold and have set aside, together"),
+            canceled: registry
+                .counter("queries_canceled", "Queries whose client went away before the result"),
+            slow: registry.counter("slow_queries", "Queries that took longer than their tenant's threshold"),
+            samples_read: registry.counter("query_samples_read", "Samples that queries read from chunks"),
             fetched_series: registry.histogram(
                 "fetched_series",
                 "Series that a query selected",

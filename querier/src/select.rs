@@ -6,16 +6,20 @@ use std::sync::Arc;
 use futures::StreamExt;
 use futures::future::try_join_all;
 use model::{Labels, Matcher, TenantId, TimeRange};
+use promql::SharedMemory;
 use proto::{Chunk, Code, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
 
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
+use crate::memory::QueryMemory;
 
 /// What one query may still fetch.
 #[derive(Debug)]
 pub(crate) struct Budget {
     series: Allowance,
     chunk_bytes: Allowance,
+    /// What the query holds is taken from here, too.
+    memory: Option<Arc<QueryMemory>>,
 }
 
 /// A limit, and how much of it is left.
@@ -57,7 +61,13 @@ impl Budget {
         Self {
             series: Allowance::new(limits.max_fetched_series_per_query),
             chunk_bytes: Allowance::new(limits.max_fetched_chunk_bytes_per_query.as_usize()),
+            memory: None,
         }
+    }
+
+    /// The same, with what is fetched taken from `memory`.
+    pub(crate) fn with_memory(self, memory: Arc<QueryMemory>) -> Self {
+        Self { memory: Some(memory), ..self }
     }
 
     /// How many series have been fetched.
@@ -97,6 +107,11 @@ impl Budget {
                  max_fetched_chunk_bytes_per_query); select fewer series or a shorter time range",
                 self.chunk_bytes.limit
             )));
+        }
+        if let Some(memory) = &self.memory {
+            let chunks = series.chunks.len() * size_of::<Chunk>();
+            let held = bytes + chunks + size_of::<SeriesChunks>() + series.labels.heap_bytes();
+            memory.take(held as u64)?;
         }
         Ok(())
     }

@@ -1,30 +1,29 @@
-//! The querier: queries from arrival to result.
+//! The querier: what it is made of, and queries from arrival to result.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::Router;
-use env::{Clock, Scope};
-use model::{TenantId, TimeRange};
-use promql::{
-    Engine, EngineOptions, ErrorKind, ParseOptions, PreparedQuery, QueryError, QueryTime, QueryValue,
-};
+use env::{Clock, FileSystem, Scope};
+use model::TenantId;
+use promql::{ParseOptions, QueryTime, QueryValue, SampleCounts};
 use settings::Overrides;
 use telemetry::Registry;
 
+use crate::active_queries::ActiveQueries;
 use crate::admission::Admission;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
+use crate::execute::{Executor, engine_options};
 use crate::http;
 use crate::ingesters::Ingesters;
+use crate::memory::ProcessMemory;
 use crate::metrics::{FailureLabels, QuerierMetrics, QueryLabels};
-use crate::select::{Budget, select};
-use crate::source::{Fetched, Prefetched};
+use crate::report::{Report, Reporter};
 
-/// The most steps of a range query: 11,000 steps behind the first, as upstream has it.
-const MAX_STEPS: u64 = 11_001;
+pub(crate) use crate::execute::{oldest_ms, whole_ms};
 
 /// What the querier needs from outside.
 pub struct Deps {
@@ -38,6 +37,10 @@ pub struct Deps {
     pub scope: Scope,
     /// Where metrics are registered.
     pub registry: Registry,
+    /// Where files are.
+    pub fs: Arc<dyn FileSystem>,
+    /// The querier's own folder; it is made where it is missing.
+    pub dir: PathBuf,
 }
 
 /// A query.
@@ -53,10 +56,24 @@ pub struct QueryRequest {
     pub lookback: Option<Duration>,
     /// How long it may take; the configured bound holds besides.
     pub timeout: Option<Duration>,
+    /// What is to be counted about it.
+    pub stats: StatsWanted,
+}
+
+/// What is to be counted about a query besides what is always counted. It costs as much again as reading the series.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StatsWanted {
+    /// Nothing.
+    #[default]
+    None,
+    /// How many samples it looks at.
+    Totals,
+    /// The same for each step.
+    PerStep,
 }
 
 /// What a query gave.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct QueryResponse {
     /// The result.
     pub value: QueryValue,
@@ -68,6 +85,10 @@ pub struct QueryResponse {
     pub stats: Timings,
     /// What the engine counted.
     pub engine: promql::QueryStats,
+    /// The samples that it looked at, where that was asked for.
+    pub counts: Option<SampleCounts>,
+    /// Reports the query when dropped, and lets go of its memory: kept until the answer has been written.
+    pub report: Report,
 }
 
 /// How long a query took.
@@ -86,29 +107,22 @@ pub struct Timings {
 /// The querier.
 #[derive(Clone)]
 pub struct Querier {
-    inner: Arc<Inner>,
-}
-
-struct Inner {
-    config: QuerierConfig,
-    admission: Admission,
-    metrics: QuerierMetrics,
-    ingesters: Arc<dyn Ingesters>,
-    limits: Overrides<QuerierLimits>,
-    clock: Arc<dyn Clock>,
-    scope: Scope,
+    inner: Arc<Executor>,
 }
 
 impl Querier {
     /// A querier over these parts.
     pub fn build(config: QuerierConfig, deps: Deps) -> Self {
         let metrics = QuerierMetrics::register(&deps.registry);
-        let (waiting, running) = (metrics.queue_length.clone(), metrics.running.clone());
+        let (clock, admission) = (Arc::clone(&deps.clock), metrics.admission.clone());
+        let total_memory = config.max_total_memory_bytes.bytes();
         Self {
-            inner: Arc::new(Inner {
-                admission: Admission::new(config.max_concurrent, config.max_queued, waiting, running),
+            inner: Arc::new(Executor {
+                admission: Admission::new(config.max_concurrent, config.max_queued, admission.clone()),
+                memory: ProcessMemory::new(total_memory, metrics.memory.clone(), admission),
+                active: active_queries(&config, &deps),
+                reporter: Arc::new(Reporter { metrics, clock }),
                 config,
-                metrics,
                 ingesters: deps.ingesters,
                 limits: deps.limits,
                 clock: deps.clock,
@@ -127,41 +141,47 @@ impl Querier {
         shutdown.await;
     }
 
-    /// Evaluates a query.
+    /// Evaluates a query. Dropping the future gives it up: it leaves the queue, or stops soon.
     ///
     /// # Errors
     /// With the type and the message of the API.
     pub async fn query(&self, request: QueryRequest) -> Result<QueryResponse, ApiError> {
         let inner = &self.inner;
+        let metrics = &inner.reporter.metrics;
         let kind = match request.time {
             QueryTime::Instant(_) => "instant",
             QueryTime::Range { .. } => "range",
         };
-        let arrived = inner.clock.monotonic();
+        let limits = inner.limits.of(&request.tenant);
+        let mut report = inner.reporter.begin(&request.tenant, &request.query, request.time, &limits);
         let timeout = request.timeout.unwrap_or(Duration::MAX).min(inner.config.timeout);
-        let mut phase = Phase::Queue;
-        let work = inner.run(&request, &mut phase);
+        let work = inner.run(&request, &limits, &mut report);
         let answer = tokio::select! {
             biased;
             answer = work => answer,
             () = inner.clock.sleep(timeout) => Err(ApiError::new(
                 ErrorType::Timeout,
-                format!("query timed out in {}", phase.name()),
+                format!("query timed out in {}", report.stage.name()),
             )),
         };
-        let total = inner.clock.monotonic().saturating_sub(arrived);
-        inner.metrics.durations.get_or_create(&QueryLabels { kind }).observe(total.as_secs_f64());
-        match answer {
-            Ok(mut response) => {
-                response.stats.total = total;
-                Ok(response)
-            }
-            Err(error) => {
-                let error_type = error.kind.as_str();
-                inner.metrics.failures.get_or_create(&FailureLabels { error_type }).inc();
-                Err(error)
-            }
-        }
+        let total = report.elapsed();
+        metrics.durations.get_or_create(&QueryLabels { kind }).observe(total.as_secs_f64());
+        let evaluated = answer.inspect_err(|error| {
+            let error_type = error.kind.as_str();
+            metrics.failures.get_or_create(&FailureLabels { error_type }).inc();
+            report.failed(error);
+        })?;
+        report.succeeded();
+        let (result, cost) = (evaluated.result, report.cost());
+        Ok(QueryResponse {
+            warnings: result.annotations.warnings(&request.query),
+            infos: result.annotations.infos(&request.query),
+            stats: Timings { queue: cost.queue, preparation: cost.select, evaluation: cost.evaluate, total },
+            engine: result.stats,
+            value: result.value,
+            counts: evaluated.counts,
+            report,
+        })
     }
 
     /// What the queries of a tenant may be written with.
@@ -182,165 +202,28 @@ impl Querier {
     }
 }
 
-/// What a query is at, for the message of its timeout.
-#[derive(Debug, Clone, Copy)]
-enum Phase {
-    Queue,
-    Preparation,
-    Evaluation,
-}
-
-impl Phase {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Queue => "query queue",
-            Self::Preparation => "query preparation",
-            Self::Evaluation => "expression evaluation",
-        }
+/// The file of running queries, with what the process before has left in it logged. Queries are answered without it,
+/// too.
+fn active_queries(config: &QuerierConfig, deps: &Deps) -> Option<Arc<ActiveQueries>> {
+    if !config.active_query_log {
+        return None;
     }
-}
-
-/// Tells the evaluation, which runs elsewhere, that nobody waits for it any more.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Inner {
-    async fn run(&self, request: &QueryRequest, phase: &mut Phase) -> Result<QueryResponse, ApiError> {
-        let limits = self.limits.of(&request.tenant);
-        check_length(request.time, &limits)?;
-        let engine = Engine::new(engine_options(&self.config, &limits));
-        let query = engine
-            .prepare(&request.query, request.time, request.lookback.map(whole_ms))
-            .map_err(|e| ApiError::invalid_parameter("query", e))?;
-
-        let begun = self.clock.monotonic();
-        let admitted = self.admission.admit().await?;
-        let queue = self.clock.monotonic().saturating_sub(begun);
-        self.metrics.waited.observe(queue.as_secs_f64());
-
-        *phase = Phase::Preparation;
-        let source = self.fetch(&request.tenant, &query, &limits).await?;
-        let fetched = self.clock.monotonic();
-
-        *phase = Phase::Evaluation;
-        let canceled = CancelOnDrop(Arc::default());
-        let flag = Arc::clone(&canceled.0);
-        let evaluated = self.scope.run_blocking(move || {
-            // The right to run is held until the work ends, also where nobody waits for it.
-            let _admitted = admitted;
-            let interrupted = || flag.load(Ordering::Relaxed).then_some(ErrorKind::Canceled);
-            engine.run(&query, &source, &interrupted)
-        });
-        let result = evaluated.await.map_err(|e| {
-            tracing::error!(tenant = %request.tenant, error = %e, "evaluation of a query failed");
-            ApiError::new(ErrorType::Internal, "evaluation failed; the log of the server says more")
-        })??;
-        Ok(QueryResponse {
-            warnings: result.annotations.warnings(&request.query),
-            infos: result.annotations.infos(&request.query),
-            stats: Timings {
-                queue,
-                preparation: fetched.saturating_sub(begun + queue),
-                evaluation: self.clock.monotonic().saturating_sub(fetched),
-                total: Duration::ZERO,
-            },
-            engine: result.stats,
-            value: result.value,
-        })
-    }
-
-    /// Everything that the query selects; what it selects twice is fetched once.
-    async fn fetch(
-        &self,
-        tenant: &TenantId,
-        query: &PreparedQuery,
-        limits: &QuerierLimits,
-    ) -> Result<Prefetched, ApiError> {
-        let oldest = oldest_ms(&*self.clock, limits);
-        let mut budget = Budget::new(limits);
-        let readers = self.ingesters.readers(tenant)?;
-        let mut source = Prefetched::default();
-        for hints in query.selections() {
-            if source.find(&hints).is_some() {
-                continue;
+    let clock = Arc::clone(&deps.clock);
+    match ActiveQueries::open(&*deps.fs, &deps.dir, config.max_concurrent, clock) {
+        Ok((log, unfinished)) => {
+            for query in unfinished {
+                tracing::warn!(
+                    tenant = ?query.tenant,
+                    query = ?query.query,
+                    started_at = query.started_at,
+                    "this query ran when the process before ended"
+                );
             }
-            let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);
-            let series = match range {
-                Some(range) => select(&readers, tenant, &hints.matchers, range, &mut budget).await?,
-                None => Vec::new(),
-            };
-            source.add(Fetched { hints, range, series: series.into() });
+            Some(Arc::new(log))
         }
-        self.metrics.fetched_series.observe(budget.fetched_series() as f64);
-        self.metrics.fetched_chunk_bytes.inc_by(budget.fetched_chunk_bytes() as u64);
-        Ok(source)
+        Err(error) => {
+            tracing::error!(dir = %deps.dir.display(), %error, "running queries are not written down");
+            None
+        }
     }
-}
-
-impl From<QueryError> for ApiError {
-    fn from(error: QueryError) -> Self {
-        let kind = match error.kind {
-            ErrorKind::BadData => ErrorType::BadData,
-            ErrorKind::Execution | ErrorKind::TooLarge => ErrorType::Execution,
-            ErrorKind::Overloaded => ErrorType::Unavailable,
-            ErrorKind::Timeout => ErrorType::Timeout,
-            ErrorKind::Canceled => ErrorType::Canceled,
-            ErrorKind::Source | ErrorKind::Internal => ErrorType::Internal,
-        };
-        Self::new(kind, error.message)
-    }
-}
-
-/// The engine's options for a tenant: what Prometheus has a feature flag for is one opt-in here.
-fn engine_options(config: &QuerierConfig, limits: &QuerierLimits) -> EngineOptions {
-    let opted_in = limits.experimental_promql;
-    EngineOptions {
-        lookback_ms: whole_ms(config.lookback_delta),
-        default_subquery_step_ms: whole_ms(config.default_evaluation_interval),
-        max_samples: config.max_samples,
-        max_memory_bytes: config.max_memory_bytes.bytes(),
-        max_steps: MAX_STEPS,
-        experimental_functions: opted_in,
-        extended_range_selectors: opted_in,
-        fill_modifiers: opted_in,
-        delayed_name_removal: opted_in,
-        start_timestamps: opted_in,
-        ..EngineOptions::default()
-    }
-}
-
-/// The oldest time whose data a tenant may query, in milliseconds since the Unix epoch.
-pub(crate) fn oldest_ms(clock: &dyn Clock, limits: &QuerierLimits) -> i64 {
-    if limits.max_query_lookback.is_zero() {
-        return i64::MIN;
-    }
-    clock.now_ms().saturating_sub(whole_ms(limits.max_query_lookback))
-}
-
-/// Milliseconds, for times that do not reach the end of the numbers.
-pub(crate) fn whole_ms(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
-}
-
-fn check_length(time: QueryTime, limits: &QuerierLimits) -> Result<(), ApiError> {
-    let QueryTime::Range { start_ms, end_ms, .. } = time else {
-        return Ok(());
-    };
-    let limit = whole_ms(limits.max_total_query_length);
-    let length = end_ms.saturating_sub(start_ms);
-    if limit == 0 || length <= limit {
-        return Ok(());
-    }
-    let print = promql::text::duration::format_ms;
-    Err(ApiError::bad_data(format!(
-        "the total query time range exceeds the limit (query length: {}, limit: {}, max_total_query_length); \
-         query a shorter range",
-        print(length),
-        print(limit)
-    )))
 }

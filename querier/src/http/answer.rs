@@ -8,6 +8,7 @@ use http::{HeaderValue, StatusCode};
 use promql::{InstantSample, QueryTime, QueryValue, RangeSeries, SampleValue};
 
 use crate::error::ApiError;
+use crate::report::Report;
 
 use super::float::{push_plain, push_timestamp};
 use super::histogram::push_histogram;
@@ -42,12 +43,13 @@ pub(crate) fn query_success(
     time: QueryTime,
     stats: Option<String>,
     annotations: Annotations,
+    report: Report,
 ) -> Response {
     let at_ms = match time {
         QueryTime::Instant(at_ms) => at_ms,
         QueryTime::Range { start_ms, .. } => start_ms,
     };
-    let mut pieces = Pieces::new(value, at_ms, stats, annotations);
+    let mut pieces = Pieces::new(value, at_ms, stats, annotations, report);
     let first = pieces.next().unwrap_or_default();
     let Some(second) = pieces.next() else {
         return json(StatusCode::OK, Body::from(first));
@@ -117,6 +119,8 @@ struct Pieces {
     annotations: Annotations,
     buffer: Vec<u8>,
     state: State,
+    /// Learns how long writing takes, and lets go of what the query holds with the last piece.
+    report: Report,
 }
 
 enum State {
@@ -134,7 +138,13 @@ enum Items {
 }
 
 impl Pieces {
-    fn new(value: QueryValue, at_ms: i64, stats: Option<String>, annotations: Annotations) -> Self {
+    fn new(
+        value: QueryValue,
+        at_ms: i64,
+        stats: Option<String>,
+        annotations: Annotations,
+        report: Report,
+    ) -> Self {
         let mut buffer = b"{\"status\":\"success\",\"data\":{\"resultType\":\"".to_vec();
         buffer.extend_from_slice(type_name(&value).as_bytes());
         buffer.extend_from_slice(b"\",\"result\":[");
@@ -155,7 +165,7 @@ impl Pieces {
             QueryValue::Vector(samples) => Items::Vector(samples.into_iter()),
             QueryValue::Matrix(series) => Items::Matrix(series.into_iter()),
         };
-        Self { items, at_ms, stats, annotations, buffer, state: State::Start }
+        Self { items, at_ms, stats, annotations, buffer, state: State::Start, report }
     }
 
     /// Writes the next item; whether there was one.
@@ -194,6 +204,7 @@ impl Iterator for Pieces {
         if matches!(self.state, State::Ended) {
             return None;
         }
+        let begun = self.report.now();
         while self.buffer.len() < PIECE_BYTES {
             if self.push_item() {
                 continue;
@@ -208,6 +219,7 @@ impl Iterator for Pieces {
             push_end(&mut self.buffer, &self.annotations);
             break;
         }
+        self.report.encoded(self.report.now().saturating_sub(begun));
         Some(std::mem::take(&mut self.buffer).into())
     }
 }

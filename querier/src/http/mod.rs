@@ -7,6 +7,7 @@ mod json;
 mod params;
 mod query;
 mod series;
+mod stats;
 mod status;
 mod time;
 mod tree;

@@ -9,7 +9,7 @@ use promql::{QueryTime, QueryValue};
 use rpc::Tenant;
 
 use crate::error::ApiError;
-use crate::service::{Querier, QueryRequest, QueryResponse};
+use crate::service::{Querier, QueryRequest};
 
 use super::answer::{Annotations, query_success, success};
 use super::json::push_text;
@@ -96,6 +96,7 @@ async fn run(
     let lookback = params
         .duration("lookback_delta")
         .map_err(|e| ApiError::bad_data(format!("error parsing lookback delta duration: {e}")))?;
+    let (wanted, warning) = super::stats::wanted(params.get("stats"));
     let request = QueryRequest {
         tenant,
         query: params.get("query").to_owned(),
@@ -103,14 +104,16 @@ async fn run(
         // Zero and less mean the default, as upstream has it.
         lookback: lookback.and_then(positive),
         timeout: timeout.map(|ms| positive(ms).unwrap_or(Duration::ZERO)),
+        stats: wanted,
     };
     let mut response = querier.query(request).await?;
-    let stats = (!params.get("stats").is_empty()).then(|| stats_json(&response));
+    let stats = super::stats::json(&response, wanted);
     let mut annotations = Annotations { warnings: response.warnings, infos: response.infos };
+    annotations.warnings.extend(warning);
     if truncate(&mut response.value, limit) {
         annotations.warnings.push("results truncated due to limit".to_owned());
     }
-    Ok(query_success(response.value, time, stats, annotations))
+    Ok(query_success(response.value, time, stats, annotations, response.report))
 }
 
 /// Keeps the first `limit` series (0: all); whether any were dropped.
@@ -130,25 +133,4 @@ fn truncate(value: &mut QueryValue, limit: usize) -> bool {
 
 fn positive(ms: i64) -> Option<Duration> {
     u64::try_from(ms).ok().filter(|ms| *ms > 0).map(Duration::from_millis)
-}
-
-fn stats_json(response: &QueryResponse) -> String {
-    let QueryResponse { stats, engine, .. } = response;
-    let seconds = |d: Duration| d.as_secs_f64();
-    serde_json::json!({
-        "timings": {
-            "evalTotalTime": seconds(stats.preparation + stats.evaluation),
-            "resultSortTime": 0.0,
-            "queryPreparationTime": seconds(stats.preparation),
-            "innerEvalTime": seconds(stats.evaluation),
-            "execQueueTime": seconds(stats.queue),
-            "execTotalTime": seconds(stats.total),
-        },
-        "samples": {
-            "totalQueryableSamples": engine.samples_read,
-            "samplesRead": engine.samples_read,
-            "peakSamples": engine.peak_samples,
-        },
-    })
-    .to_string()
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use axum::body::Body;
 use chunk::{Appended, Encoding, FloatHistogramAppender, HistogramAppender, XorAppender};
-use env::{Clock, ManualClock, Scope};
+use env::{Clock, ManualClock, Scope, SimFs};
 use futures::StreamExt;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange, Value};
 use proto::{
@@ -262,6 +262,8 @@ pub(crate) fn api_with(fakes: Vec<Fake>, config: &[(&str, &str)], limits: &[(&st
             clock: Arc::new(clock.clone()) as Arc<dyn Clock>,
             scope: Scope::new("test"),
             registry: registry.clone(),
+            fs: Arc::new(SimFs::new(1)),
+            dir: "/data/querier".into(),
         },
     );
     let router = querier.router().layer(TenantLayer::new(TenantResolver::single_tenant()));
@@ -274,8 +276,13 @@ pub(crate) fn api(fake: Fake) -> Api {
 }
 
 impl Api {
+    /// Sends a request, and leaves the body of the answer to be read.
+    pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        let response = self.open(request).await;
         let header = |name: &str| response.headers().get(name).map(|v| v.to_str().unwrap().to_owned());
         Answer {
             status: response.status(),

@@ -10,4 +10,6 @@ mod limits;
 mod opt_in;
 mod query;
 mod replicas;
+mod scheduling;
+mod stats;
 mod syntax;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::{Labels, Value};
 use proptest::prelude::*;
 use proto::Chunk;
-use querier::{QueryRequest, QueryTime, QueryValue};
+use querier::{QueryRequest, QueryTime, QueryValue, StatsWanted};
 
 use crate::fake::{Fake, FakeSeries, NOW_MS, api_with, chunks};
 
@@ -128,6 +128,7 @@ async fn the_querier_answers_without_http() {
             time: QueryTime::Instant(NOW_MS),
             lookback: None,
             timeout: None,
+            stats: StatsWanted::None,
         })
         .await
         .unwrap();

@@ -1,0 +1,213 @@
+//! One query: admitted, its series fetched, evaluated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use env::{Clock, Scope};
+use model::{TenantId, TimeRange};
+use promql::{
+    Engine, EngineOptions, ErrorKind, PreparedQuery, QueryError, QueryResult, QueryTime, SampleCounts,
+    SharedMemory,
+};
+use settings::Overrides;
+
+use crate::active_queries::ActiveQueries;
+use crate::admission::{Admission, Share};
+use crate::config::{QuerierConfig, QuerierLimits};
+use crate::error::{ApiError, ErrorType};
+use crate::ingesters::Ingesters;
+use crate::memory::{ProcessMemory, QueryMemory};
+use crate::report::{Report, Reporter, Stage};
+use crate::select::{Budget, select};
+use crate::service::{QueryRequest, StatsWanted};
+use crate::source::{Fetched, Prefetched};
+
+/// The most steps of a range query: 11,000 steps behind the first, as upstream has it.
+const MAX_STEPS: u64 = 11_001;
+
+/// When to come back after a query that found no memory.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// What queries are run with.
+pub(crate) struct Executor {
+    pub(crate) config: QuerierConfig,
+    pub(crate) admission: Admission,
+    pub(crate) memory: Arc<ProcessMemory>,
+    pub(crate) active: Option<Arc<ActiveQueries>>,
+    pub(crate) reporter: Arc<Reporter>,
+    pub(crate) ingesters: Arc<dyn Ingesters>,
+    pub(crate) limits: Overrides<QuerierLimits>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) scope: Scope,
+}
+
+/// A result, and what was counted for it.
+pub(crate) struct Evaluated {
+    pub(crate) result: QueryResult,
+    pub(crate) counts: Option<SampleCounts>,
+}
+
+/// Tells the evaluation, which runs elsewhere, that nobody waits for it any more.
+struct CancelOnDrop(Arc<AtomicBool>);
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Executor {
+    /// Runs a query; `report` learns what it takes. Dropping the future ends the evaluation soon.
+    pub(crate) async fn run(
+        &self,
+        request: &QueryRequest,
+        limits: &QuerierLimits,
+        report: &mut Report,
+    ) -> Result<Evaluated, ApiError> {
+        check_length(request.time, limits)?;
+        let memory = self.memory.query();
+        report.memory = Some(Arc::clone(&memory));
+        let engine = Engine::new(engine_options(&self.config, limits))
+            .with_memory(Arc::clone(&memory) as Arc<dyn SharedMemory>);
+        let query = engine
+            .prepare(&request.query, request.time, request.lookback.map(whole_ms))
+            .map_err(|e| ApiError::invalid_parameter("query", e))?;
+
+        let begun = self.clock.monotonic();
+        let admitted = self.admission.admit(&request.tenant, Share::of(limits)).await;
+        let started = self.clock.monotonic();
+        report.cost.queue = started.saturating_sub(begun);
+        self.reporter.metrics.waited.observe(report.cost.queue.as_secs_f64());
+        let admitted = admitted?;
+        let active = self.active.as_ref().and_then(|log| log.begin(&request.tenant, &request.query));
+
+        report.stage = Stage::Select;
+        let source = self.fetch(&request.tenant, &query, limits, memory, report).await;
+        let fetched = self.clock.monotonic();
+        report.cost.select = fetched.saturating_sub(started);
+        let source = source?;
+
+        report.stage = Stage::Evaluate;
+        let canceled = CancelOnDrop(Arc::default());
+        let flag = Arc::clone(&canceled.0);
+        let wanted = request.stats;
+        let evaluated = self.scope.run_blocking(move || {
+            // The right to run is held until the work ends, also where nobody waits for it.
+            let _held = (admitted, active);
+            let interrupted = || flag.load(Ordering::Relaxed).then_some(ErrorKind::Canceled);
+            let result = engine.run(&query, &source, &interrupted)?;
+            let counts = match wanted {
+                StatsWanted::None => None,
+                StatsWanted::Totals | StatsWanted::PerStep => {
+                    Some(engine.sample_counts(&query, &source, &interrupted)?)
+                }
+            };
+            Ok::<_, QueryError>(Evaluated { result, counts })
+        });
+        let evaluated = evaluated.await.map_err(|e| {
+            tracing::error!(tenant = %request.tenant, error = %e, "evaluation of a query failed");
+            ApiError::new(ErrorType::Internal, "evaluation failed; the log of the server says more")
+        });
+        report.cost.evaluate = self.clock.monotonic().saturating_sub(fetched);
+        let evaluated = evaluated??;
+        report.cost.samples = evaluated.result.stats.samples_read;
+        report.cost.peak_bytes = evaluated.result.stats.peak_bytes;
+        Ok(evaluated)
+    }
+
+    /// Everything that the query selects; what it selects twice is fetched once.
+    async fn fetch(
+        &self,
+        tenant: &TenantId,
+        query: &PreparedQuery,
+        limits: &QuerierLimits,
+        memory: Arc<QueryMemory>,
+        report: &mut Report,
+    ) -> Result<Prefetched, ApiError> {
+        let oldest = oldest_ms(&*self.clock, limits);
+        let mut budget = Budget::new(limits).with_memory(memory);
+        let readers = self.ingesters.readers(tenant)?;
+        let mut source = Prefetched::default();
+        for hints in query.selections() {
+            if source.find(&hints).is_some() {
+                continue;
+            }
+            let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);
+            let series = match range {
+                Some(range) => select(&readers, tenant, &hints.matchers, range, &mut budget).await,
+                None => Ok(Vec::new()),
+            };
+            report.cost.series = budget.fetched_series() as u64;
+            report.cost.chunk_bytes = budget.fetched_chunk_bytes() as u64;
+            source.add(Fetched { hints, range, series: series?.into() });
+        }
+        let metrics = &self.reporter.metrics;
+        metrics.fetched_series.observe(budget.fetched_series() as f64);
+        metrics.fetched_chunk_bytes.inc_by(budget.fetched_chunk_bytes() as u64);
+        Ok(source)
+    }
+}
+
+impl From<QueryError> for ApiError {
+    fn from(error: QueryError) -> Self {
+        let kind = match error.kind {
+            ErrorKind::BadData => ErrorType::BadData,
+            ErrorKind::Execution | ErrorKind::TooLarge => ErrorType::Execution,
+            ErrorKind::Overloaded => return Self::overloaded(error.message, RETRY_AFTER),
+            ErrorKind::Timeout => ErrorType::Timeout,
+            ErrorKind::Canceled => ErrorType::Canceled,
+            ErrorKind::Source | ErrorKind::Internal => ErrorType::Internal,
+        };
+        Self::new(kind, error.message)
+    }
+}
+
+/// The engine's options for a tenant: what Prometheus has a feature flag for is one opt-in here.
+pub(crate) fn engine_options(config: &QuerierConfig, limits: &QuerierLimits) -> EngineOptions {
+    let opted_in = limits.experimental_promql;
+    EngineOptions {
+        lookback_ms: whole_ms(config.lookback_delta),
+        default_subquery_step_ms: whole_ms(config.default_evaluation_interval),
+        max_samples: config.max_samples,
+        max_memory_bytes: config.max_memory_bytes.bytes(),
+        max_steps: MAX_STEPS,
+        experimental_functions: opted_in,
+        extended_range_selectors: opted_in,
+        fill_modifiers: opted_in,
+        delayed_name_removal: opted_in,
+        start_timestamps: opted_in,
+        ..EngineOptions::default()
+    }
+}
+
+/// The oldest time whose data a tenant may query, in milliseconds since the Unix epoch.
+pub(crate) fn oldest_ms(clock: &dyn Clock, limits: &QuerierLimits) -> i64 {
+    if limits.max_query_lookback.is_zero() {
+        return i64::MIN;
+    }
+    clock.now_ms().saturating_sub(whole_ms(limits.max_query_lookback))
+}
+
+/// Milliseconds, for times that do not reach the end of the numbers.
+pub(crate) fn whole_ms(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+fn check_length(time: QueryTime, limits: &QuerierLimits) -> Result<(), ApiError> {
+    let QueryTime::Range { start_ms, end_ms, .. } = time else {
+        return Ok(());
+    };
+    let limit = whole_ms(limits.max_total_query_length);
+    let length = end_ms.saturating_sub(start_ms);
+    if limit == 0 || length <= limit {
+        return Ok(());
+    }
+    let print = promql::text::duration::format_ms;
+    Err(ApiError::bad_data(format!(
+        "the total query time range exceeds the limit (query length: {}, limit: {}, max_total_query_length); \
+         query a shorter range",
+        print(length),
+        print(limit)
+    )))
+}
