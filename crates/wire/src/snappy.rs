@@ -1,5 +1,7 @@
 //! The snappy block format, with the decompressed size checked before anything is allocated.
 
+use std::io::Write;
+
 use bytes::Bytes;
 
 use crate::WireError;
@@ -62,9 +64,52 @@ pub fn compress(message: &[u8]) -> Vec<u8> {
     out
 }
 
+/// Writes the snappy frame format, piece by piece.
+pub struct FrameEncoder(snap::write::FrameEncoder<Vec<u8>>);
+
+impl FrameEncoder {
+    /// An encoder at the beginning of its stream.
+    pub fn new() -> Self {
+        Self(snap::write::FrameEncoder::new(Vec::new()))
+    }
+
+    /// `piece` as frames, complete: what is sent so far can be read.
+    pub fn encode(&mut self, piece: &[u8]) -> Vec<u8> {
+        let written = self.0.write_all(piece).and_then(|()| self.0.flush());
+        debug_assert!(written.is_ok(), "writing to memory does not fail");
+        std::mem::take(self.0.get_mut())
+    }
+}
+
+impl Default for FrameEncoder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl std::fmt::Debug for FrameEncoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FrameEncoder").finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use super::*;
+
+    #[test]
+    fn frames_are_complete_piece_by_piece() {
+        let mut encoder = FrameEncoder::new();
+        let mut sent = Vec::new();
+        for (piece, whole) in [("abc", "abc"), ("", "abc"), ("def", "abcdef")] {
+            sent.extend(encoder.encode(piece.as_bytes()));
+            let mut read = String::new();
+            snap::read::FrameDecoder::new(&sent[..]).read_to_string(&mut read).unwrap();
+            assert_eq!(read, whole);
+        }
+    }
 
     #[test]
     fn round_trip() {
