@@ -120,11 +120,13 @@ fn add(
         );
         return Outcome::Nothing;
     };
+    if done.reset_collision {
+        // Upstream leaves such a pair out, and says why.
+        annotations.warn(span, format!("conflicting counter resets during histogram {}", operation.as_str()));
+        return Outcome::Nothing;
+    }
     if op == BinaryOp::Sub {
         result.counter_reset_hint = CounterResetHint::Gauge;
-    }
-    if done.reset_collision {
-        annotations.warn(span, format!("conflicting counter resets during histogram {}", operation.as_str()));
     }
     if done.bounds_reconciled {
         note_reconciled(operation, span, annotations);

@@ -27,9 +27,13 @@ impl Series {
         }
         if let Some(i) = self.by_labels.get(&column.labels) {
             let known = &mut self.held.columns[*i];
-            let overlap = known.points.present().intersects(&column.points.present());
-            if overlap || !known.points.absorb(&column.points) {
+            let (before, now) = (known.points.present(), column.points.present());
+            if before.intersects(&now) || !known.points.absorb(&column.points) {
                 return Err(QueryError::same_labelset());
+            }
+            // Whether the name is dropped at the end is what the first sample says.
+            if now.iter().next() < before.iter().next() {
+                known.drop_name = column.drop_name;
             }
             return Ok(());
         }
