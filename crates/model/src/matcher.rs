@@ -38,11 +38,11 @@ impl MatchOp {
 
 /// Why a matcher cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("invalid regular expression {pattern:?}: {reason}")]
+#[error("error parsing regexp: {reason}")]
 pub struct MatcherError {
     /// The pattern as given.
     pub pattern: String,
-    /// What is wrong with it.
+    /// What is wrong with it, and where, in the words of Go's `regexp` where these are known.
     pub reason: String,
 }
 

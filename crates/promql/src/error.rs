@@ -4,25 +4,33 @@ use thiserror::Error;
 
 use crate::ast::Span;
 
-/// Why a query does not parse. Displayed as the API renders it: `line:column: parse error: message`.
+/// Why a query does not parse. Displayed as the API renders it: `line:column: parse error: message`; in an empty query
+/// there are no positions.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("{line}:{column}: parse error: {message}")]
+#[error("{}: parse error: {message}", place(*line, *column))]
 pub struct ParseError {
     /// What is wrong.
     pub message: String,
     /// Where, in bytes of the query.
     pub position: Span,
-    /// The line of `position`, from 1.
+    /// The line of `position`, from 1; 0 in an empty query.
     pub line: usize,
-    /// The column of `position`, in bytes, from 1.
+    /// The column of `position`, in bytes, from 1; 0 in an empty query.
     pub column: usize,
 }
 
 impl ParseError {
     pub(crate) fn new(query: &str, position: Span, message: String) -> Self {
-        let (line, column) = line_and_column(query, position.start);
+        let (line, column) = match query {
+            "" => (0, 0),
+            _ => line_and_column(query, position.start),
+        };
         Self { message, position, line, column }
     }
+}
+
+fn place(line: usize, column: usize) -> String {
+    if line == 0 { "unknown position".to_owned() } else { format!("{line}:{column}") }
 }
 
 /// The line and the column, in bytes, of a byte of a query; both count from 1.

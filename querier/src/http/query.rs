@@ -42,10 +42,7 @@ pub(super) async fn range(
     }
     let step_ms = step(&params)?;
     if end_ms.saturating_sub(start_ms) / step_ms > MAX_STEPS {
-        return Err(ApiError::bad_data(
-            "exceeded maximum resolution of 11,000 points per timeseries. \
-             Try decreasing the query resolution (?step=XX)",
-        ));
+        return Err(too_many_steps());
     }
     let time = QueryTime::Range { start_ms, end_ms, step_ms };
     run(&querier, tenant, &params, time, limit).await
@@ -76,13 +73,25 @@ fn expression(querier: &Querier, Tenant(tenant): &Tenant, params: &Params) -> Re
 
 fn step(params: &Params) -> Result<i64, ApiError> {
     let invalid = |e: &str| ApiError::invalid_parameter("step", e);
-    let step_ms = super::time::parse_duration(params.get("step")).map_err(|e| invalid(&e))?;
+    let text = params.get("step");
+    let step_ms = super::time::parse_duration(text).map_err(|e| invalid(&e))?;
+    if step_ms == 0 && text.parse::<f64>().is_ok_and(|seconds| seconds > 0.0) {
+        return Err(too_many_steps());
+    }
     if step_ms <= 0 {
         return Err(invalid(
             "zero or negative query resolution step widths are not accepted. Try a positive integer",
         ));
     }
     Ok(step_ms)
+}
+
+/// Also for steps of less than a millisecond, which is how exact times are.
+fn too_many_steps() -> ApiError {
+    ApiError::bad_data(
+        "exceeded maximum resolution of 11,000 points per timeseries. \
+         Try decreasing the query resolution (?step=XX)",
+    )
 }
 
 async fn run(

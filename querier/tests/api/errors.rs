@@ -11,7 +11,10 @@ use crate::fake::{Fake, api, api_with, escape};
 async fn parameters_of_queries() {
     let api = api(Fake::default());
     for (path, message) in [
-        ("query", r#"invalid parameter "query": 1:1: parse error: no expression found in input"#),
+        (
+            "query",
+            r#"invalid parameter "query": unknown position: parse error: no expression found in input"#,
+        ),
         (
             "query?query=up&time=x",
             r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,

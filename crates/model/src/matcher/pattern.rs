@@ -59,7 +59,7 @@ impl Pattern {
             .dot_matches_new_line(true)
             .build()
             .parse(&translated)
-            .map_err(|e| last_line(&e.to_string()))?;
+            .map_err(|e| reason(pattern, &translated, &e))?;
         let (prefix, suffix) = (common(&hir, ExtractKind::Prefix), common(&hir, ExtractKind::Suffix));
         let strategy = match fast(strip_anchors(&hir)) {
             Some(strategy) => strategy,
@@ -98,6 +98,53 @@ impl Pattern {
     pub(super) fn matches_all_but_empty(&self) -> bool {
         matches!(&self.strategy, Strategy::Globs(globs) if matches!(&globs[..], [glob] if glob.matches_all_but_empty()))
     }
+}
+
+/// What is wrong with a pattern, as Go says it: a phrase, and the part of the pattern that it is about.
+fn reason(pattern: &str, translated: &str, error: &regex_syntax::Error) -> String {
+    use regex_syntax::Error::{Parse, Translate};
+    use regex_syntax::ast::ErrorKind as Kind;
+    let from = |offset: usize| translated.get(offset..).unwrap_or_default();
+    let until = |text: &str, chars: usize| text.chars().take(chars).collect::<String>();
+    let (phrase, part) = match error {
+        Parse(e) => {
+            let span = e.span();
+            let part = translated.get(span.start.offset..span.end.offset).unwrap_or_default();
+            match e.kind() {
+                Kind::GroupUnclosed => ("missing closing )", pattern.to_owned()),
+                Kind::GroupUnopened => ("unexpected )", pattern.to_owned()),
+                Kind::RepetitionMissing => {
+                    ("missing argument to repetition operator", until(from(span.start.offset), 1))
+                }
+                Kind::RepetitionCountInvalid | Kind::DecimalInvalid => {
+                    ("invalid repeat count", part.to_owned())
+                }
+                Kind::FlagUnrecognized | Kind::UnsupportedLookAround | Kind::UnsupportedBackreference => {
+                    let start = translated.get(..span.end.offset).and_then(|text| text.rfind("(?"));
+                    let rest = from(start.unwrap_or(span.start.offset));
+                    if rest.starts_with("(?<") {
+                        ("invalid named capture", rest.to_owned())
+                    } else {
+                        ("invalid or unsupported Perl syntax", until(rest, 3))
+                    }
+                }
+                _ => return last_line(&e.to_string()),
+            }
+        }
+        Translate(e) => {
+            let span = e.span();
+            let part = translated.get(span.start.offset..span.end.offset).unwrap_or_default();
+            match e.kind() {
+                regex_syntax::hir::ErrorKind::UnicodePropertyNotFound
+                | regex_syntax::hir::ErrorKind::UnicodePropertyValueNotFound => {
+                    ("invalid character class range", part.to_owned())
+                }
+                _ => return last_line(&e.to_string()),
+            }
+        }
+        other => return last_line(&other.to_string()),
+    };
+    format!("{phrase}: `{part}`")
 }
 
 /// Errors of the parser quote the pattern in several lines, of which the last one gives the reason.

@@ -7,6 +7,15 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+/// How often RE2 repeats something, at most.
+const MAX_REPETITIONS: u32 = 1_000;
+
+/// The named classes that brackets may hold.
+const CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space",
+    "upper", "word", "xdigit",
+];
+
 /// The pattern in the syntax of the `regex` crate; the error says what is wrong.
 pub(super) fn translate(pattern: &str) -> Result<String, String> {
     let mut translator =
@@ -32,7 +41,18 @@ enum Item {
 
 impl Translator<'_> {
     fn run(&mut self) -> Result<(), String> {
+        // The repetition directly before: of two, the second has nothing to repeat.
+        let mut before = String::new();
         while let Some(c) = self.rest.next() {
+            if let Some(repetition) = self.repetition(c)? {
+                if !before.is_empty() {
+                    return Err(format!("invalid nested repetition operator: `{before}{repetition}`"));
+                }
+                self.out.push_str(&repetition);
+                before = repetition;
+                continue;
+            }
+            before.clear();
             match c {
                 '\\' if self.rest.peek() == Some(&'Q') => self.quoted(),
                 '\\' => match self.escape()? {
@@ -40,12 +60,38 @@ impl Translator<'_> {
                     Item::Class(class) => self.out.push_str(&class),
                     Item::Assertion(assertion) => self.out.push_str(assertion),
                 },
-                '[' => self.brackets()?,
-                '{' if !self.is_repetition() => self.push_literal('{'),
+                '[' => {
+                    let start = self.rest.clone();
+                    self.brackets().map_err(|unclosed| match &*unclosed {
+                        "" => format!("missing closing ]: `[{}`", start.collect::<String>()),
+                        _ => unclosed,
+                    })?;
+                }
+                '{' => self.push_literal('{'),
                 _ => self.out.push(c),
             }
         }
         Ok(())
+    }
+
+    /// The repetition that begins with `c`, whether it is lazy included; `None` where `c` begins none.
+    fn repetition(&mut self, c: char) -> Result<Option<String>, String> {
+        let mut out = match c {
+            '*' | '+' | '?' => String::from(c),
+            '{' if self.is_repetition() => {
+                let inner: String = self.rest.by_ref().take_while(|c| *c != '}').collect();
+                format!("{{{inner}}}")
+            }
+            _ => return Ok(None),
+        };
+        let too_many = |n: &str| n.parse::<u32>().map_or(!n.is_empty(), |n| n > MAX_REPETITIONS);
+        if out.trim_matches(['{', '}']).split(',').any(|n| c == '{' && too_many(n)) {
+            return Err(format!("invalid repeat count: `{out}`"));
+        }
+        if self.rest.next_if_eq(&'?').is_some() {
+            out.push('?');
+        }
+        Ok(Some(out))
     }
 
     fn push_literal(&mut self, c: char) {
@@ -83,7 +129,7 @@ impl Translator<'_> {
     /// What follows a backslash.
     fn escape(&mut self) -> Result<Item, String> {
         let Some(c) = self.rest.next() else {
-            return Err("a trailing backslash".to_owned());
+            return Err("trailing backslash at end of expression: ``".to_owned());
         };
         Ok(match c {
             'd' => Item::Class("[0-9]".to_owned()),
@@ -107,7 +153,7 @@ impl Translator<'_> {
             'x' => Item::Char(self.hexadecimal()?),
             '0'..='7' => Item::Char(self.octal(c)?),
             c if c.is_ascii() && !c.is_ascii_alphanumeric() => Item::Char(c),
-            c => return Err(format!(r"invalid escape sequence: \{c}")),
+            c => return Err(format!(r"invalid escape sequence: `\{c}`")),
         })
     }
 
@@ -140,7 +186,7 @@ impl Translator<'_> {
             .ok()
             .filter(|_| hexadecimal)
             .and_then(char::from_u32)
-            .ok_or_else(|| format!(r"invalid escape sequence: \x{digits}"))
+            .ok_or_else(|| format!(r"invalid escape sequence: `\x{digits}`"))
     }
 
     /// Up to three octal digits; one that is not 0 alone would refer back to a group, which RE2 has not.
@@ -154,12 +200,12 @@ impl Translator<'_> {
             digits += 1;
         }
         if digits == 1 && first != '0' {
-            return Err(format!(r"invalid escape sequence: \{first}"));
+            return Err(format!(r"invalid escape sequence: `\{first}`"));
         }
         char::from_u32(value).ok_or_else(|| "octal escape out of range".to_owned())
     }
 
-    /// A class in brackets, from behind the opening one.
+    /// A class in brackets, from behind the opening one. The error is empty where the closing one is missing.
     fn brackets(&mut self) -> Result<(), String> {
         self.out.push('[');
         if self.rest.next_if_eq(&'^').is_some() {
@@ -168,7 +214,7 @@ impl Translator<'_> {
         let mut first = true;
         loop {
             match self.rest.peek() {
-                None => return Err("missing closing ]".to_owned()),
+                None => return Err(String::new()),
                 Some(']') if !first => break,
                 _ => self.bracket_item()?,
             }
@@ -189,9 +235,10 @@ impl Translator<'_> {
             return Ok(());
         }
         self.rest.next();
-        let high = self.bracket_char()?.ok_or("a class at the end of a range")?;
+        let escaped: String = self.rest.clone().take(2).collect();
+        let high = self.bracket_char()?.ok_or_else(|| format!("invalid escape sequence: `{escaped}`"))?;
         if high < low {
-            return Err(format!("invalid character class range: {low}-{high}"));
+            return Err(format!("invalid character class range: `{low}-{high}`"));
         }
         self.push_code(low);
         self.out.push('-');
@@ -202,7 +249,7 @@ impl Translator<'_> {
     /// The next character inside brackets, or `None` where it was a class, which is written already.
     fn bracket_char(&mut self) -> Result<Option<char>, String> {
         match self.rest.next() {
-            None => Err("missing closing ]".to_owned()),
+            None => Err(String::new()),
             Some('\\') => match self.escape()? {
                 Item::Char(c) => Ok(Some(c)),
                 Item::Class(class) => {
@@ -228,6 +275,10 @@ impl Translator<'_> {
         }
         if !name.ends_with(":]") {
             return Ok(Some('['));
+        }
+        let class = name.trim_matches([':', ']']);
+        if !CLASSES.contains(&class.strip_prefix('^').unwrap_or(class)) {
+            return Err(format!("invalid character class range: `[{name}`"));
         }
         self.rest = ahead;
         self.out.push('[');

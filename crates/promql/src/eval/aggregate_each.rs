@@ -66,6 +66,8 @@ struct Shard {
     sums: Sums,
     floats: Presence,
     histograms: Option<Vec<HistogramAccumulator>>,
+    /// The labels of the first series with histograms.
+    histograms_of: Labels,
     _charge: Charge,
 }
 
@@ -197,6 +199,7 @@ impl Evaluator<'_> {
             sums,
             floats: Presence::none(steps),
             histograms: None,
+            histograms_of: Labels::empty(),
             _charge: self.budget.charge(0, steps * size_of::<Mean>())?,
         })
     }
@@ -205,6 +208,9 @@ impl Evaluator<'_> {
         let Some(histograms) = &column.points.histograms else {
             return;
         };
+        if shard.histograms.is_none() {
+            shard.histograms_of = column.labels.clone();
+        }
         let sums =
             shard.histograms.get_or_insert_with(|| vec![HistogramAccumulator::default(); histograms.len()]);
         for (step, histogram) in histograms.iter().enumerate() {
@@ -286,16 +292,20 @@ impl Evaluator<'_> {
         let known = into.floats.clone();
         into.sums.merge(&from.sums, &known, &from.floats);
         into.floats.union(&from.floats);
+        let from_labels = from.histograms_of;
         match (&mut into.histograms, from.histograms) {
             (Some(into), Some(from)) => {
                 for (step, (into, from)) in into.iter_mut().zip(&from).enumerate() {
                     if into.merge(from).is_err() && !broken.has(step) {
                         broken.set(step);
-                        self.note_mixed_schemas(e, &Labels::empty());
+                        self.note_mixed_schemas(e, &from_labels);
                     }
                 }
             }
-            (into, Some(from)) => *into = Some(from),
+            (empty, Some(from)) => {
+                *empty = Some(from);
+                into.histograms_of = from_labels;
+            }
             (_, None) => {}
         }
     }

@@ -24,7 +24,8 @@ use super::{Evaluator, Held, Sink};
 #[derive(Default)]
 struct Match<'h> {
     many: Vec<&'h Column>,
-    one: Vec<&'h Column>,
+    /// With their places on their side.
+    one: Vec<(usize, &'h Column)>,
 }
 
 /// Everything about an operation between two vectors.
@@ -73,7 +74,10 @@ impl Evaluator<'_> {
         let mut matches: Vec<Match<'_>> = Vec::new();
         matches.resize_with(signatures.len(), Match::default);
         many_side.into_iter().for_each(|(i, column)| matches[i].many.push(column));
-        one_side.into_iter().for_each(|(i, column)| matches[i].one.push(column));
+        one_side
+            .into_iter()
+            .enumerate()
+            .for_each(|(order, (i, column))| matches[i].one.push((order, column)));
         let operation = Operation {
             plan,
             matching,
@@ -84,9 +88,9 @@ impl Evaluator<'_> {
             active,
         };
         let mut series = Series::new();
+        operation.check_unique(&matches)?;
         for found in &matches {
             self.spend(1)?;
-            operation.check_unique(found)?;
             self.operate(&operation, found, steps, &mut series)?;
         }
         series.into_each(sink)
@@ -102,11 +106,11 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let mut used = Used::new(operation.matching.card, steps.count);
         let mut one_present = Presence::none(steps.count);
-        found.one.iter().for_each(|c| one_present.union(&c.points.present()));
+        found.one.iter().for_each(|(_, c)| one_present.union(&c.points.present()));
         let mut matched = Presence::none(steps.count);
         for many in &found.many {
             let own = many.points.present();
-            for one in &found.one {
+            for (_, one) in &found.one {
                 self.spend(steps.count)?;
                 let mut both = one.points.present();
                 both.intersect(&own);
@@ -135,7 +139,7 @@ impl Evaluator<'_> {
             }
         }
         if let Some(fill) = operation.fill_many {
-            for one in &found.one {
+            for (_, one) in &found.one {
                 let mut alone = one.points.present();
                 alone.subtract(&matched);
                 let other = operation.matched_labels(&one.labels);
@@ -195,25 +199,36 @@ impl Evaluator<'_> {
 }
 
 impl Operation<'_> {
-    /// Of the "one" side there must not be two series at one time.
-    fn check_unique(&self, found: &Match<'_>) -> Result<(), QueryError> {
-        let [first, rest @ ..] = found.one.as_slice() else {
-            return Ok(());
-        };
-        let mut seen = vec![*first];
+    /// Of the "one" side there must not be two series at one time. Of several such, the error is about the one that comes
+    /// first in time, and then on its side.
+    fn check_unique(&self, matches: &[Match<'_>]) -> Result<(), QueryError> {
+        let twice = matches.iter().filter_map(|found| self.first_duplicate(found));
+        match twice.min_by_key(|(at, ..)| *at) {
+            Some((_, column, other)) => Err(self.duplicate(column, other)),
+            None => Ok(()),
+        }
+    }
+
+    /// The first of two series at one time, with its step and its place, and the one before it.
+    fn first_duplicate<'h>(&self, found: &Match<'h>) -> Option<((usize, usize), &'h Column, &'h Column)> {
+        let [(_, first), rest @ ..] = found.one.as_slice() else { return None };
         let mut present = first.points.present();
-        for column in rest {
-            let mut twice = column.points.present();
+        let mut earliest = None;
+        for (i, (order, column)) in rest.iter().enumerate() {
+            let own = column.points.present();
+            let mut twice = own.clone();
             twice.intersect(&present);
             twice.intersect(&self.active);
-            if let Some(step) = twice.iter().next() {
-                let other = seen.iter().find(|c| c.points.has(step)).unwrap_or(first);
-                return Err(self.duplicate(column, other));
+            if let Some(step) = twice.iter().next()
+                && earliest.is_none_or(|((known, _), _)| step < known)
+            {
+                earliest = Some(((step, *order), i + 1));
             }
-            present.union(&column.points.present());
-            seen.push(column);
+            present.union(&own);
         }
-        Ok(())
+        let (at, i) = earliest?;
+        let other = found.one[..i].iter().find(|(_, c)| c.points.has(at.0)).unwrap_or(&found.one[0]);
+        Some((at, found.one[i].1, other.1))
     }
 
     fn duplicate(&self, a: &Column, b: &Column) -> QueryError {

@@ -65,15 +65,11 @@ pub(crate) fn date_function(name: &str) -> Option<DateFunction> {
     })
 }
 
-/// Whole seconds; what is no number, or too large, becomes the smallest integer, as conversions do on amd64.
+/// Whole seconds. What is no number, or too large, is the smallest integer in Prometheus on amd64, which its calendar
+/// wraps to the second behind the largest one: that is of the same minute.
 fn seconds_of(time: f64) -> i64 {
-    const LIMIT: f64 = 9.2e18;
-    if time.abs() < LIMIT {
-        time as i64
-    } else {
-        // Far outside any calendar: upstream's result is arbitrary there, ours is that of the epoch's extreme.
-        -62_135_596_800
-    }
+    const END: f64 = (1u64 << 63) as f64;
+    if (-END..END).contains(&time) { time as i64 } else { i64::MAX }
 }
 
 fn days_of(time: f64) -> i64 {
@@ -104,6 +100,6 @@ mod tests {
         assert_eq!(f("day_of_year", 951_782_400.0), 60.0);
         assert_eq!(f("days_in_month", 951_782_400.0), 29.0);
         assert_eq!((f("hour", 3_661.0), f("minute", 3_661.0)), (1.0, 1.0));
-        assert!(f("year", f64::NAN).is_finite());
+        assert_eq!((f("hour", f64::NAN), f("minute", f64::INFINITY)), (15.0, 30.0));
     }
 }

@@ -39,11 +39,12 @@ impl Parser<'_> {
     /// The length of a range or step. Where none begins, the error says what was `expected`.
     pub(super) fn positive_duration(
         &mut self,
-        context: &str,
-        expected: &str,
+        context: &'static str,
+        expected: &'static str,
     ) -> Result<Duration, ParseError> {
+        self.duration_context = (context, expected);
         if !self.duration_begins() {
-            return Err(self.unexpected(context, expected));
+            return Err(self.unexpected_in_duration());
         }
         let expr = self.duration_expression(0)?;
         let span = expr.span();
@@ -68,8 +69,9 @@ impl Parser<'_> {
     /// What may follow `offset`: it takes as little as it can, so that `a offset 5m + b` is a sum. Only behind a
     /// parenthesis without a sign does arithmetic go on.
     pub(super) fn offset_duration(&mut self) -> Result<Duration, ParseError> {
+        self.duration_context = ("offset", "number, duration, step(), or range()");
         if !self.duration_begins() {
-            return Err(self.unexpected("offset", "number, duration, step(), or range()"));
+            return Err(self.unexpected_in_duration());
         }
         let signed = matches!(self.current.kind, TokenKind::Add | TokenKind::Sub);
         let then = if signed { &self.next.kind } else { &self.current.kind };
@@ -150,6 +152,18 @@ impl Parser<'_> {
         Some((self.advance().span.start, negate))
     }
 
+    fn unexpected_in_duration(&self) -> ParseError {
+        let (context, expected) = self.duration_context;
+        self.unexpected(context, expected)
+    }
+
+    fn expect_in_duration(&mut self, kind: &TokenKind) -> Result<(), ParseError> {
+        match self.accept(kind) {
+            Some(_) => Ok(()),
+            None => Err(self.unexpected_in_duration()),
+        }
+    }
+
     fn duration_atom(&mut self) -> Result<DurationExpr, ParseError> {
         let start = self.current.span.start;
         match self.current.kind {
@@ -163,14 +177,14 @@ impl Parser<'_> {
             TokenKind::LeftParen => {
                 self.advance();
                 let inner = self.duration_expression(0)?;
-                self.expect(&TokenKind::RightParen)?;
+                self.expect_in_duration(&TokenKind::RightParen)?;
                 let span = Span::new(start, self.last_end);
                 Ok(DurationExpr::Paren(Box::new(inner), span))
             }
             TokenKind::Keyword(keyword @ (Keyword::Step | Keyword::Range)) => {
                 self.advance();
-                self.expect(&TokenKind::LeftParen)?;
-                self.expect(&TokenKind::RightParen)?;
+                self.expect_in_duration(&TokenKind::LeftParen)?;
+                self.expect_in_duration(&TokenKind::RightParen)?;
                 let span = Span::new(start, self.last_end);
                 Ok(match keyword {
                     Keyword::Step => DurationExpr::Step(span),
@@ -179,18 +193,18 @@ impl Parser<'_> {
             }
             TokenKind::Keyword(keyword @ (Keyword::MaxOf | Keyword::MinOf)) => {
                 self.advance();
-                self.expect(&TokenKind::LeftParen)?;
+                self.expect_in_duration(&TokenKind::LeftParen)?;
                 let a = Box::new(self.duration_expression(0)?);
-                self.expect(&TokenKind::Comma)?;
+                self.expect_in_duration(&TokenKind::Comma)?;
                 let b = Box::new(self.duration_expression(0)?);
-                self.expect(&TokenKind::RightParen)?;
+                self.expect_in_duration(&TokenKind::RightParen)?;
                 let span = Span::new(start, self.last_end);
                 Ok(match keyword {
                     Keyword::MaxOf => DurationExpr::MaxOf(a, b, span),
                     _ => DurationExpr::MinOf(a, b, span),
                 })
             }
-            _ => Err(self.unexpected("", "")),
+            _ => Err(self.unexpected_in_duration()),
         }
     }
 }

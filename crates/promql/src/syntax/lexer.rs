@@ -11,15 +11,48 @@ pub(crate) struct Lexer<'a> {
     paren_depth: usize,
     brace_open: bool,
     bracket_open: bool,
+    /// Inside brackets, and no number has been read yet: behind one, other things are wrong than before it.
+    in_duration: bool,
+    got_duration: bool,
     got_colon: bool,
 }
 
 /// A token's kind, or why there is none.
-type Lexed = Result<TokenKind, String>;
+type Lexed = Result<TokenKind, Problem>;
+
+/// Why there is no token, and how far behind the start of it.
+struct Problem {
+    message: String,
+    behind: usize,
+}
+
+impl From<String> for Problem {
+    fn from(message: String) -> Self {
+        Self { message, behind: 0 }
+    }
+}
+
+fn problem(message: impl Into<String>) -> Lexed {
+    Err(Problem { message: message.into(), behind: 0 })
+}
+
+/// What is wrong with a character of one byte once it has been taken.
+fn problem_behind(message: &str) -> Lexed {
+    Err(Problem { message: message.to_owned(), behind: 1 })
+}
 
 impl<'a> Lexer<'a> {
     pub(crate) fn new(input: &'a str) -> Self {
-        Self { input, position: 0, paren_depth: 0, brace_open: false, bracket_open: false, got_colon: false }
+        Self {
+            input,
+            position: 0,
+            paren_depth: 0,
+            brace_open: false,
+            bracket_open: false,
+            in_duration: false,
+            got_duration: false,
+            got_colon: false,
+        }
     }
 
     /// The next token; at the end, and after an error, always the same.
@@ -27,14 +60,13 @@ impl<'a> Lexer<'a> {
         self.skip_blank();
         let start = self.position;
         let kind = if self.brace_open { self.inside_braces() } else { self.statement() };
-        let (kind, end) = match kind {
-            Ok(kind) => (kind, self.position),
-            Err(message) => {
+        match kind {
+            Ok(kind) => Token { kind, span: Span::new(start, self.position) },
+            Err(Problem { message, behind }) => {
                 self.position = start;
-                (TokenKind::Error(message), self.input.len())
+                Token { kind: TokenKind::Error(message), span: Span::new(start + behind, self.input.len()) }
             }
-        };
-        Token { kind, span: Span::new(start, end) }
+        }
     }
 
     fn rest(&self) -> &'a str {
@@ -70,7 +102,7 @@ impl<'a> Lexer<'a> {
 
     fn inside_braces(&mut self) -> Lexed {
         let Some(c) = self.peek() else {
-            return Err("unexpected end of input inside braces".to_owned());
+            return problem("unexpected end of input inside braces");
         };
         match c {
             ',' => self.take(1, TokenKind::Comma),
@@ -80,9 +112,9 @@ impl<'a> Lexer<'a> {
             '!' => match self.rest()[1..].chars().next() {
                 Some('~') => self.take(2, TokenKind::NotEqualRegex),
                 Some('=') => self.take(2, TokenKind::NotEqual),
-                other => Err(format!("unexpected character after '!' inside braces: {}", go_char(other))),
+                other => problem(format!("unexpected character after '!' inside braces: {}", go_char(other))),
             },
-            '{' => Err("unexpected left brace '{'".to_owned()),
+            '{' => problem("unexpected left brace '{'"),
             '}' => {
                 self.brace_open = false;
                 self.take(1, TokenKind::RightBrace)
@@ -91,23 +123,25 @@ impl<'a> Lexer<'a> {
                 let length = word_length(self.rest(), false);
                 self.take(length, TokenKind::Identifier)
             }
-            c => Err(format!("unexpected character inside braces: {}", go_char(Some(c)))),
+            c => problem(format!("unexpected character inside braces: {}", go_char(Some(c)))),
         }
     }
 
     fn statement(&mut self) -> Lexed {
         let Some(c) = self.peek() else {
-            return match (self.paren_depth, self.bracket_open) {
-                (_, true) => Err("unexpected end of input in duration expression".to_owned()),
-                (0, false) => Ok(TokenKind::Eof),
-                _ => Err("unclosed left parenthesis".to_owned()),
+            return match (self.in_duration, self.paren_depth, self.bracket_open) {
+                (true, ..) => problem("unexpected end of input in duration expression"),
+                (_, 1.., _) => problem("unclosed left parenthesis"),
+                (_, 0, true) => problem("unclosed left bracket"),
+                (_, 0, false) => Ok(TokenKind::Eof),
             };
         };
         match c {
             '0'..='9' => self.number_or_duration(),
             '.' if self.peek_byte(1).is_some_and(|b| b.is_ascii_digit()) => self.number_or_duration(),
-            _ if self.bracket_open => self.inside_brackets(c),
+            _ if self.in_duration => self.inside_duration(c),
             '"' | '\'' | '`' => self.string(c),
+            c if (is_alpha(c) || c == ':') && self.bracket_open => self.behind_duration(c),
             c if is_alpha(c) || c == ':' => self.word(),
             c => self.punctuation(c),
         }
@@ -118,10 +152,10 @@ impl<'a> Lexer<'a> {
         match (c, second) {
             (',', _) => self.take(1, TokenKind::Comma),
             ('=', Some('=')) => self.take(2, TokenKind::EqualEqual),
-            ('=', Some('~')) => Err("unexpected character after '=': '~'".to_owned()),
+            ('=', Some('~')) => problem("unexpected character after '=': '~'"),
             ('=', _) => self.take(1, TokenKind::Equal),
             ('!', Some('=')) => self.take(2, TokenKind::NotEqual),
-            ('!', other) => Err(format!("unexpected character after '!': {}", go_char(other))),
+            ('!', other) => problem(format!("unexpected character after '!': {}", go_char(other))),
             ('<', Some('=')) => self.take(2, TokenKind::LessEqual),
             ('<', Some('/')) => self.take(2, TokenKind::TrimUpper),
             ('<', _) => self.take(1, TokenKind::Less),
@@ -132,16 +166,18 @@ impl<'a> Lexer<'a> {
                 self.brace_open = true;
                 self.take(1, TokenKind::LeftBrace)
             }
+            ('[', _) if self.bracket_open => problem("unexpected left bracket '['"),
             ('[', _) => {
-                self.bracket_open = true;
-                self.got_colon = false;
+                (self.bracket_open, self.in_duration) = (true, true);
+                (self.got_duration, self.got_colon) = (false, false);
                 self.take(1, TokenKind::LeftBracket)
             }
-            (']', _) => Err("unexpected right bracket ']'".to_owned()),
+            (']', _) if self.bracket_open => self.close_bracket(),
+            (']', _) => problem("unexpected right bracket ']'"),
             ('@', _) => self.take(1, TokenKind::At),
             _ => match self.shared(c) {
                 Some(lexed) => lexed,
-                None => Err(format!("unexpected character: {}", go_char(Some(c)))),
+                None => problem(format!("unexpected character: {}", go_char(Some(c)))),
             },
         }
     }
@@ -164,46 +200,70 @@ impl<'a> Lexer<'a> {
                     self.paren_depth = depth;
                     TokenKind::RightParen
                 }
-                None => return Some(Err("unexpected right parenthesis ')'".to_owned())),
+                None => return Some(problem_behind("unexpected right parenthesis ')'")),
             },
             _ => return None,
         };
         Some(self.take(1, kind))
     }
 
-    fn inside_brackets(&mut self, c: char) -> Lexed {
+    fn close_bracket(&mut self) -> Lexed {
+        (self.bracket_open, self.in_duration) = (false, false);
+        self.take(1, TokenKind::RightBracket)
+    }
+
+    /// Inside brackets, before the first number.
+    fn inside_duration(&mut self, c: char) -> Lexed {
+        let unexpected =
+            || problem(format!("unexpected character in duration expression: {}", go_char(Some(c))));
         match c {
-            ']' => {
-                self.bracket_open = false;
-                self.take(1, TokenKind::RightBracket)
+            ']' => self.close_bracket(),
+            ':' if !self.got_duration => {
+                problem_behind("unexpected colon before duration in duration expression")
             }
-            '[' => Err("unexpected left bracket '['".to_owned()),
-            ':' if self.got_colon => Err("unexpected repeated colon in duration expression".to_owned()),
+            ':' if self.got_colon => problem_behind("unexpected repeated colon in duration expression"),
             ':' => {
                 self.got_colon = true;
                 self.take(1, TokenKind::Colon)
             }
             ',' => self.take(1, TokenKind::Comma),
-            c if is_alpha(c) => {
-                let length = word_length(self.rest(), false);
-                match Keyword::of(&self.rest()[..length]) {
-                    Some(keyword @ (Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf)) => {
-                        self.take(length, TokenKind::Keyword(keyword))
-                    }
-                    _ => Err(format!("unexpected character in duration expression: {}", go_char(Some(c)))),
-                }
+            c if is_alpha(c) => self.duration_keyword().unwrap_or_else(unexpected),
+            c => self.shared(c).unwrap_or_else(unexpected),
+        }
+    }
+
+    /// A letter or a colon inside brackets, behind a number.
+    fn behind_duration(&mut self, c: char) -> Lexed {
+        match c {
+            ':' if self.got_colon => problem("unexpected colon ':'"),
+            ':' => {
+                self.got_colon = true;
+                self.take(1, TokenKind::Colon)
             }
-            c => self.shared(c).unwrap_or_else(|| {
-                Err(format!("unexpected character in duration expression: {}", go_char(Some(c))))
+            c => self.duration_keyword().unwrap_or_else(|| {
+                problem(format!("unexpected character: {}, expected ':'", go_char(Some(c))))
             }),
         }
     }
 
+    /// `step`, `range`, `min_of`, `max_of`; `None` where there is something else.
+    fn duration_keyword(&mut self) -> Option<Lexed> {
+        let length = word_length(self.rest(), false);
+        match Keyword::of(&self.rest()[..length]) {
+            Some(keyword @ (Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf)) => {
+                self.got_duration = true;
+                Some(self.take(length, TokenKind::Keyword(keyword)))
+            }
+            _ => None,
+        }
+    }
+
     fn number_or_duration(&mut self) -> Lexed {
+        (self.in_duration, self.got_duration) = (false, true);
         match literal::scan_number_or_duration(self.rest()) {
             Ok((length, true)) => self.take(length, TokenKind::Duration),
             Ok((length, false)) => self.take(length, TokenKind::Number),
-            Err(length) => Err(format!(
+            Err(length) => problem(format!(
                 "bad number or duration syntax: {}",
                 crate::text::quote::quote(&self.rest()[..length])
             )),

@@ -6,48 +6,53 @@ use crate::text::quote::quote;
 /// came. The first character is a digit, or a dot before one.
 pub(crate) fn scan_number_or_duration(text: &str) -> Result<(usize, bool), usize> {
     let bytes = text.as_bytes();
-    let number = scan_number(bytes);
-    let after = |length: usize| bytes.get(length).copied();
-    match number {
-        Ok(length) if !after(length).is_some_and(is_word) => return Ok((length, false)),
-        Err(length) => return Err(length),
-        Ok(_) => {}
-    }
-    let mut length = 0;
+    let at = match scan_number(bytes) {
+        Ok(length) if !bytes.get(length).is_some_and(is_word) => return Ok((length, false)),
+        Ok(length) | Err(length) => length,
+    };
+    scan_rest_of_duration(bytes, at).map(|length| (length, true)).map_err(|at| whole_character(text, at))
+}
+
+/// Takes a unit, and then further numbers with units. Bad units such as `hs` are found when the value is looked at.
+fn scan_rest_of_duration(bytes: &[u8], mut at: usize) -> Result<usize, usize> {
+    let mut units: &[u8] = b"smhdwy";
     loop {
-        let digits = bytes[length..].iter().take_while(|b| b.is_ascii_digit()).count();
+        if !bytes.get(at).is_some_and(|b| units.contains(b)) {
+            return Err(at);
+        }
+        at += 1;
+        if bytes.get(at) == Some(&b's') {
+            at += 1;
+        }
+        let digits = bytes[at..].iter().take_while(|b| b.is_ascii_digit()).count();
         if digits == 0 {
             break;
         }
-        length += digits;
-        match after(length) {
-            Some(b's' | b'm' | b'h' | b'd' | b'w' | b'y') => length += 1,
-            Some(_) => return Err(text.len().min(length + char_length(text, length))),
-            None => return Err(length),
-        }
-        if after(length) == Some(b's') {
-            length += 1;
-        }
+        at += digits;
+        units = b"smhdw";
     }
-    match after(length) {
-        Some(b) if is_word(b) => Err(length + 1),
-        _ if length == 0 => Err(text.len().min(1)),
-        _ => Ok((length, true)),
+    match bytes.get(at) {
+        Some(b) if is_word(b) => Err(at + 1),
+        _ => Ok(at),
     }
 }
 
-fn char_length(text: &str, at: usize) -> usize {
-    text[at..].chars().next().map_or(0, char::len_utf8)
+/// The end of the character that `at` is in.
+fn whole_character(text: &str, at: usize) -> usize {
+    (at..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len())
 }
 
-fn is_word(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b == b'_'
+fn is_word(b: &u8) -> bool {
+    b.is_ascii_alphanumeric() || *b == b'_'
 }
 
 /// How far a number reaches, whatever follows it; or where it goes wrong.
 fn scan_number(bytes: &[u8]) -> Result<usize, usize> {
     let hexadecimal = matches!(bytes, [b'0', b'x' | b'X', ..]);
     let mut at = if hexadecimal { 2 } else { 0 };
+    if hexadecimal && bytes.get(at) == Some(&b'_') {
+        at += 1;
+    }
     let (mut dot, mut exponent) = (false, false);
     let is_digit = |b: u8| {
         if hexadecimal { b.is_ascii_hexdigit() } else { b.is_ascii_digit() }
@@ -56,24 +61,30 @@ fn scan_number(bytes: &[u8]) -> Result<usize, usize> {
         let next = bytes.get(at + 1).copied();
         match b {
             b if is_digit(b) => at += 1,
-            b'.' if dot || hexadecimal || matches!(next, Some(b'_' | b'.')) => return Err(at + 1),
+            b'.' if dot => return Err(at + 1),
+            b'.' if matches!(next, Some(b'_' | b'.')) => return Err(at + 2),
+            b'.' if hexadecimal => return Err(at + 1),
             b'.' => {
                 dot = true;
                 at += 1;
             }
             b'e' | b'E' if exponent => return Err(at + 1),
             b'e' | b'E' => {
-                exponent = true;
                 at += 1;
                 if matches!(bytes.get(at), Some(b'+' | b'-')) {
                     at += 1;
                 }
-                if !bytes.get(at).is_some_and(u8::is_ascii_digit) {
-                    return Err((at + 1).min(bytes.len()));
+                match bytes.get(at) {
+                    None => return Err(at),
+                    Some(b'.' | b'_' | b'e' | b'E') => return Err(at + 1),
+                    Some(_) => exponent = true,
                 }
             }
-            b'_' if !next.is_some_and(is_digit) => return Err((at + 1).min(bytes.len())),
-            b'_' => at += 1,
+            b'_' => match next {
+                None => return Err(at + 1),
+                Some(b'.' | b'_' | b'e' | b'E') => return Err(at + 2),
+                Some(_) => at += 1,
+            },
             _ => break,
         }
     }

@@ -106,8 +106,11 @@ impl Parser<'_> {
         let at = match self.current.kind {
             TokenKind::Keyword(keyword @ (Keyword::Start | Keyword::End)) => {
                 self.advance();
-                self.expect(&TokenKind::LeftParen)?;
-                self.expect(&TokenKind::RightParen)?;
+                for paren in [TokenKind::LeftParen, TokenKind::RightParen] {
+                    if self.accept(&paren).is_none() {
+                        return Err(self.unexpected("@", "timestamp"));
+                    }
+                }
                 if keyword == Keyword::Start { At::Start } else { At::End }
             }
             _ => At::Timestamp(self.timestamp(expr.span())?),
@@ -231,8 +234,19 @@ impl Parser<'_> {
                 } else {
                     Cardinality::OneToMany
                 };
-                if self.at(&TokenKind::LeftParen) {
-                    matching.include = self.grouping_labels()?;
+                match self.current.kind {
+                    TokenKind::LeftParen => matching.include = self.grouping_labels()?,
+                    // No operand begins with these.
+                    TokenKind::Eof
+                    | TokenKind::RightParen
+                    | TokenKind::Keyword(
+                        Keyword::Bool
+                        | Keyword::On
+                        | Keyword::Ignoring
+                        | Keyword::GroupLeft
+                        | Keyword::GroupRight,
+                    ) => return Err(self.unexpected("grouping opts", "\"(\"")),
+                    _ => {}
                 }
             }
         }

@@ -72,6 +72,8 @@ pub(super) struct Parser<'a> {
     pub(super) last_end: usize,
     nesting: usize,
     pub(super) options: ParseOptions,
+    /// What a duration that is being read is part of, and what could have stood there instead.
+    pub(super) duration_context: (&'static str, &'static str),
 }
 
 /// An expression and the depth of its tree.
@@ -89,7 +91,8 @@ impl<'a> Parser<'a> {
         let mut lexer = Lexer::new(query);
         let current = lexer.next_token();
         let next = lexer.next_token();
-        Ok(Self { query, lexer, current, next, last_end: 0, nesting: 0, options })
+        let duration_context = ("", "");
+        Ok(Self { query, lexer, current, next, last_end: 0, nesting: 0, options, duration_context })
     }
 
     pub(super) fn text(&self, span: Span) -> &'a str {

@@ -106,13 +106,13 @@ fn durations() {
 
 #[test]
 fn errors_are_those_of_upstream() {
-    refuses("", "1:1: parse error: no expression found in input");
+    refuses("", "unknown position: parse error: no expression found in input");
     refuses("1 +", "1:4: parse error: unexpected end of input");
     refuses("foo\n  bar", "2:3: parse error: unexpected identifier \"bar\"");
     refuses("*1", "1:1: parse error: unexpected <op:*>");
     refuses("2.5.", "1:1: parse error: bad number or duration syntax: \"2.5.\"");
     refuses("(1", "1:3: parse error: unclosed left parenthesis");
-    refuses("1)", "1:2: parse error: unexpected right parenthesis ')'");
+    refuses("1)", "1:3: parse error: unexpected right parenthesis ')'");
     refuses("1 == 1", "1:3: parse error: comparisons between scalars must use BOOL modifier");
     refuses("1 or 1", "1:1: parse error: set operator \"or\" not allowed in binary scalar expression");
     refuses(

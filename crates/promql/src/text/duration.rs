@@ -65,7 +65,8 @@ pub fn parse_ms(text: &str) -> Result<i64, String> {
             return Err(invalid());
         }
         next_unit = position + 1;
-        let part = rest[..digits].parse::<i64>().ok().and_then(|n| n.checked_mul(UNITS_MS[position].1));
+        let number = rest[..digits].parse::<u64>().map_err(|_| invalid())?;
+        let part = i64::try_from(number).ok().and_then(|n| n.checked_mul(UNITS_MS[position].1));
         total = part
             .and_then(|part| total.checked_add(part))
             .filter(|ms| *ms <= MAX_MS)
