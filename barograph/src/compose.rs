@@ -10,6 +10,7 @@ use ingester::Ingester;
 use proto::IngesterWrite;
 use querier::{FixedIngesters, Querier};
 use ring::{Instance, InstanceId, Quorum, Ring, RingError};
+use rpc::api::CorsOrigins;
 use rpc::{TenantLayer, TenantResolver};
 use settings::{LimitsLoader, Overrides};
 use telemetry::Registry;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::late::LateIngester;
 use crate::pages::{self, Pages};
+use crate::status::{self, Status};
 
 /// The name of the one instance in the ring of this process.
 const INSTANCE: &str = "barograph-0";
@@ -101,15 +103,33 @@ impl Parts {
         }
     }
 
+    fn status(&self, pages: &Pages) -> Status {
+        Status {
+            readiness: pages.readiness.clone(),
+            registry: self.registry.clone(),
+            clock: Arc::clone(&self.clock),
+            started_ms: self.clock.now_ms(),
+            retention: self.config.process.retention,
+            config_yaml: pages.config_yaml.clone(),
+            flags: self.config.flags(),
+        }
+    }
+
     /// Everything that is served: what roles serve, for tenants, and the pages of the process.
     pub(crate) fn router(&self, distributor: &Arc<Distributor>, querier: &Querier, pages: Pages) -> Router {
         let resolver = match self.config.process.multitenancy_enabled {
             true => TenantResolver::multi_tenant(),
             false => TenantResolver::single_tenant(),
         };
+        // The setting has been checked when it was read.
+        let origins = CorsOrigins::matching(&self.config.querier.cors_origin);
+        let origins = origins.unwrap_or_else(|_| CorsOrigins::none());
         distributor::http::router(Arc::clone(distributor))
             .merge(querier.router())
             .layer(TenantLayer::new(resolver))
+            .merge(status::router(self.status(&pages), origins))
             .merge(pages::router(pages))
+            .fallback(pages::not_found)
+            .method_not_allowed_fallback(pages::method_not_allowed)
     }
 }

@@ -1,5 +1,6 @@
 //! What the process itself can be told, and the schema of everything that it composes.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -167,6 +168,15 @@ impl Config {
 
     /// The configuration as YAML, secrets hidden.
     pub(crate) fn to_yaml(&self) -> String {
+        self.shown().to_yaml()
+    }
+
+    /// Every flag, without dashes, and its value, secrets hidden.
+    pub(crate) fn flags(&self) -> BTreeMap<String, String> {
+        self.shown().flags().map(|(flag, value)| (flag, value.to_owned())).collect()
+    }
+
+    fn shown(&self) -> Shown {
         let mut shown = Shown::default();
         shown.add(&self.process);
         shown.add(&self.web);
@@ -179,6 +189,6 @@ impl Config {
         shown.add(&self.distributor_limits);
         shown.add(&self.ingester_limits);
         shown.add(&self.querier_limits);
-        shown.to_yaml()
+        shown
     }
 }

@@ -15,6 +15,7 @@ mod process_metrics;
 mod readiness;
 mod self_monitoring;
 mod signals;
+mod status;
 
 use std::process::ExitCode;
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rpc::api::CorsOrigins;
 use settings::ByteSize;
 
 settings::section! {
@@ -29,7 +30,23 @@ settings::section! {
         /// Whether running queries are written down in the data directory, so that those that ran when the process
         /// ended are logged at the next start.
         active_query_log: bool = "true";
+        /// The origins whose scripts may use the API, as a regular expression that the whole origin has to match.
+        cors_origin: String = ".*";
+        /// How many samples one query of a remote read returns at most, where they are returned as samples; 0 for no
+        /// limit. Streamed chunks are limited by max_fetched_chunk_bytes_per_query alone.
+        remote_read_sample_limit: u64 = "50000000";
+        /// How many remote reads and federations run at the same time; further ones wait.
+        remote_read_max_concurrent: usize = "10", range "1"..="10000";
+        /// How large a frame of a streamed remote read may become before it is sent, about.
+        remote_read_max_frame_bytes: ByteSize = "1MiB", range "1KiB"..="64MiB";
+        /// The largest limit that a search may ask for; 0 for no bound.
+        search_max_limit: usize = "10000";
     }
+    check querier_is_consistent;
+}
+
+fn querier_is_consistent(config: &QuerierConfig) -> Result<(), String> {
+    CorsOrigins::matching(&config.cors_origin).map(drop).map_err(|e| format!("querier.cors_origin: {e}"))
 }
 
 settings::limits! {
@@ -66,6 +83,18 @@ settings::limits! {
         max_label_names_limit: usize = "0";
         /// How many values one request for label values returns; 0 for no limit.
         max_label_values_limit: usize = "0";
+        /// Whether the tenant may use the cardinality API.
+        cardinality_analysis_enabled: bool = "true";
+        /// The largest limit that a cardinality request may ask for.
+        cardinality_analysis_max_results: usize = "500";
+        /// How many labels one request for the cardinality of label values may name.
+        label_values_max_cardinality_label_names_per_request: usize = "100";
+        /// How many distinct label values one cardinality request counts; more are an error.
+        cardinality_max_label_values: usize = "20000000", range "1"..="1000000000";
+        /// How many active series one request lists; more are an error.
+        cardinality_max_active_series: usize = "2000000", range "1"..="1000000000";
+        /// A series is active for so long after its newest sample.
+        active_series_idle_timeout: Duration = "20m", range "1m"..="1d";
     }
 }
 

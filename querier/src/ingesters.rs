@@ -12,6 +12,11 @@ pub trait Ingesters: Send + Sync + 'static {
     /// # Errors
     /// When too few can be reached: a query is never answered from a part of the data.
     fn readers(&self, tenant: &TenantId) -> Result<Vec<Arc<dyn IngesterRead>>, Error>;
+
+    /// How many of the readers hold each series, at least 1: what counts of series have to be divided by.
+    fn copies(&self) -> usize {
+        1
+    }
 }
 
 /// A fixed set of ingesters, all of which hold data of every tenant.

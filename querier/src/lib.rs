@@ -3,6 +3,7 @@
 
 mod active_queries;
 mod admission;
+mod cardinality;
 pub mod config;
 pub mod error;
 mod execute;

@@ -125,22 +125,46 @@ pub(crate) async fn select(
     range: TimeRange,
     budget: &mut Budget,
 ) -> Result<Vec<SeriesChunks>, ApiError> {
-    let streams = readers.iter().map(|reader| {
-        reader.select(SelectRequest {
-            tenant: tenant.clone(),
-            matchers: matchers.to_vec(),
-            range,
-            max_series: budget.series.ask(),
-            max_chunk_bytes: budget.chunk_bytes.ask(),
-        })
-    });
-    let mut merged = Merged::new(try_join_all(streams).await.map_err(|e| budget.explain(e))?);
+    let mut selection = Selection::open(readers, tenant, matchers, range, budget).await?;
     let mut selected = Vec::new();
-    while let Some(series) = merged.next().await.map_err(|e| budget.explain(e))? {
-        budget.take(&series)?;
+    while let Some(series) = selection.next(budget).await? {
         selected.push(series);
     }
     Ok(selected)
+}
+
+/// Series that match, one after the other: sorted by labels, each once; their chunks sorted by their first sample.
+pub(crate) struct Selection(Merged);
+
+impl Selection {
+    /// Begins to select.
+    pub(crate) async fn open(
+        readers: &[Arc<dyn IngesterRead>],
+        tenant: &TenantId,
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<Self, ApiError> {
+        let streams = readers.iter().map(|reader| {
+            reader.select(SelectRequest {
+                tenant: tenant.clone(),
+                matchers: matchers.to_vec(),
+                range,
+                max_series: budget.series.ask(),
+                max_chunk_bytes: budget.chunk_bytes.ask(),
+            })
+        });
+        Ok(Self(Merged::new(try_join_all(streams).await.map_err(|e| budget.explain(e))?)))
+    }
+
+    /// The next series, taken from the budget.
+    pub(crate) async fn next(&mut self, budget: &mut Budget) -> Result<Option<SeriesChunks>, ApiError> {
+        let Some(series) = self.0.next().await.map_err(|e| budget.explain(e))? else {
+            return Ok(None);
+        };
+        budget.take(&series)?;
+        Ok(Some(series))
+    }
 }
 
 /// Several selections as one.

@@ -189,6 +189,14 @@ impl Querier {
         engine_options(&self.inner.config, &self.limits(tenant)).parse_options()
     }
 
+    pub(crate) fn config(&self) -> &QuerierConfig {
+        &self.inner.config
+    }
+
+    pub(crate) fn scope(&self) -> &Scope {
+        &self.inner.scope
+    }
+
     pub(crate) fn clock(&self) -> &dyn Clock {
         &*self.inner.clock
     }

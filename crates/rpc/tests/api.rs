@@ -6,18 +6,20 @@ use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
 use http::{Request, StatusCode};
+use rpc::api::CorsOrigins;
 use tower::ServiceExt;
 
-fn api() -> Router {
+fn api(origins: CorsOrigins) -> Router {
     rpc::api::prometheus_api(
         Router::new()
             .route("/small", get(|| async { "small" }))
             .route("/large", get(|| async { "large ".repeat(1_000) })),
+        origins,
     )
 }
 
 async fn call(request: http::request::Builder) -> http::Response<Body> {
-    api().oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
+    api(CorsOrigins::any()).oneshot(request.body(Body::empty()).unwrap()).await.unwrap()
 }
 
 #[tokio::test]
@@ -34,6 +36,26 @@ async fn scripts_of_any_origin_may_ask() {
     let plain = call(Request::get("/small")).await;
     assert!(!plain.headers().contains_key("access-control-allow-origin"));
     assert!(plain.headers().get_all("vary").iter().any(|v| v == "Origin"));
+}
+
+#[tokio::test]
+async fn other_origins_are_not_named() {
+    let origins = CorsOrigins::matching(r"https?://(a|b)\.example").unwrap();
+    for (origin, allowed) in [
+        ("https://a.example", true),
+        ("http://b.example", true),
+        ("https://a.example.evil", false),
+        ("https://axexample", false),
+    ] {
+        let request = Request::get("/small").header("origin", origin).body(Body::empty()).unwrap();
+        let answer = api(origins.clone()).oneshot(request).await.unwrap();
+        let named = answer.headers().get("access-control-allow-origin").map(|v| v.to_str().unwrap());
+        assert_eq!(named, allowed.then_some(origin), "{origin}");
+        // Prometheus says the rest to every script.
+        assert!(answer.headers().contains_key("access-control-allow-methods"));
+        assert_eq!(answer.status(), StatusCode::OK);
+    }
+    assert!(CorsOrigins::matching("(").is_err());
 }
 
 #[tokio::test]

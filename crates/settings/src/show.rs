@@ -34,6 +34,11 @@ impl Shown {
         }
     }
 
+    /// Each flag, without dashes, and its value.
+    pub fn flags(&self) -> impl Iterator<Item = (String, &str)> {
+        self.0.iter().map(|(key, value)| (key.flag(), value.as_str()))
+    }
+
     /// The values as YAML.
     pub fn to_yaml(&self) -> String {
         render(self.0.clone(), |_| Vec::new(), false)

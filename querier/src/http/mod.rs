@@ -1,11 +1,18 @@
 //! The Prometheus query API over HTTP: parameters in, upstream's JSON out.
 
+mod active_series;
 mod answer;
+mod cardinality;
+mod federate;
 mod float;
+mod gate;
 mod histogram;
 mod json;
 mod params;
+mod plain;
 mod query;
+mod remote_read;
+mod search;
 mod series;
 mod stats;
 mod status;
@@ -14,16 +21,18 @@ mod tree;
 
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Extension, Router};
 use http::header::CONTENT_TYPE;
+use rpc::api::CorsOrigins;
 use rpc::{BodyLimits, read_body};
 
 use crate::error::ApiError;
 use crate::service::Querier;
 
+use gate::ReadGate;
 use params::{MAX_FORM_BYTES, Params};
 
 /// Where the API is found: the second is what Prometheus itself has.
@@ -45,9 +54,34 @@ pub(crate) fn router(querier: Querier) -> Router {
         .route("/label/{name}/values", get(series::label_values))
         .route("/metadata", get(series::metadata))
         .route("/status/buildinfo", get(status::build_info))
-        .with_state(querier);
-    let api = rpc::api::prometheus_api(api);
-    PREFIXES.iter().fold(Router::new(), |router, prefix| router.nest(prefix, api.clone()))
+        .route("/status/tsdb", get(status::tsdb))
+        .route("/rules", get(status::rules))
+        .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/search/label_values", get(search::label_values).post(search::label_values))
+        .route("/cardinality/label_names", get(cardinality::label_names).post(cardinality::label_names))
+        .route("/cardinality/label_values", get(cardinality::label_values).post(cardinality::label_values))
+        .route("/cardinality/active_series", get(cardinality::active_series).post(cardinality::active_series))
+        .route(
+            "/cardinality/active_native_histogram_metrics",
+            get(cardinality::active_native_histogram_metrics)
+                .post(cardinality::active_native_histogram_metrics),
+        )
+        .route("/read", post(remote_read::read));
+    let federation = get(federate::federate);
+    let mut routes = Router::new();
+    for prefix in PREFIXES {
+        routes = routes.nest(prefix, api.clone());
+    }
+    let routes = routes
+        .route("/prometheus/api/v1/alerts", get(status::alerts))
+        .route("/prometheus/federate", federation.clone())
+        .route("/federate", federation)
+        .layer(Extension(ReadGate::new(querier.config().remote_read_max_concurrent)));
+    // The setting has been checked; of one that is wrong no origin would match.
+    let origins = CorsOrigins::matching(&querier.config().cors_origin);
+    let origins = origins.unwrap_or_else(|_| CorsOrigins::none());
+    rpc::api::prometheus_api(routes, origins).with_state(querier)
 }
 
 impl<S: Send + Sync> FromRequest<S> for Params {

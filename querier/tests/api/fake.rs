@@ -1,6 +1,7 @@
 //! An ingester in memory, with real chunks, and a querier over several of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,9 +14,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange, Value};
 use proto::{
-    Chunk, Code, Error, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
-    LabelValuesRequest, MetadataRequest, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars,
-    SeriesRequest, TenantStats,
+    ActiveSeries, ActiveSeriesStream, CardinalityRequest, Chunk, Code, Counted, Error, ExemplarsRequest,
+    FamilyMetadata, IndexStats, IngesterRead, LabelNameCardinality, LabelNamesRequest, LabelValueCardinality,
+    LabelValuesCardinality, LabelValuesRequest, MetadataRequest, SelectRequest, SelectStream, SeriesChunks,
+    SeriesExemplars, SeriesRequest, Stat, TenantStats,
 };
 use querier::{Deps, FixedIngesters, Querier, QuerierConfig, QuerierLimits};
 use rpc::{TenantLayer, TenantResolver};
@@ -35,6 +37,7 @@ pub(crate) struct FakeSeries {
     pub(crate) labels: Labels,
     pub(crate) chunks: Vec<Chunk>,
     pub(crate) exemplars: Vec<Exemplar>,
+    pub(crate) buckets: Option<u32>,
 }
 
 /// An ingester that holds what it is given, for one tenant.
@@ -118,9 +121,37 @@ impl Fake {
             labels: Labels::from_pairs(labels.iter().copied()),
             chunks: chunks(samples),
             exemplars: Vec::new(),
+            buckets: None,
         });
         self.series.sort_by(|a, b| a.labels.cmp(&b.labels));
         self
+    }
+
+    /// The series that a request counts.
+    fn active(&self, request: &CardinalityRequest) -> Vec<&FakeSeries> {
+        let range = match request.counted {
+            Counted::InMemory => TimeRange::ALL,
+            Counted::ActiveSince(since) => TimeRange::new(since, i64::MAX).unwrap(),
+        };
+        self.matching(std::slice::from_ref(&request.matchers), range)
+    }
+
+    /// How many of them have which pairs.
+    fn counted(
+        &self,
+        request: &CardinalityRequest,
+        max_values: usize,
+    ) -> Result<BTreeMap<String, BTreeMap<String, u64>>, Error> {
+        self.check()?;
+        let mut counted = BTreeMap::<String, BTreeMap<String, u64>>::new();
+        for (name, value) in self.active(request).into_iter().flat_map(|s| s.labels.iter()) {
+            *counted.entry(name.to_owned()).or_default().entry(value.to_owned()).or_default() += 1;
+        }
+        let values: usize = counted.values().map(BTreeMap::len).sum();
+        if values > max_values {
+            return Err(Error::new(Code::Unprocessable, "too many values"));
+        }
+        Ok(counted)
     }
 
     fn check(&self) -> Result<(), Error> {
@@ -219,6 +250,90 @@ impl IngesterRead for Fake {
         self.check()?;
         Ok(TenantStats { series: self.series.len() as u64, samples: 0 })
     }
+
+    async fn label_names_cardinality(
+        &self,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<Vec<LabelNameCardinality>, Error> {
+        let values = self.counted(&request, max_values)?;
+        let hashed = |values: BTreeMap<String, u64>| {
+            let mut hashes: Vec<_> = values.keys().map(|value| hash(value)).collect();
+            hashes.sort_unstable();
+            hashes
+        };
+        Ok(values.into_iter().map(|(name, v)| LabelNameCardinality { name, values: hashed(v) }).collect())
+    }
+
+    async fn label_values_cardinality(
+        &self,
+        names: Vec<String>,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<LabelValuesCardinality, Error> {
+        let all = CardinalityRequest { matchers: Vec::new(), ..request.clone() };
+        let series_total = self.active(&all).len() as u64;
+        let mut counted = self.counted(&request, max_values)?;
+        counted.retain(|name, _| names.contains(name));
+        let labels = counted
+            .into_iter()
+            .map(|(name, v)| LabelValueCardinality { name, values: v.into_iter().collect() });
+        Ok(LabelValuesCardinality { series_total, labels: labels.collect() })
+    }
+
+    async fn active_series(
+        &self,
+        request: CardinalityRequest,
+        max_series: usize,
+    ) -> Result<ActiveSeriesStream, Error> {
+        self.check()?;
+        let active = self.active(&request);
+        if active.len() > max_series {
+            return Err(Error::new(Code::Unprocessable, "too many active series"));
+        }
+        let listed =
+            active.into_iter().map(|s| ActiveSeries { labels: s.labels.clone(), buckets: s.buckets });
+        let listed: Vec<_> = listed.collect();
+        let batches: Vec<_> = listed.chunks(2).map(|batch| Ok(batch.to_vec())).collect();
+        Ok(futures::stream::iter(batches).boxed())
+    }
+
+    async fn index_stats(&self, _tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
+        self.check()?;
+        let everything = CardinalityRequest {
+            tenant: TenantId::anonymous(),
+            matchers: Vec::new(),
+            counted: Counted::InMemory,
+        };
+        let counted = self.counted(&everything, usize::MAX)?;
+        let list = |mut stats: Vec<Stat>| {
+            stats.sort_by_key(|s| std::cmp::Reverse(s.value));
+            stats.truncate(limit);
+            stats
+        };
+        let stat = |name: &str, value: u64| Stat { name: name.to_owned(), value };
+        let pairs = counted.iter().flat_map(|(name, values)| {
+            values.iter().map(move |(value, count)| stat(&format!("{name}={value}"), *count))
+        });
+        let metrics = counted.get("__name__").into_iter().flatten();
+        let ranges = self.series.iter().flat_map(|s| &s.chunks).map(|c| c.range);
+        Ok(IndexStats {
+            series: self.series.len() as u64,
+            label_pairs: counted.values().map(|v| v.len() as u64).sum(),
+            chunks: self.series.iter().map(|s| s.chunks.len() as u64).sum(),
+            range: ranges.reduce(TimeRange::hull),
+            series_by_metric: list(metrics.map(|(name, count)| stat(name, *count)).collect()),
+            values_by_label: list(counted.iter().map(|(n, v)| stat(n, v.len() as u64)).collect()),
+            bytes_by_label: list(counted.keys().map(|name| stat(name, name.len() as u64)).collect()),
+            series_by_pair: list(pairs.collect()),
+        })
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Metadata of one family.
@@ -279,6 +394,15 @@ impl Api {
     /// Sends a request, and leaves the body of the answer to be read.
     pub(crate) async fn open(&self, request: Request<Body>) -> Response<Body> {
         self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// Status, content type and bytes of the answer to a request whose answer need not be text.
+    pub(crate) async fn send_binary(&self, request: Request<Body>) -> (StatusCode, String, Vec<u8>) {
+        let response = self.open(request).await;
+        let content_type = response.headers().get("content-type").map(|v| v.to_str().unwrap().to_owned());
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes().to_vec();
+        (status, content_type.unwrap_or_default(), body)
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {

@@ -46,8 +46,7 @@ proptest! {
             series: vec![FakeSeries {
                 labels: Labels::from_pairs([("__name__", "m")]),
                 chunks: held(&samples, &placement, replica),
-                exemplars: Vec::new(),
-            }],
+                ..FakeSeries::default() }],
             ..Fake::default()
         });
         let api = api_with(fakes.collect(), &[], &[]);
