@@ -15,3 +15,9 @@ pub mod metastore {
     tonic::include_proto!("barograph.metastore.v1");
     include!(concat!(env!("OUT_DIR"), "/known_fields.rs"));
 }
+
+/// Package `barograph.ingester.v1`: an ingester as other processes see it.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod ingester {
+    tonic::include_proto!("barograph.ingester.v1");
+}

@@ -14,7 +14,7 @@ pub use cardinality::{
 };
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
-pub use generated::{metastore, rpc};
+pub use generated::{ingester, metastore, rpc};
 pub use push::{
     Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,
     Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,

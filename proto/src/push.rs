@@ -190,6 +190,32 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
+    /// Every reason.
+    pub const ALL: [Self; 17] = [
+        Self::MissingMetricName,
+        Self::InvalidLabel,
+        Self::DuplicateLabelName,
+        Self::TooManyLabels,
+        Self::LabelNameTooLong,
+        Self::LabelValueTooLong,
+        Self::TooFarInFuture,
+        Self::OutOfOrder,
+        Self::TooOld,
+        Self::NewValueForTimestamp,
+        Self::InvalidHistogram,
+        Self::InvalidExemplar,
+        Self::SeriesLimit,
+        Self::MetricSeriesLimit,
+        Self::RateLimited,
+        Self::TooManyHaClusters,
+        Self::Malformed,
+    ];
+
+    /// The reason whose [`RejectReason::as_str`] this is.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text)
+    }
+
     /// The value of the `reason` label.
     pub fn as_str(self) -> &'static str {
         match self {

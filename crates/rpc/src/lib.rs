@@ -7,6 +7,7 @@
 pub mod api;
 pub mod body;
 pub mod grpc;
+pub mod ingester;
 pub mod metrics;
 pub mod panic;
 pub mod response;

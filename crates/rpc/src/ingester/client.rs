@@ -1,0 +1,140 @@
+//! The caller's side.
+
+use async_trait::async_trait;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use model::{Labels, TenantId};
+use proto::ingester as message;
+use proto::ingester::ingester_client::IngesterClient;
+use proto::{
+    ActiveSeriesStream, CardinalityRequest, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
+    IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
+    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
+    SeriesExemplars, SeriesRequest, TenantStats,
+};
+use tonic::{Response, Status, Streaming};
+
+use super::{cardinality, labels, read, write};
+use crate::grpc::{GrpcChannel, from_status};
+
+/// An ingester in another process.
+#[derive(Debug, Clone)]
+pub struct RemoteIngester {
+    client: IngesterClient<GrpcChannel>,
+}
+
+impl RemoteIngester {
+    /// The ingester at the other end of a channel.
+    pub fn new(channel: GrpcChannel) -> Self {
+        let max = channel.max_message_bytes();
+        Self { client: IngesterClient::new(channel).max_decoding_message_size(max) }
+    }
+
+    fn client(&self) -> IngesterClient<GrpcChannel> {
+        self.client.clone()
+    }
+}
+
+/// The one message of an answer.
+fn one<M>(answer: Result<Response<M>, Status>) -> Result<M, Error> {
+    answer.map(Response::into_inner).map_err(|status| from_status(&status))
+}
+
+/// The messages of an answer, each made into what it says.
+fn stream<M: Send + 'static, T: Send + 'static>(
+    answer: Result<Response<Streaming<M>>, Status>,
+    read: impl Fn(M) -> Result<T, Error> + Send + 'static,
+) -> Result<BoxStream<'static, Result<T, Error>>, Error> {
+    let messages = one(answer)?.map_err(|status| from_status(&status));
+    Ok(messages.and_then(move |message| std::future::ready(read(message))).boxed())
+}
+
+/// Everything that the messages of an answer hold.
+async fn all<M: Send + 'static, T: Send + 'static>(
+    answer: Result<Response<Streaming<M>>, Status>,
+    read: impl Fn(M) -> Result<Vec<T>, Error> + Send + 'static,
+) -> Result<Vec<T>, Error> {
+    stream(answer, read)?.try_concat().await
+}
+
+#[async_trait]
+impl IngesterWrite for RemoteIngester {
+    async fn push(&self, request: PushRequest) -> Result<PushResponse, Error> {
+        let message = write::to_push(&request)?;
+        one(self.client().push(message).await).map(write::from_response)
+    }
+}
+
+#[async_trait]
+impl IngesterRead for RemoteIngester {
+    async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
+        stream(self.client().select(read::to_select(&request)).await, read::from_batch)
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
+        let answer = self.client().series(read::to_series(&request)).await;
+        all(answer, |message| message.labels.iter().map(|packed| labels::unpack(packed)).collect()).await
+    }
+
+    async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
+        let answer = self.client().label_names(read::to_series(&request)).await;
+        all(answer, |message| Ok(message.texts)).await
+    }
+
+    async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
+        let answer = self.client().label_values(read::to_values(&request)).await;
+        all(answer, |message| Ok(message.texts)).await
+    }
+
+    async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
+        let answer = self.client().metadata(read::to_metadata_request(request)).await;
+        all(answer, |message| Ok(message.families.into_iter().map(read::from_family).collect())).await
+    }
+
+    async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
+        let answer = self.client().exemplars(read::to_exemplars_request(&request)).await;
+        all(answer, |message| message.series.into_iter().map(read::from_exemplars).collect()).await
+    }
+
+    async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
+        let request = message::StatsRequest { tenant: tenant.as_str().to_owned() };
+        let stats = one(self.client().stats(request).await)?;
+        Ok(TenantStats { series: stats.series, samples: stats.samples })
+    }
+
+    async fn label_names_cardinality(
+        &self,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<Vec<LabelNameCardinality>, Error> {
+        let request = cardinality::to_request(&request, max_values);
+        let answer = self.client().label_names_cardinality(request).await;
+        all(answer, |message| Ok(message.labels.into_iter().map(cardinality::from_name).collect())).await
+    }
+
+    async fn label_values_cardinality(
+        &self,
+        names: Vec<String>,
+        request: CardinalityRequest,
+        max_values: usize,
+    ) -> Result<LabelValuesCardinality, Error> {
+        let request = Some(cardinality::to_request(&request, max_values));
+        let request = message::LabelValuesCardinalityRequest { names, request };
+        one(self.client().label_values_cardinality(request).await).map(cardinality::from_values)
+    }
+
+    async fn active_series(
+        &self,
+        request: CardinalityRequest,
+        max_series: usize,
+    ) -> Result<ActiveSeriesStream, Error> {
+        let request = cardinality::to_request(&request, max_series);
+        stream(self.client().active_series(request).await, |message| {
+            message.series.iter().map(cardinality::from_active).collect()
+        })
+    }
+
+    async fn index_stats(&self, tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
+        let request = message::IndexStatsRequest { tenant: tenant.as_str().to_owned(), limit: limit as u64 };
+        one(self.client().index_stats(request).await).and_then(cardinality::from_index)
+    }
+}
