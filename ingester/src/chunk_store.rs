@@ -28,6 +28,11 @@ const SEGMENT_BYTES: u32 = 64 << 20;
 const MAX_STORED_BYTES: u32 = 64 << 20;
 /// In front of every stored chunk: length and checksum, 4 bytes each.
 const FRAME_BYTES: u32 = 8;
+/// Chunks wait for the disk in pieces of so much: one buffer for all that waits would be copied whenever it grows, and keep
+/// twice what it needs.
+const PIECE_BYTES: usize = 64 << 10;
+/// How much a chunk takes beside its data at most: frame, encoding, times and the previous chunk.
+const HEAD_BYTES_MAX: usize = FRAME_BYTES as usize + 1 + 10 + 10 + 8;
 /// How much is read at once; most chunks fit.
 const READ_BYTES: usize = 1024;
 
@@ -127,6 +132,10 @@ impl Pending {
     fn end(&self) -> u32 {
         self.offset + self.bytes.len() as u32
     }
+
+    fn room(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
 }
 
 impl ChunkStore {
@@ -176,8 +185,10 @@ impl ChunkStore {
             writer.offset = 0;
         }
         let (segment, offset) = (writer.segment, writer.offset);
-        if writer.pending.back().is_none_or(|p| p.segment != segment || p.written) {
-            writer.pending.push_back(Pending { segment, offset, bytes: Vec::new(), written: false });
+        let needed = HEAD_BYTES_MAX + data.len();
+        if writer.pending.back().is_none_or(|p| p.segment != segment || p.written || p.room() < needed) {
+            let bytes = Vec::with_capacity(needed.max(PIECE_BYTES));
+            writer.pending.push_back(Pending { segment, offset, bytes, written: false });
         }
         let out = &mut writer.pending.back_mut().expect("just added").bytes;
         let start = out.len();
@@ -258,9 +269,10 @@ impl ChunkStore {
         let damaged = || StoreError::Damaged { segment, offset };
         if pointer.0.get() >= self.flushed.load(Ordering::Acquire) {
             let writer = self.writer.lock();
-            let inside = |p: &&Pending| p.segment == segment && (p.offset..p.end()).contains(&offset);
-            if let Some(bytes) =
-                writer.pending.iter().find(inside).and_then(|p| p.bytes.get((offset - p.offset) as usize..))
+            let behind = writer.pending.partition_point(|p| (p.segment, p.offset) <= (segment, offset));
+            let piece = behind.checked_sub(1).and_then(|at| writer.pending.get(at));
+            if let Some(piece) = piece.filter(|p| p.segment == segment && offset < p.end())
+                && let Some(bytes) = piece.bytes.get((offset - piece.offset) as usize..)
             {
                 return decode(bytes).map(Some).ok_or_else(damaged);
             }

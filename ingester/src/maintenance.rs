@@ -13,12 +13,12 @@ use crate::head::tenant::Tenant;
 use crate::service::Inner;
 use crate::snapshot::{self, write};
 
-/// How often full chunks are looked at. All series fill theirs at the same aligned times, so much may come at once.
+/// How often full chunks are looked at.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// So many bytes of full chunks are worth a write to their files.
 const FLUSH_BYTES: u64 = 256 << 10;
 /// With this many bytes that are not durable, they are synced and their memory is given back.
-pub(crate) const SYNC_BYTES: u64 = 8 << 20;
+pub(crate) const SYNC_BYTES: u64 = 2 << 20;
 /// How often idle series and expired data are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How long after a failed snapshot the next is tried.

@@ -19,6 +19,8 @@ use crate::head::tenant::{Index, Tenant};
 
 /// A batch has at most this many series, so that its chunks are a few hundred kilobytes for an hour's query.
 const BATCH_SERIES: usize = 256;
+/// The index is locked for the texts of so many series at a time: some hundred microseconds.
+const LOCKED_SERIES: usize = 1024;
 /// A batch is also cut at this many bytes of chunks.
 const BATCH_BYTES: usize = 4 << 20;
 
@@ -35,11 +37,7 @@ pub(crate) async fn select(
         return Ok(stream::empty().boxed());
     };
     let (max_series, range) = (request.max_series, request.range);
-    let found = blocking(scope, move || find(&tenant, &request.matchers, range)).await?;
-    if found.len() > max_series {
-        let message = format!("the query selects {} series, at most {max_series} are allowed", found.len());
-        return Err(Error::new(Code::Unprocessable, message));
-    }
+    let found = blocking(scope, move || find(&tenant, &request.matchers, range, max_series)).await??;
     let selection = Selection {
         head: head.clone(),
         scope: scope.clone(),
@@ -58,15 +56,49 @@ pub(crate) async fn blocking<T: Send + 'static>(
     scope.run_blocking(work).await.map_err(|e| Error::internal(format!("the ingester is stopping: {e}")))
 }
 
-/// Matching series with samples in the range, sorted by labels, last first.
-fn find(tenant: &Tenant, matchers: &[Matcher], range: TimeRange) -> Vec<(Labels, Arc<Series>)> {
-    let index = tenant.index.read();
-    let in_range = |series: &Arc<Series>| has_samples(series, range);
-    let series = index.select(matchers).into_iter().filter(in_range);
-    let mut found: Vec<_> = series.map(|series| (index.labels(&series), series)).collect();
-    drop(index);
+/// Matching series with samples in the range, sorted by labels, last first; an error where there are more than `max`.
+fn find(
+    tenant: &Tenant,
+    matchers: &[Matcher],
+    range: TimeRange,
+    max: usize,
+) -> Result<Vec<(Labels, Arc<Series>)>, Error> {
+    let ids = tenant.index.read().select_ids(matchers);
+    let mut found = Vec::with_capacity(ids.len().min(max));
+    let mut count = 0;
+    each_batch(tenant, &ids, range, |index, batch| {
+        count += batch.len();
+        // Texts of more than may be answered would be thrown away.
+        if count <= max {
+            found.extend(batch.iter().map(|series| (index.labels(series), (*series).clone())));
+        }
+    });
+    if count > max {
+        let message = format!("the query selects {count} series, at most {max} are allowed");
+        return Err(Error::new(Code::Unprocessable, message));
+    }
     found.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
-    found
+    Ok(found)
+}
+
+/// Calls `each` with the series of these numbers that have samples in the range, in batches.
+fn each_batch(tenant: &Tenant, ids: &[u32], range: TimeRange, mut each: impl FnMut(&Index, &[&Arc<Series>])) {
+    each_locked(tenant, ids, |index, batch| {
+        let mut batch = batch.to_vec();
+        batch.retain(|series| has_samples(series, range));
+        each(index, &batch);
+    });
+}
+
+/// Calls `each` with the series of these numbers, in batches with the index locked: labels are numbers that mean a text
+/// only as long as their series is there, and making texts of many thousands at once would hold up new series. A series
+/// that was released in the meantime had expired.
+fn each_locked(tenant: &Tenant, ids: &[u32], mut each: impl FnMut(&Index, &[&Arc<Series>])) {
+    for ids in ids.chunks(LOCKED_SERIES) {
+        let index = tenant.index.read();
+        let batch: Vec<_> = ids.iter().filter_map(|id| index.get(*id)).collect();
+        each(&index, &batch);
+    }
 }
 
 fn has_samples(series: &Series, range: TimeRange) -> bool {
@@ -150,15 +182,19 @@ fn unreadable(labels: &Labels, error: &StoreError) -> Error {
     Error::internal(format!("a chunk of {labels} cannot be read: {error}{source}"))
 }
 
-/// The series that match at least one of the sets (no sets: all) and have samples in the range.
-fn matching(index: &Index, request: &SeriesRequest) -> Vec<Arc<Series>> {
-    let mut by_id = BTreeMap::new();
+/// The numbers of the series that match at least one of the sets (no sets: all), sorted.
+fn matching(tenant: &Tenant, sets: &[Vec<Matcher>]) -> Vec<u32> {
     let all: &[Vec<Matcher>] = &[Vec::new()];
-    let sets = if request.matcher_sets.is_empty() { all } else { &request.matcher_sets };
+    let sets = if sets.is_empty() { all } else { sets };
+    let mut ids: Vec<u32> = Vec::new();
     for set in sets {
-        by_id.extend(index.select(set).into_iter().map(|s| (s.id, s)));
+        ids.extend(tenant.index.read().select_ids(set));
     }
-    by_id.into_values().filter(|s| has_samples(s, request.range)).collect()
+    if sets.len() > 1 {
+        ids.sort_unstable();
+        ids.dedup();
+    }
+    ids
 }
 
 /// Cuts a list at the client's limit; 0 is none.
@@ -169,38 +205,66 @@ fn limited<T>(items: impl IntoIterator<Item = T>, limit: usize) -> Vec<T> {
 
 /// Label sets, sorted.
 pub(crate) fn series(tenant: &Tenant, request: &SeriesRequest) -> Vec<Labels> {
-    let index = tenant.index.read();
-    let labels: BTreeSet<Labels> = matching(&index, request).iter().map(|s| index.labels(s)).collect();
+    let mut labels = BTreeSet::new();
+    each_batch(tenant, &matching(tenant, &request.matcher_sets), request.range, |index, batch| {
+        labels.extend(batch.iter().map(|series| index.labels(series)));
+    });
     limited(labels, request.limit)
 }
 
 /// Names of labels, sorted.
 pub(crate) fn label_names(tenant: &Tenant, request: &LabelNamesRequest) -> Vec<String> {
-    let index = tenant.index.read();
-    let names: BTreeSet<u32> = if is_unrestricted(request) {
-        index.postings().names().collect()
+    let mut names = BTreeSet::new();
+    let mut add = |index: &Index, numbers: BTreeSet<u32>| add_texts(&mut names, index, numbers);
+    if is_unrestricted(request) {
+        let index = tenant.index.read();
+        add(&index, index.postings().names().collect());
     } else {
-        matching(&index, request)
-            .iter()
-            .flat_map(|s| s.labels.iter().map(|(n, _)| n).collect::<Vec<_>>())
-            .collect()
-    };
-    let names: BTreeSet<&str> = names.into_iter().map(|n| index.symbols().get(n)).collect();
-    limited(names.into_iter().map(str::to_owned), request.limit)
+        each_batch(tenant, &matching(tenant, &request.matcher_sets), request.range, |index, batch| {
+            add(index, batch.iter().flat_map(|series| series.labels.iter()).map(|(name, _)| name).collect());
+        });
+    }
+    limited(names, request.limit)
 }
 
 /// Values of a label, sorted.
 pub(crate) fn label_values(tenant: &Tenant, request: &LabelValuesRequest) -> Vec<String> {
-    let index = tenant.index.read();
-    let Some(name) = index.symbols().find(&request.name) else { return Vec::new() };
-    let values: BTreeSet<u32> = if is_unrestricted(&request.series) {
-        index.postings().values(name).map(|(value, _)| value).collect()
+    let mut values = BTreeSet::new();
+    if is_unrestricted(&request.series) {
+        all_values(tenant, &request.name, &mut values);
     } else {
-        let value_of = |s: &Arc<Series>| s.labels.iter().find(|(n, _)| *n == name).map(|(_, v)| v);
-        matching(&index, &request.series).iter().filter_map(value_of).collect()
+        let ids = matching(tenant, &request.series.matcher_sets);
+        each_batch(tenant, &ids, request.series.range, |index, batch| {
+            let Some(name) = index.symbols().find(&request.name) else { return };
+            let value_of = |s: &&Arc<Series>| s.labels.iter().find(|(n, _)| *n == name).map(|(_, v)| v);
+            add_texts(&mut values, index, batch.iter().filter_map(value_of).collect());
+        });
+    }
+    limited(values, request.series.limit)
+}
+
+/// Every value of a label, with the index locked for some at a time.
+fn all_values(tenant: &Tenant, name: &str, values: &mut BTreeSet<String>) {
+    let numbers: Vec<u32> = {
+        let index = tenant.index.read();
+        let Some(name) = index.symbols().find(name) else { return };
+        index.postings().values(name).map(|(value, _)| value).collect()
     };
-    let values: BTreeSet<&str> = values.into_iter().map(|v| index.symbols().get(v)).collect();
-    limited(values.into_iter().map(str::to_owned), request.series.limit)
+    for numbers in numbers.chunks(LOCKED_SERIES) {
+        let index = tenant.index.read();
+        let Some(name) = index.symbols().find(name) else { return };
+        // A number whose series have all gone since may mean another text by now.
+        let still = numbers.iter().copied().filter(|value| !index.postings().with(name, *value).is_empty());
+        add_texts(values, &index, still.collect());
+    }
+}
+
+fn add_texts(texts: &mut BTreeSet<String>, index: &Index, numbers: BTreeSet<u32>) {
+    for text in numbers.into_iter().map(|number| index.symbols().get(number)) {
+        if !texts.contains(text) {
+            texts.insert(text.to_owned());
+        }
+    }
 }
 
 /// Whether every series counts, so that the index alone can answer.
@@ -210,17 +274,22 @@ fn is_unrestricted(request: &SeriesRequest) -> bool {
 
 /// Exemplars, sorted by their series' labels.
 pub(crate) fn exemplars(tenant: &Tenant, request: &ExemplarsRequest) -> Vec<SeriesExemplars> {
-    let index = tenant.index.read();
-    let mut wanted = BTreeMap::new();
-    for set in &request.matcher_sets {
-        wanted.extend(index.select(set).into_iter().map(|s| (s.id, index.labels(&s))));
+    if request.matcher_sets.is_empty() {
+        return Vec::new();
     }
-    let stored = tenant.exemplars.lock().select(request.range, |id| wanted.contains_key(&id));
-    let mut by_labels: BTreeMap<Labels, Vec<_>> = BTreeMap::new();
+    let ids = matching(tenant, &request.matcher_sets);
+    let stored = tenant.exemplars.lock().select(request.range, |id| ids.binary_search(&id).is_ok());
+    let mut by_id: BTreeMap<u32, Vec<_>> = BTreeMap::new();
     for stored in stored {
-        if let Some(labels) = wanted.get(&stored.series) {
-            by_labels.entry(labels.clone()).or_default().push(stored.exemplar);
-        }
+        by_id.entry(stored.series).or_default().push(stored.exemplar);
     }
+    let with_some: Vec<u32> = by_id.keys().copied().collect();
+    let mut by_labels: BTreeMap<Labels, Vec<_>> = BTreeMap::new();
+    each_locked(tenant, &with_some, |index, batch| {
+        for series in batch {
+            let exemplars = by_id.remove(&series.id).unwrap_or_default();
+            by_labels.entry(index.labels(series)).or_default().extend(exemplars);
+        }
+    });
     by_labels.into_iter().map(|(labels, exemplars)| SeriesExemplars { labels, exemplars }).collect()
 }

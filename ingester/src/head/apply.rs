@@ -1,17 +1,23 @@
 //! Applying records of the log to the head.
 
+use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
 use model::{Exemplar, TenantId, Value};
+use parking_lot::MutexGuard;
 use proto::{RejectReason, Written};
 
 use crate::canonical;
 use crate::codec::Malformed;
 use crate::head::Head;
+use crate::head::cuts::Cuts;
 use crate::head::open::Incoming;
-use crate::head::series::{Context, Fate};
+use crate::head::series::{Context, Fate, Series, State};
 use crate::head::tenant::{Index, Tenant};
 use crate::record::{Entry, EntryBody, Float, NewSeries, RecordReader};
+
+/// The series of so many entries are looked at together.
+const LOOK_AHEAD: usize = 16;
 
 /// What became of a record.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -54,14 +60,57 @@ impl Head {
         };
         let index = tenant.index.read();
         let mut applied = Applied::default();
+        let mut entries = Vec::with_capacity(LOOK_AHEAD);
         let mut position = 0;
-        while let Some(entry) = reader.entry()? {
-            tenant.apply_entry(&index, &entry, position, context, &mut applied)?;
-            position += 1;
+        loop {
+            entries.clear();
+            let read = gather(&mut reader, &mut entries);
+            tenant.apply_entries(&index, &entries, position, context, &mut applied)?;
+            read?;
+            if entries.len() < LOOK_AHEAD {
+                break;
+            }
+            position += entries.len() as u32;
         }
         tenant.count(applied.written.samples + applied.written.histograms);
         Ok(applied)
     }
+}
+
+/// Reads the next [`LOOK_AHEAD`] entries, or those that are left. After an error the ones before it are there.
+fn gather<'a>(reader: &mut RecordReader<'a>, entries: &mut Vec<Entry<'a>>) -> Result<(), Malformed> {
+    while entries.len() < LOOK_AHEAD
+        && let Some(entry) = reader.entry()?
+    {
+        entries.push(entry);
+    }
+    Ok(())
+}
+
+/// The states of the series of some entries, locked; and of how many entries, at least one. Only the first is waited for:
+/// the others may be in a reader's hands, or in ours already, where a series has several entries.
+fn lock<'i>(
+    entries: &[Entry<'_>],
+    series: &[Option<&'i Series>],
+) -> ([Option<MutexGuard<'i, State>>; LOOK_AHEAD], usize) {
+    let mut states = [const { None }; LOOK_AHEAD];
+    let mut count = 0;
+    for ((entry, series), slot) in entries.iter().zip(series).zip(&mut states) {
+        if let Some(series) = series
+            && has_samples(&entry.body)
+        {
+            *slot = if count == 0 { Some(series.state.lock()) } else { series.state.try_lock() };
+            if slot.is_none() {
+                break;
+            }
+        }
+        count += 1;
+    }
+    (states, count)
+}
+
+fn has_samples(body: &EntryBody<'_>) -> bool {
+    !matches!(body, EntryBody::Exemplar { .. } | EntryBody::Metadata { .. })
 }
 
 impl Tenant {
@@ -90,44 +139,74 @@ impl Tenant {
         Ok(())
     }
 
-    fn apply_entry(
+    /// Applies at most [`LOOK_AHEAD`] entries, one after the other. Their series are scattered over the memory, and so are
+    /// the chunks that they are filling; a little of each is read first, because the processor waits for independent reads
+    /// together and for those that appends are between one by one.
+    fn apply_entries(
         &self,
         index: &Index,
-        entry: &Entry<'_>,
-        position: u32,
+        entries: &[Entry<'_>],
+        first_position: u32,
         context: Context<'_>,
         applied: &mut Applied,
+    ) -> Result<(), Malformed> {
+        let mut series: [Option<&Series>; LOOK_AHEAD] = [None; LOOK_AHEAD];
+        for (slot, entry) in series.iter_mut().zip(entries) {
+            *slot = index.get(entry.id).map(|series| &**series);
+        }
+        black_box(series.iter().flatten().fold(0, |all, s| all ^ s.hash.0 ^ u64::from(s.state.is_locked())));
+        let mut rest = entries.iter().zip(series).zip(first_position..);
+        let mut done = 0;
+        while done < entries.len() {
+            let (mut states, count) =
+                lock(entries.get(done..).unwrap_or_default(), series.get(done..).unwrap_or_default());
+            black_box(states.iter().flatten().fold(0, |all, state| all ^ state.touch()));
+            for (state, ((entry, series), position)) in states.iter_mut().take(count).zip(&mut rest) {
+                let tally = Tally { position, applied, first: None };
+                self.apply_entry(entry, series, state.as_deref_mut(), context, tally)?;
+            }
+            done += count;
+        }
+        Ok(())
+    }
+
+    fn apply_entry(
+        &self,
+        entry: &Entry<'_>,
+        series: Option<&Series>,
+        state: Option<&mut State>,
+        context: Context<'_>,
+        mut tally: Tally<'_>,
     ) -> Result<(), Malformed> {
         if let EntryBody::Metadata { family, metadata } = &entry.body {
             self.metadata.lock().set(family, metadata.clone());
             return Ok(());
         }
-        let Some(series) = index.get(entry.id) else {
+        let Some(series) = series else {
             // Its labels were in a part of the log that is damaged; the damage was reported with its time range.
             return Ok(());
         };
-        let mut tally = Tally { position, applied, first: None };
-        match &entry.body {
-            EntryBody::Float(Float { timestamp_ms, start_ms, value }) => {
+        let cuts = Cuts::of(series.hash);
+        match (&entry.body, state) {
+            (EntryBody::Float(Float { timestamp_ms, start_ms, value }), Some(state)) => {
                 let (timestamp_ms, start_ms, value) = (*timestamp_ms, *start_ms, &Value::Float(*value));
                 let sample = Incoming { timestamp_ms, start_ms, value };
-                tally.float(timestamp_ms, series.state.lock().apply(sample, context));
+                tally.float(timestamp_ms, state.apply(sample, cuts, context));
             }
-            EntryBody::Floats(floats) => {
-                let mut state = series.state.lock();
+            (EntryBody::Floats(floats), Some(state)) => {
                 for Float { timestamp_ms, start_ms, value } in floats.clone() {
                     let sample = Incoming { timestamp_ms, start_ms, value: &Value::Float(value) };
-                    tally.float(timestamp_ms, state.apply(sample, context));
+                    tally.float(timestamp_ms, state.apply(sample, cuts, context));
                 }
             }
-            EntryBody::Histogram { message, start_ms } => {
+            (EntryBody::Histogram { message, start_ms }, Some(state)) => {
                 let decoded =
                     wire::histogram::decode(message).map_err(|_| Malformed { what: "histogram" })?;
                 let timestamp_ms = decoded.timestamp_ms;
                 let sample = Incoming { timestamp_ms, start_ms: *start_ms, value: &decoded.value };
-                tally.histogram(timestamp_ms, series.state.lock().apply(sample, context));
+                tally.histogram(timestamp_ms, state.apply(sample, cuts, context));
             }
-            EntryBody::Exemplar { timestamp_ms, value, canonical } => {
+            (EntryBody::Exemplar { timestamp_ms, value, canonical }, _) => {
                 let labels = canonical::decode(canonical)?.into_iter().collect();
                 let exemplar = Exemplar { labels, value: *value, timestamp_ms: *timestamp_ms };
                 let capacity = self.max_exemplars.load(Ordering::Relaxed);
@@ -135,7 +214,8 @@ impl Tenant {
                     tally.applied.written.exemplars += 1;
                 }
             }
-            EntryBody::Metadata { .. } => {}
+            // Entries of samples come with their series' state.
+            _ => {}
         }
         tally.finish();
         Ok(())

@@ -8,15 +8,11 @@ use parking_lot::Mutex;
 use proto::{Chunk, RejectReason};
 
 use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
+use crate::head::cuts::{CHUNK_ALIGNMENT_MS, CHUNK_SAMPLES, Cuts};
 use crate::head::late::Late;
 use crate::head::open::{Incoming, OpenChunk, Push, is_repetition, value_in};
 use crate::index::LabelIds;
 
-/// Chunks are cut where time crosses a multiple of this, so that replicas that take the same samples make the same
-/// chunks again after one of them missed some, and so that a block's edge is a chunk's edge. Two hours.
-pub(crate) const CHUNK_ALIGNMENT_MS: i64 = 2 * 60 * 60 * 1000;
-/// A chunk is full with this many samples, as in Prometheus.
-const CHUNK_SAMPLES: u16 = 120;
 /// A chunk of histograms is also full with this many bytes.
 const CHUNK_BYTES: usize = 16 << 10;
 /// How far behind the newest sample a repetition is recognised as one; older samples outside the out-of-order window
@@ -100,17 +96,17 @@ impl Series {
 
 impl State {
     /// Applies one sample. Live and in replay, the same samples in the same order have the same fates.
-    pub(crate) fn apply(&mut self, sample: Incoming<'_>, context: Context<'_>) -> Fate {
+    pub(crate) fn apply(&mut self, sample: Incoming<'_>, cuts: Cuts, context: Context<'_>) -> Fate {
         let Incoming { timestamp_ms, value, .. } = sample;
         if self.is_in_snapshot(timestamp_ms, context.epoch) {
             return Fate::Repeated;
         }
         let Some(range) = self.range else {
-            return self.append(sample, context.store);
+            return self.append(sample, cuts, context.store);
         };
         let newest = range.end_ms();
         if timestamp_ms > newest {
-            return self.append(sample, context.store);
+            return self.append(sample, cuts, context.store);
         }
         let behind = newest.saturating_sub(timestamp_ms);
         let window = i64::try_from(context.out_of_order_window_ms).unwrap_or(i64::MAX);
@@ -137,6 +133,13 @@ impl State {
         }
     }
 
+    /// Reads where appending will read and write, so that it need not wait for the memory.
+    #[inline]
+    pub(crate) fn touch(&self) -> u8 {
+        let bytes = self.open.as_ref().map_or(&[][..], OpenChunk::bytes);
+        bytes.first().unwrap_or(&0) ^ bytes.last().unwrap_or(&0)
+    }
+
     fn is_in_snapshot(&mut self, timestamp_ms: i64, epoch: u32) -> bool {
         let applied = &mut self.applied;
         if epoch != applied.epoch {
@@ -153,10 +156,13 @@ impl State {
         skip
     }
 
-    fn append(&mut self, sample: Incoming<'_>, store: &ChunkStore) -> Fate {
+    fn append(&mut self, sample: Incoming<'_>, cuts: Cuts, store: &ChunkStore) -> Fate {
         let timestamp_ms = sample.timestamp_ms;
+        let capacity = if self.stored.is_none() { cuts.first_samples() } else { CHUNK_SAMPLES };
         let pushed = match &mut self.open {
-            Some(open) if !is_full(open, timestamp_ms) => open.append(sample),
+            Some(open) if !is_full(open, capacity) && !cuts.are_between(open.first_ms(), timestamp_ms) => {
+                open.append(sample)
+            }
             _ => Push::NeedsNewChunk,
         };
         let opened = match (pushed, &self.open) {
@@ -252,8 +258,6 @@ impl Selection {
     }
 }
 
-fn is_full(open: &OpenChunk, timestamp_ms: i64) -> bool {
-    open.num_samples() >= CHUNK_SAMPLES
-        || open.bytes().len() >= CHUNK_BYTES
-        || open.first_ms().div_euclid(CHUNK_ALIGNMENT_MS) != timestamp_ms.div_euclid(CHUNK_ALIGNMENT_MS)
+fn is_full(open: &OpenChunk, capacity: u16) -> bool {
+    open.num_samples() >= capacity || open.bytes().len() >= CHUNK_BYTES
 }

@@ -171,10 +171,14 @@ impl Index {
         gone.iter().for_each(|s| s.labels.release(&mut self.symbols));
     }
 
+    /// The numbers of the series that all matchers match, sorted.
+    pub(crate) fn select_ids(&self, matchers: &[Matcher]) -> Vec<u32> {
+        self.postings.select(&self.symbols, matchers)
+    }
+
     /// The series that all matchers match, by number.
     pub(crate) fn select(&self, matchers: &[Matcher]) -> Vec<Arc<Series>> {
-        let ids = self.postings.select(&self.symbols, matchers);
-        ids.into_iter().filter_map(|id| self.get(id).cloned()).collect()
+        self.select_ids(matchers).into_iter().filter_map(|id| self.get(id).cloned()).collect()
     }
 
     /// A series' labels as text.
