@@ -203,14 +203,16 @@ impl Evaluator<'_> {
 
     /// When the counters of a selector's samples started; nothing for anything else.
     fn start_timestamps(&self, e: &CallPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
-        let (Some(selector), true) = (selector_in(&e.args[0]), self.options.start_timestamps) else {
+        let Some(selector) = selector_in(&e.args[0]) else {
             return self.each(&e.args[0], steps, &mut |_| Ok(()));
         };
         self.renamed(&e.args[0], sink, |sink| {
             let hints = selector.hints(steps, self.lookback_ms, None);
             let modifiers = Modifiers { at_ms: selector.at_ms, offset_ms: selector.offset_ms };
-            let mut start =
-                |found: super::selectors::Found| Some(SampleValue::Float(found.start_ms as f64 / 1000.0));
+            let mut start = |found: super::selectors::Found| {
+                let known = self.options.start_timestamps;
+                known.then_some(SampleValue::Float(found.start_ms as f64 / 1000.0))
+            };
             self.latest_samples(&hints, modifiers, steps, &mut start, &mut |mut column| {
                 self.drop_name(&mut column);
                 pass_on(column, sink)

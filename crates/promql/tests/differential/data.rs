@@ -1,9 +1,12 @@
 //! Random series, and where they come from.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
-use model::{Labels, is_stale_nan, stale_nan};
+use model::{FloatHistogram, Labels, stale_nan};
 use promql::{SampleCursor, Samples, SelectHints, SelectedSeries, SeriesSet, SeriesSource, SourceError};
+
+use super::histograms;
 
 /// A small generator of pseudo-random numbers (splitmix64): a seed repeats everything.
 pub(crate) struct Random(u64);
@@ -34,7 +37,25 @@ impl Random {
     }
 }
 
-pub(crate) type Series = (Labels, Vec<(i64, f64)>);
+#[derive(Debug, Clone)]
+pub(crate) enum Stored {
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct StoredSample {
+    pub(crate) t: i64,
+    /// When its counter started; 0 if that is not known.
+    pub(crate) start: i64,
+    pub(crate) value: Stored,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Series {
+    pub(crate) labels: Labels,
+    pub(crate) samples: Vec<StoredSample>,
+}
 
 #[derive(Clone)]
 pub(crate) struct Data {
@@ -42,38 +63,59 @@ pub(crate) struct Data {
     sorted: bool,
 }
 
+/// How long the data is, in milliseconds.
+pub(crate) const LENGTH_MS: i64 = 1_800_000;
+
+/// What a metric's series are like.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+    Info,
+    /// Native histograms; their family says which.
+    Histograms(histograms::Family),
+    /// Floats and native histograms in turn.
+    Mixed,
+}
+
 impl Data {
-    /// Series of counters, gauges and classic buckets over 40 minutes, with gaps, stale markers, resets and NaN.
+    /// Counters, gauges, classic and native histograms over half an hour, with all that can happen to them.
     pub(crate) fn random(random: &mut Random) -> Self {
+        use histograms::Family::{Counters, Custom, Gauges};
         let mut series = Vec::new();
-        for name in ["requests_total", "memory", "latency_bucket", "limit"] {
+        let metrics = [
+            ("requests_total", Kind::Counter),
+            ("memory", Kind::Gauge),
+            ("limit", Kind::Gauge),
+            ("latency_bucket", Kind::Counter),
+            ("latency", Kind::Histograms(Counters)),
+            ("queue", Kind::Histograms(Gauges)),
+            ("sizes", Kind::Histograms(Custom)),
+            ("mixed", Kind::Mixed),
+            ("utf8.näme", Kind::Gauge),
+            ("target_info", Kind::Info),
+            ("build_info", Kind::Info),
+        ];
+        for (name, kind) in metrics {
             for job in ["a", "b"] {
-                for instance in ["1", "2", "3"] {
-                    if random.chance(15) {
+                for instance in ["1", "2", "10"] {
+                    if random.chance(20) {
                         continue;
                     }
-                    let bounds: &[&str] =
-                        if name == "latency_bucket" { &["0.1", "1", "+Inf"] } else { &[""] };
-                    let mut before: Option<Vec<(i64, f64)>> = None;
-                    for bound in bounds {
-                        let labels = Labels::from_pairs([
-                            ("__name__", name),
-                            ("job", job),
-                            ("instance", instance),
-                            ("le", bound),
-                        ]);
-                        let mut samples = samples(random, name);
-                        if let Some(before) = &before {
-                            // Cumulative: at least as much as the bucket before.
-                            samples = before.iter().map(|(t, v)| (*t, v + random.below(20) as f64)).collect();
-                        }
-                        before = Some(samples.clone());
-                        series.push((labels, samples));
+                    let labels = [("__name__", name), ("job", job), ("instance", instance)];
+                    match name {
+                        "latency_bucket" => classic(random, labels, &mut series),
+                        _ => one(random, labels, kind, &mut series),
                     }
                 }
             }
         }
-        series.sort_by(|a, b| a.0.cmp(&b.0));
+        if random.chance(20) {
+            // A classic histogram of the same name as a native one.
+            let labels = [("__name__", "latency"), ("job", "a"), ("instance", "1")];
+            classic(random, labels, &mut series);
+        }
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
         Self { series, sorted: true }
     }
 
@@ -91,24 +133,85 @@ impl Data {
     }
 }
 
-fn samples(random: &mut Random, name: &str) -> Vec<(i64, f64)> {
-    let mut out = Vec::new();
-    let (mut t, mut value) = (random.below(30_000) as i64, random.below(50) as f64);
-    while t < 2_400_000 {
-        let counter = name == "requests_total";
-        value = match random.below(100) {
-            0..2 if counter => 0.0,
-            _ if counter || name == "latency_bucket" => value + random.below(30) as f64,
-            0..2 if name == "memory" => f64::NAN,
-            2..4 if name == "memory" => stale_nan(),
-            _ => (random.below(2_000) as f64 - 500.0) / 8.0,
-        };
-        out.push((t, value));
-        if value.is_nan() {
-            value = 1.0;
+fn classic(random: &mut Random, labels: [(&str, &str); 3], out: &mut Vec<Series>) {
+    let mut below: Option<Vec<StoredSample>> = None;
+    for bound in ["0.1", "1", "2.5", "+Inf"] {
+        if bound == "+Inf" && random.chance(5) || bound == "1" && random.chance(10) {
+            continue;
         }
-        // Mostly every 30 s, not quite regular; sometimes nothing for longer than the lookback.
-        t += 29_000 + random.below(2_000) as i64;
+        let samples = match &below {
+            None => floats(random, Kind::Counter),
+            Some(below) => {
+                // Cumulative: mostly at least as much as the bucket below.
+                let more = |s: &StoredSample| {
+                    let Stored::Float(v) = s.value else { return s.clone() };
+                    let more = random.below(20) as f64 - if random.chance(2) { 30.0 } else { 0.0 };
+                    StoredSample { value: Stored::Float(v + more), ..s.clone() }
+                };
+                below.iter().map(more).collect()
+            }
+        };
+        below = Some(samples.clone());
+        let labels: Labels = labels.into_iter().chain([("le", bound)]).collect();
+        out.push(Series { labels, samples });
+    }
+}
+
+fn one(random: &mut Random, labels: [(&str, &str); 3], kind: Kind, out: &mut Vec<Series>) {
+    let mut more: Vec<(&str, &str)> = Vec::new();
+    if kind == Kind::Info {
+        more.push(("version", random.pick(&["1", "2"])));
+        more.push(("lábel", random.pick(&["x", "y"])));
+    }
+    if labels[0].1 == "utf8.näme" {
+        more.push(("label.näme", random.pick(&["x", "y", "z w"])));
+    }
+    if random.chance(10) {
+        more.push(("__type__", random.pick(&["counter", "gauge", "histogram"])));
+    }
+    let mut samples = match kind {
+        Kind::Histograms(family) => histograms::samples(random, family),
+        Kind::Mixed => mixed(random),
+        kind => floats(random, kind),
+    };
+    if random.chance(15) {
+        // It begins late or ends early.
+        let at = random.below(LENGTH_MS as usize) as i64;
+        let late = random.chance(50);
+        samples.retain(|s| (s.t > at) == late);
+    }
+    if random.chance(15) {
+        // It is replaced by another one.
+        let at = random.below(LENGTH_MS as usize) as i64;
+        for (pod, after) in [("p1", false), ("p2", true)] {
+            let all: Labels = labels.into_iter().chain(more.clone()).chain([("pod", pod)]).collect();
+            let samples = samples.iter().filter(|s| (s.t > at) == after).cloned().collect();
+            out.push(Series { labels: all, samples });
+        }
+        return;
+    }
+    out.push(Series { labels: labels.into_iter().chain(more).collect(), samples });
+}
+
+fn mixed(random: &mut Random) -> Vec<StoredSample> {
+    let histograms = histograms::samples(random, histograms::Family::Counters);
+    let mut as_float = random.chance(50);
+    let sample = |s: StoredSample| {
+        as_float ^= random.chance(15);
+        let value = if as_float { Stored::Float(random.below(100) as f64) } else { s.value };
+        StoredSample { value, ..s }
+    };
+    histograms.into_iter().map(sample).collect()
+}
+
+/// Times about 30 s apart, with gaps longer than the lookback.
+pub(crate) fn times(random: &mut Random) -> Vec<i64> {
+    let mut out = Vec::new();
+    let mut t = random.below(30_000) as i64;
+    let regular = random.chance(30);
+    while t < LENGTH_MS {
+        out.push(t);
+        t += if regular { 30_000 } else { 29_000 + random.below(2_000) as i64 };
         if random.chance(2) {
             t += 400_000;
         }
@@ -116,14 +219,61 @@ fn samples(random: &mut Random, name: &str) -> Vec<(i64, f64)> {
     out
 }
 
+/// When a counter started, as a sample of time `t` says, given when it did so before and when the last one was taken.
+pub(crate) fn start(random: &mut Random, t: i64, last: i64, reset: bool, before: &mut i64) -> i64 {
+    if reset || random.chance(3) {
+        *before = last + 1 + random.below((t - last).max(2) as usize - 1) as i64;
+    }
+    match random.below(30) {
+        0 => last,
+        1 => 0,
+        2 => t,
+        _ => *before,
+    }
+}
+
+fn floats(random: &mut Random, kind: Kind) -> Vec<StoredSample> {
+    let mut out: Vec<StoredSample> = Vec::new();
+    let mut value = random.below(50) as f64;
+    let has_starts = kind == Kind::Counter && random.chance(40);
+    // Some gauges are hard on sums: small changes of large numbers, and fractions that floats cannot say.
+    let (base, unit) = [(0.0, 0.125), (0.0, 0.125), (0.0, 0.1), (1e6, 0.1)][random.below(4)];
+    let (mut began, mut last) = (0, -1);
+    for t in times(random) {
+        let mut reset = false;
+        let special = random.below(200);
+        let stored = match kind {
+            Kind::Info => 1.0,
+            Kind::Counter => {
+                reset = special < 4;
+                value = if reset { random.below(5) as f64 } else { value + random.below(30) as f64 };
+                if special == 5 { stale_nan() } else { value }
+            }
+            _ => match special {
+                0..3 => f64::NAN,
+                3 => f64::INFINITY,
+                4 => f64::NEG_INFINITY,
+                5..9 => stale_nan(),
+                9 => -0.0,
+                10..40 => value,
+                _ => {
+                    value = base + (random.below(2_000) as f64 - 500.0) * unit;
+                    value
+                }
+            },
+        };
+        let start = if has_starts { start(random, t, last, reset, &mut began) } else { 0 };
+        out.push(StoredSample { t, start, value: Stored::Float(stored) });
+        last = t;
+    }
+    out
+}
+
 impl SeriesSource for Data {
     fn select(&self, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
-        let matching = self
-            .series
-            .iter()
-            .filter(|(labels, _)| hints.matchers.iter().all(|m| m.matches(labels.get_or_empty(m.name()))));
+        let matches = |s: &&Series| hints.matchers.iter().all(|m| m.matches(s.labels.get_or_empty(m.name())));
         Ok(Box::new(Set {
-            series: matching.collect(),
+            series: self.series.iter().filter(matches).collect(),
             next: 0,
             sorted: self.sorted,
             range: (hints.start_ms, hints.end_ms),
@@ -140,14 +290,16 @@ struct Set<'d> {
 
 impl SeriesSet for Set<'_> {
     fn next_series(&mut self) -> Result<Option<SelectedSeries<'_>>, SourceError> {
-        let Some((labels, samples)) = self.series.get(self.next) else {
+        let Some(series) = self.series.get(self.next) else {
             return Ok(None);
         };
         self.next += 1;
-        let inside = samples.iter().filter(|(t, _)| (self.range.0..=self.range.1).contains(t));
+        let (start, end) = self.range;
+        let first = series.samples.partition_point(|s| s.t < start);
+        let behind = series.samples.partition_point(|s| s.t <= end).max(first);
         Ok(Some(SelectedSeries {
-            labels: labels.clone(),
-            samples: Box::new(Cursor(inside.copied().collect())),
+            labels: series.labels.clone(),
+            samples: Box::new(Cursor(&series.samples[first..behind])),
         }))
     }
 
@@ -156,14 +308,21 @@ impl SeriesSet for Set<'_> {
     }
 }
 
-struct Cursor(Vec<(i64, f64)>);
+struct Cursor<'d>(&'d [StoredSample]);
 
-impl SampleCursor for Cursor {
+impl SampleCursor for Cursor<'_> {
     fn read(&mut self, into: &mut Samples) -> Result<bool, SourceError> {
-        let run: Vec<(i64, f64)> = self.0.drain(..self.0.len().min(10)).collect();
-        let (times, values): (Vec<i64>, Vec<f64>) = run.into_iter().unzip();
-        into.extend_floats(&times, &values);
-        Ok(!times.is_empty())
+        let (run, rest) = self.0.split_at(self.0.len().min(10));
+        self.0 = rest;
+        for sample in run {
+            match &sample.value {
+                Stored::Float(v) => into.push_float_with_start(sample.t, sample.start, *v),
+                Stored::Histogram(h) => {
+                    into.push_histogram_with_start(sample.t, sample.start, Arc::clone(h));
+                }
+            }
+        }
+        Ok(!run.is_empty())
     }
 }
 
@@ -184,9 +343,4 @@ impl SeriesSource for Recording<'_> {
         self.asked.borrow_mut().push(hints.clone());
         self.data.select(hints)
     }
-}
-
-/// The samples that a selector can see.
-pub(crate) fn not_stale(samples: &[(i64, f64)]) -> impl Iterator<Item = (i64, f64)> {
-    samples.iter().copied().filter(|(_, v)| !is_stale_nan(*v))
 }

@@ -1,122 +1,171 @@
 //! Random queries over random data: the engine against a naive evaluator, which looks at one step at a time and does
 //! everything in the plainest way; and the engine against itself, with data in another order.
+//!
+//! A case follows from its seed. `PROMQL_DIFFERENTIAL_SEED=17` replays one and shows both answers (with
+//! `PROMQL_DIFFERENTIAL_QUERY`, those to another query of its data); `PROMQL_DIFFERENTIAL_QUERIES` says how many are
+//! tried, and `PROMQL_DIFFERENTIAL_FIRST` from which seed on.
 
+mod case;
+mod coverage;
 mod data;
+mod histograms;
 mod naive;
-mod naive_ops;
 mod odd;
 mod queries;
+mod query_calls;
 
-use promql::{Engine, EngineOptions, QueryError, QueryTime, QueryValue, SampleValue, parse};
+use promql::{Engine, EngineOptions, QueryError, QueryTime, QueryValue, SampleValue};
 
+use case::{Case, PER_DATA, Verdict, data_of};
+use coverage::Coverage;
 use data::{Data, Random};
-use naive::{Naive, Vector};
 
-/// How many queries are tried; PROMQL_DIFFERENTIAL_QUERIES says otherwise.
-const QUERIES: u64 = 3_000;
-/// Differences up to this, relative, come from the order of additions.
-const TOLERANCE: f64 = 1e-9;
+/// How many queries are tried.
+const QUERIES: u64 = 20_000;
+/// How many of the tests that look at the engine alone.
+const OF_THE_ENGINE: u64 = 1_500;
+/// How many threads try them: as many as a small machine has cores.
+const THREADS: u64 = 2;
+/// Of so many queries, at least one has to have used any construct of the language with an answer that is not empty.
+const PER_CONSTRUCT: u64 = 1_000;
 
-fn queries() -> u64 {
-    let set = std::env::var("PROMQL_DIFFERENTIAL_QUERIES").ok();
-    set.and_then(|n| n.parse().ok()).unwrap_or(QUERIES)
+fn variable(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|n| n.parse().unwrap_or_else(|e| panic!("{name} is {n:?}: {e}")))
 }
 
 fn options() -> EngineOptions {
     EngineOptions { experimental_functions: true, ..EngineOptions::default() }
 }
 
-fn close(a: f64, b: f64) -> bool {
-    a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= TOLERANCE * a.abs().max(b.abs()).max(1e-3)
+/// Prints for whoever runs a test.
+#[expect(clippy::print_stdout, reason = "what was tried, and how to repeat it, has to be seen")]
+fn show(text: &str) {
+    println!("{text}");
 }
 
-/// What the engine returned, as a vector per step.
-fn vectors(value: QueryValue, times: &[i64]) -> Vec<Vector> {
-    let QueryValue::Matrix(series) = value else {
-        panic!("a range query returned {value:?}");
-    };
-    let mut out = vec![Vector::new(); times.len()];
-    for found in series {
-        for (t, v) in &found.floats {
-            let step = times.iter().position(|time| time == t).expect("a time of the query");
-            out[step].push((found.labels.clone(), *v));
-        }
-        assert!(found.histograms.is_empty(), "there are no histograms in the data");
+/// Shows a case: its query or, to look into it, another one of the same data and options.
+fn replay(seed: u64) {
+    let mut case = Case::of(seed);
+    if let Ok(query) = std::env::var("PROMQL_DIFFERENTIAL_QUERY") {
+        case.query = query;
     }
-    out.iter_mut().for_each(|v| v.sort_by(|a, b| a.0.cmp(&b.0)));
-    out
+    show(&format!("{}\n{}", case.describe(), case.answers(&data_of(seed))));
+    let verdict = case.check(&data_of(seed)).unwrap_or_else(|e| panic!("{e}"));
+    show(&format!("{verdict:?}"));
 }
 
-fn same(expected: &[Vector], actual: &[Vector]) -> Result<(), String> {
-    for (step, (a, b)) in expected.iter().zip(actual).enumerate() {
-        let equal = a.len() == b.len() && a.iter().zip(b).all(|(x, y)| x.0 == y.0 && close(x.1, y.1));
-        if !equal {
-            return Err(format!("step {step}:\n  naive  {a:?}\n  engine {b:?}"));
+/// What came of many cases.
+#[derive(Default)]
+struct Tally {
+    agreed: u64,
+    empty: u64,
+    both_fail: u64,
+    undecided: u64,
+    coverage: Coverage,
+    problems: Vec<String>,
+}
+
+impl Tally {
+    fn add(&mut self, case: &Case, data: &Data) {
+        match case.check(data) {
+            Ok(Verdict::Agreed { empty: true }) => self.empty += 1,
+            Ok(Verdict::Agreed { empty: false }) => {
+                self.agreed += 1;
+                self.coverage.add(case);
+            }
+            Ok(Verdict::BothFail) => self.both_fail += 1,
+            Ok(Verdict::Undecided) => self.undecided += 1,
+            Err(problem) => self.problems.push(format!("{}:\n  {problem}", case.describe())),
         }
     }
-    Ok(())
+
+    fn merge(&mut self, other: Self) {
+        self.agreed += other.agreed;
+        self.empty += other.empty;
+        self.both_fail += other.both_fail;
+        self.undecided += other.undecided;
+        self.coverage.merge(other.coverage);
+        self.problems.extend(other.problems);
+    }
+}
+
+/// The cases of some seeds: those whose data is this thread's.
+fn cases(first: u64, end: u64, thread: u64) -> Tally {
+    let mut tally = Tally::default();
+    for block in (first / PER_DATA..=end / PER_DATA).filter(|block| block % THREADS == thread) {
+        let data = data_of(block * PER_DATA);
+        for seed in (block * PER_DATA..(block + 1) * PER_DATA).filter(|seed| (first..end).contains(seed)) {
+            tally.add(&Case::of(seed), &data);
+        }
+    }
+    tally
 }
 
 #[test]
 fn engine_and_naive_evaluator_agree() {
-    let engine = Engine::new(options());
-    let (mut compared, mut failed, mut non_empty) = (0, 0, 0);
-    for seed in 0..queries() {
-        let mut random = Random::new(seed);
-        let data = Data::random(&mut random);
-        let query = queries::random_query(&mut random);
-        let steps = [1, 2, 5, 70][random.below(4)];
-        let (start_ms, step_ms) =
-            (random.below(40) as i64 * 30_000, [15_000, 60_000, 97_000][random.below(3)]);
-        let times: Vec<i64> = (0..steps).map(|i| start_ms + i * step_ms).collect();
-        let range = (start_ms, start_ms + (steps - 1) * step_ms, step_ms);
-        let expr =
-            parse(&query, &options().parse_options()).unwrap_or_else(|e| panic!("seed {seed}: {query}: {e}"));
-        let naive = Naive::new(&data, options().lookback_ms, range);
-        let expected: Result<Vec<Vector>, String> = times.iter().map(|t| naive.vector(&expr, *t)).collect();
-        let actual = engine.range(&query, range, &data);
-        match (expected, actual) {
-            (Ok(expected), Ok(actual)) => {
-                let actual = vectors(actual.value, &times);
-                compared += 1;
-                non_empty += usize::from(expected.iter().any(|v| !v.is_empty()));
-                same(&expected, &actual).unwrap_or_else(|e| panic!("seed {seed}: {query} at {range:?}: {e}"));
-            }
-            (Err(_), Err(_)) => failed += 1,
-            (expected, actual) => {
-                panic!("seed {seed}: {query} at {range:?}:\n  naive {expected:?}\n  engine {actual:?}")
-            }
-        }
+    if let Some(seed) = variable("PROMQL_DIFFERENTIAL_SEED") {
+        return replay(seed);
     }
-    assert!(compared * 10 > (compared + failed) * 8, "{failed} of {} failed", compared + failed);
-    assert!(non_empty * 10 > compared * 7, "only {non_empty} of {compared} have any result");
+    let first = variable("PROMQL_DIFFERENTIAL_FIRST").unwrap_or(0);
+    let count = variable("PROMQL_DIFFERENTIAL_QUERIES").unwrap_or(QUERIES);
+    let end = first + count;
+    let mut tally = Tally::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS).map(|i| scope.spawn(move || cases(first, end, i))).collect();
+        for thread in threads {
+            tally.merge(thread.join().expect("no thread panics"));
+        }
+    });
+    let answered = tally.agreed + tally.empty;
+    show(&format!(
+        "seeds {first} to {}: {} agree and are not empty, {} agree and are empty, {} fail on both sides, {} are ill-conditioned, {} differ",
+        end - 1,
+        tally.agreed,
+        tally.empty,
+        tally.both_fail,
+        tally.undecided,
+        tally.problems.len()
+    ));
+    let problems = tally.problems.join("\n");
+    assert!(tally.problems.is_empty(), "{} of {count} differ:\n{problems}", tally.problems.len());
+    assert!(tally.agreed * 10 >= count * 7, "only {} of {count} have any result", tally.agreed);
+    assert!(answered * 10 >= count * 8, "only {answered} of {count} have an answer");
+    assert!(tally.undecided * 100 <= count, "{} of {count} are ill-conditioned", tally.undecided);
+    let rare = tally.coverage.rarer_than(count / PER_CONSTRUCT);
+    assert!(rare.is_empty(), "constructs that hardly any query used: {rare:?}");
 }
 
-#[test]
-fn order_of_data_and_kind_of_query_change_no_bit() {
-    let engine = Engine::new(options());
-    let bits = |result: Result<promql::QueryResult, QueryError>| match result {
+/// An answer as text, bit by bit.
+fn bits(result: Result<promql::QueryResult, QueryError>) -> Vec<String> {
+    match result {
         Err(e) => vec![e.to_string()],
         Ok(result) => match result.value {
             QueryValue::Matrix(series) => series
                 .iter()
                 .flat_map(|s| {
-                    s.floats.iter().map(move |(t, v)| format!("{} {t} {:x}", s.labels, v.to_bits()))
+                    let floats = s.floats.iter().map(|(t, v)| format!("{} {t} {:x}", s.labels, v.to_bits()));
+                    let histograms = s.histograms.iter().map(|(t, h)| format!("{} {t} {h:?}", s.labels));
+                    floats.chain(histograms).collect::<Vec<_>>()
                 })
                 .collect(),
             other => vec![format!("{other:?}")],
         },
-    };
-    for seed in 0..queries() / 4 {
+    }
+}
+
+#[test]
+fn order_of_data_and_kind_of_query_change_no_bit() {
+    let engine = Engine::new(Case::of(0).options);
+    for seed in 0..OF_THE_ENGINE {
         let mut random = Random::new(seed);
-        let data = Data::random(&mut random);
-        let query = queries::random_query(&mut random);
+        let data = data_of(seed);
+        let query = queries::query_in_turn(seed, &mut random);
         let range = (300_000, 1_500_000, 60_000);
         let sorted = bits(engine.range(&query, range, &data));
         let shuffled = bits(engine.range(&query, range, &data.shuffled(&mut random)));
         assert_eq!(sorted, shuffled, "seed {seed}: {query}");
-        // A step of a range query is what an instant query at its time returns, unless it asks for the query's ends.
-        if query.contains("start()") || query.contains("end()") {
+        // A step of a range query is what an instant query at its time returns, unless it asks for the query's times.
+        if ["start()", "end()", "step()", "range()"].iter().any(|f| query.contains(f)) {
             continue;
         }
         let at = range.0 + 7 * range.2;
@@ -125,9 +174,9 @@ fn order_of_data_and_kind_of_query_change_no_bit() {
             let mut values: Vec<String> = match instant.value {
                 QueryValue::Vector(samples) => samples
                     .iter()
-                    .map(|s| match s.value {
+                    .map(|s| match &s.value {
                         SampleValue::Float(v) => format!("{} {at} {:x}", s.labels, v.to_bits()),
-                        SampleValue::Histogram(_) => String::new(),
+                        SampleValue::Histogram(h) => format!("{} {at} {h:?}", s.labels),
                     })
                     .collect(),
                 QueryValue::Scalar(v) => vec![format!("{{}} {at} {:x}", v.to_bits())],
@@ -146,11 +195,11 @@ fn order_of_data_and_kind_of_query_change_no_bit() {
 
 #[test]
 fn what_is_selected_is_told_before() {
-    let engine = Engine::new(options());
-    for seed in 0..queries() / 4 {
+    let engine = Engine::new(Case::of(0).options);
+    for seed in 0..OF_THE_ENGINE {
         let mut random = Random::new(seed);
-        let data = Data::random(&mut random);
-        let query = queries::random_query(&mut random);
+        let data = data_of(seed);
+        let query = queries::query_in_turn(seed, &mut random);
         let time = QueryTime::Range { start_ms: 300_000, end_ms: 900_000, step_ms: 60_000 };
         let prepared = engine.prepare(&query, time, None).expect("the query is valid");
         let recorder = data.recording();
@@ -175,15 +224,16 @@ fn nothing_panics_on_odd_data() {
         type_and_unit_labels: true,
         ..options()
     };
-    let (plain, everything) = (Engine::new(options()), Engine::new(everything));
+    let plain = EngineOptions { extended_range_selectors: true, fill_modifiers: true, ..options() };
+    let (plain, everything) = (Engine::new(plain), Engine::new(everything));
     let mut answered = 0;
-    for seed in 0..queries() {
+    for seed in 0..2 * OF_THE_ENGINE {
         let mut random = Random::new(seed);
         let data = odd::Odd::random(&mut random);
         let query = odd::random_query(&mut random);
         let range = (0, [0, 600_000][random.below(2)], 60_000);
-        answered += usize::from(everything.range(&query, range, &data).is_ok());
+        answered += u64::from(everything.range(&query, range, &data).is_ok());
         let _ = plain.range(&query, range, &data);
     }
-    assert!(answered as u64 * 2 > queries(), "only {answered} queries have an answer");
+    assert!(answered > OF_THE_ENGINE, "only {answered} queries have an answer");
 }
