@@ -149,15 +149,18 @@ impl Evaluator<'_> {
                 possible.set(step);
             }
         }
-        self.floats(
-            e,
-            steps,
-            &mut |mut column| {
+        self.renamed(&e.args[0], sink, |sink| {
+            self.each(&e.args[0], steps, &mut |mut column| {
+                column.points.drop_histograms();
+                // Before names are dropped: what is left out here is not the same as anything.
                 column.points.keep_only(&possible);
+                for (step, value) in column.points.values.iter_mut().enumerate() {
+                    *value = go_max(min.at(step), go_min(max.at(step), *value));
+                }
+                self.drop_name(&mut column);
                 pass_on(column, sink)
-            },
-            |step, v| go_max(min.at(step), go_min(max.at(step), v)),
-        )
+            })
+        })
     }
 
     fn dates(

@@ -15,7 +15,7 @@ use promql::{
 };
 
 use super::data::{Data, LENGTH_MS, Random};
-use super::naive::{self, Naive, Note, Times, Vector};
+use super::naive::{self, Answer, Naive, Note, Times};
 use super::queries;
 
 /// How far values may be apart, relative to the larger one.
@@ -58,7 +58,11 @@ pub(crate) fn data_of(seed: u64) -> Data {
 impl Case {
     pub(crate) fn of(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0x5eed_0000_0000);
-        let query = queries::query_in_turn(seed, &mut random);
+        let is_range = random.chance(2);
+        let query = match is_range {
+            true => queries::random_range(&mut random),
+            false => queries::query_in_turn(seed, &mut random),
+        };
         let options = EngineOptions {
             lookback_ms: if random.chance(10) { 90_000 } else { 300_000 },
             experimental_functions: true,
@@ -73,7 +77,7 @@ impl Case {
         let steps = [1, 2, 3, 5, 5, 12, 12, 70][random.below(8)];
         let step_ms = [15_000, 60_000, 97_000, 30_000][random.below(4)];
         let times = match steps {
-            1 => Times { start_ms, end_ms: start_ms, step_ms: 0 },
+            steps if steps == 1 || is_range => Times { start_ms, end_ms: start_ms, step_ms: 0 },
             _ => Times { start_ms, end_ms: start_ms + (steps - 1) * step_ms + 1, step_ms },
         };
         Self { seed, query, options, times }
@@ -111,7 +115,7 @@ impl Case {
         let engine = self.engine(data).map_err(|e| e.to_string());
         format!(
             "naive:\n{}engine:\n{}",
-            lines(naive.map(|answer| of_naive(&answer, self.times))),
+            lines(naive.map(|answer| of_naive(&answer))),
             lines(engine.map(|answer| of_engine(&answer.value, self.times)))
         )
     }
@@ -127,7 +131,7 @@ impl Case {
                 return Ok(Verdict::BothFail);
             }
             (Ok(expected), Ok(actual)) => {
-                let parts = [of_naive(expected, self.times), of_engine(&actual.value, self.times)];
+                let parts = [of_naive(expected), of_engine(&actual.value, self.times)];
                 let notes: BTreeSet<Note> = actual
                     .annotations
                     .iter()
@@ -155,12 +159,12 @@ impl Case {
     }
 
     /// Of an instant query that sorts, the order counts.
-    fn same_order(&self, expr: &Expr, expected: &[Vector], actual: &QueryValue) -> Result<(), String> {
+    fn same_order(&self, expr: &Expr, expected: &Answer, actual: &QueryValue) -> Result<(), String> {
         let QueryValue::Vector(actual) = actual else { return Ok(()) };
         if !naive::has_order(expr) {
             return Ok(());
         }
-        let expected: Vec<&Labels> = expected[0].iter().map(|s| &s.labels).collect();
+        let expected: Vec<&Labels> = expected[0].1.iter().map(|s| &s.labels).collect();
         let actual: Vec<&Labels> = actual.iter().map(|s| &s.labels).collect();
         if expected == actual {
             Ok(())
@@ -174,7 +178,7 @@ impl Case {
         &self,
         expr: &Expr,
         data: &Data,
-        expected: &Result<Vec<Vector>, String>,
+        expected: &Result<Answer, String>,
         actual: &Result<QueryResult, QueryError>,
     ) -> bool {
         let mut shaken = Vec::new();
@@ -191,10 +195,10 @@ impl Case {
             if *first_notes.get_or_insert_with(|| notes.clone()) != notes {
                 return true;
             }
-            shaken.extend(answer.ok().map(|answer| of_naive(&answer, self.times)));
+            shaken.extend(answer.ok().map(|answer| of_naive(&answer)));
         }
         let (Ok(expected), Ok(actual)) = (expected, actual) else { return false };
-        let (expected, actual) = (of_naive(expected, self.times), of_engine(&actual.value, self.times));
+        let (expected, actual) = (of_naive(expected), of_engine(&actual.value, self.times));
         let is_value = |key: &&Key| matches!(key.2.as_str(), "float" | "count");
         let samples = |parts: &Parts| parts.keys().filter(is_value).cloned().collect::<BTreeSet<Key>>();
         if shaken.iter().any(|s| samples(s) != samples(&expected)) {
@@ -270,9 +274,10 @@ fn put_histogram(out: &mut Parts, labels: &Labels, t: i64, h: &naive::Hist) {
     h.negative.iter().for_each(|(i, count)| put(format!("bucket -{i}"), *count));
 }
 
-fn of_naive(answer: &[Vector], times: Times) -> Parts {
+fn of_naive(answer: &Answer) -> Parts {
     let mut out = Parts::new();
-    for (vector, t) in answer.iter().zip(times.all()) {
+    for (t, vector) in answer {
+        let t = *t;
         for sample in vector {
             match &sample.value {
                 naive::Value::Float(v) => {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use promql::ast::{Aggregate, At, Binary, Cardinality, Duration, Expr, RangeMode, VectorSelector};
+use promql::ast::{Aggregate, At, Binary, Cardinality, Duration, Expr, RangeMode, ValueType, VectorSelector};
 use promql::syntax::signature::FUNCTIONS;
 
 use super::case::Case;
 
 /// Constructs that are neither functions, aggregations nor operators.
-const OTHERS: [&str; 41] = [
+const OTHERS: [&str; 42] = [
+    "range alone",
     "=",
     "!=  of labels",
     "=~",
@@ -96,11 +97,13 @@ impl Coverage {
     pub(crate) fn add(&mut self, case: &Case) {
         let mut found: Vec<String> = Vec::new();
         case.expr().walk(&mut |e| constructs(e, &mut found));
+        let is_range = case.expr().value_type() == ValueType::Matrix;
         let mut note = |yes: bool, what: &str| {
             if yes {
                 found.push(what.to_owned());
             }
         };
+        note(is_range, "range alone");
         note(case.times.step_ms == 0, "instant query");
         note(case.times.step_ms > 0, "range query");
         note(case.options.delayed_name_removal, "delayed name removal");
@@ -153,7 +156,7 @@ fn aggregate(e: &Aggregate, note: &mut impl FnMut(bool, &str)) {
 }
 
 fn binary(e: &Binary, note: &mut impl FnMut(bool, &str)) {
-    use promql::ast::ValueType::Scalar;
+    use ValueType::Scalar;
     note(true, &format!("operator {}", e.op.as_str()));
     note(e.return_bool, "bool");
     let Some(m) = &e.matching else {

@@ -61,6 +61,8 @@ pub(crate) struct Series {
 pub(crate) struct Data {
     pub(crate) series: Vec<Series>,
     sorted: bool,
+    /// Whether samples from before the time that is asked for are given, too.
+    gives_earlier: bool,
 }
 
 /// How long the data is, in milliseconds.
@@ -116,7 +118,7 @@ impl Data {
             classic(random, labels, &mut series);
         }
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
-        Self { series, sorted: true }
+        Self { series, sorted: true, gives_earlier: random.chance(50) }
     }
 
     pub(crate) fn shuffled(&self, random: &mut Random) -> Self {
@@ -276,7 +278,7 @@ impl SeriesSource for Data {
             series: self.series.iter().filter(matches).collect(),
             next: 0,
             sorted: self.sorted,
-            range: (hints.start_ms, hints.end_ms),
+            range: (if self.gives_earlier { i64::MIN } else { hints.start_ms }, hints.end_ms),
         }))
     }
 }

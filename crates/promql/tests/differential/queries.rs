@@ -47,6 +47,13 @@ pub(crate) fn query_in_turn(number: u64, random: &mut Random) -> String {
     Queries { random, depth: 2 }.construct(number)
 }
 
+/// A range selector or subquery by itself, which only instant queries may be.
+pub(crate) fn random_range(random: &mut Random) -> String {
+    let mut queries = Queries { random, depth: 2 };
+    let kind = queries.kind();
+    queries.edged_range(kind, &["anchored", "smoothed"])
+}
+
 /// Any query.
 pub(crate) fn random_query(random: &mut Random) -> String {
     let number = random.next();

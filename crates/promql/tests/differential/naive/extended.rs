@@ -14,18 +14,52 @@ struct NotBetween;
 
 /// The samples that matter among those at some times: from the last one at or before the start of the range, if there
 /// is one, to the last one, or with `smoothed` to the first one at or after its end.
-fn relevant(times: &[i64], w: &Window<'_>) -> Option<(usize, usize)> {
-    let mut last = times.len() - 1;
-    let before = times[..last].iter().filter(|t| **t <= w.start).count();
+fn relevant(times: &[i64], (start, end): (i64, i64), mode: RangeMode) -> Option<(usize, usize)> {
+    let mut last = times.len().checked_sub(1)?;
+    let before = times[..last].iter().filter(|t| **t <= start).count();
     let first = before.saturating_sub(1);
-    if w.mode == RangeMode::Smoothed {
-        last = times[..last].iter().filter(|t| **t < w.end).count();
+    if mode == RangeMode::Smoothed {
+        last = times[..last].iter().filter(|t| **t < end).count();
     }
-    let outside = times[last] <= w.start || w.mode == RangeMode::Smoothed && times[first] > w.end;
+    let outside = times[last] <= start || mode == RangeMode::Smoothed && times[first] > end;
     (!outside).then_some((first, last))
 }
 
+/// The values at the edges of a range, given which samples matter.
+fn edges(
+    points: &[(i64, f64)],
+    (first, last): (usize, usize),
+    (start, end): (i64, i64),
+    mode: RangeMode,
+    counter: bool,
+) -> (f64, f64) {
+    let smoothed = mode == RangeMode::Smoothed;
+    let (mut left, mut right) = (points[first].1, points[last].1);
+    if smoothed && points[first].0 < start {
+        left = Naive::interpolated(points[first], points[first + 1], start, counter);
+    }
+    if smoothed && last > 0 && points[last].0 > end {
+        right = Naive::interpolated(points[last - 1], points[last], end, counter);
+    }
+    (left, right)
+}
+
 impl Naive<'_> {
+    /// The floats of a range with values at its edges.
+    pub(super) fn with_edges(points: &[Point], span: (i64, i64), mode: RangeMode) -> Vec<Point> {
+        let float = |p: &Point| match p.value {
+            Value::Float(v) => (p.t, v),
+            Value::Histogram(_) => panic!("there are floats only"),
+        };
+        let floats: Vec<(i64, f64)> = points.iter().map(float).collect();
+        let times: Vec<i64> = floats.iter().map(|(t, _)| *t).collect();
+        let Some(used) = relevant(&times, span, mode) else { return Vec::new() };
+        let (left, right) = edges(&floats, used, span, mode, false);
+        let inside = floats[used.0..=used.1].iter().copied().filter(|(t, _)| *t > span.0 && *t < span.1);
+        let all = [(span.0, left)].into_iter().chain(inside).chain([(span.1, right)]);
+        all.map(|(t, v)| Point { t, start: 0, value: Value::Float(v) }).collect()
+    }
+
     /// The value at a time of a selector with `smoothed`.
     pub(super) fn smoothed(&self, e: &VectorSelector, s: &Ranged, at: i64) -> Option<Value> {
         let lookback = self.options.lookback_ms;
@@ -98,16 +132,8 @@ impl Naive<'_> {
     pub(super) fn extended_change(&self, counter: bool, per_second: bool, w: &Window<'_>) -> Option<f64> {
         let points = w.floats();
         let times: Vec<i64> = points.iter().map(|(t, _)| *t).collect();
-        let (first, last) = relevant(&times, w)?;
-        let smoothed = w.mode == RangeMode::Smoothed;
-        let mut left = points[first].1;
-        if smoothed && points[first].0 < w.start {
-            left = Self::interpolated(points[first], points[first + 1], w.start, counter);
-        }
-        let mut right = points[last].1;
-        if smoothed && last > 0 && points[last].0 > w.end {
-            right = Self::interpolated(points[last - 1], points[last], w.end, counter);
-        }
+        let (first, last) = relevant(&times, (w.start, w.end), w.mode)?;
+        let (left, right) = edges(&points, (first, last), (w.start, w.end), w.mode, counter);
         let mut change = right - left;
         if counter {
             let used = points[first..=last].iter().filter(|(t, _)| *t > w.start && *t < w.end);
@@ -130,7 +156,7 @@ impl Naive<'_> {
     ) -> Option<Hist> {
         let points = w.histograms();
         let times: Vec<i64> = points.iter().map(|(t, _)| *t).collect();
-        let (first, last) = relevant(&times, w)?;
+        let (first, last) = relevant(&times, (w.start, w.end), w.mode)?;
         let used = &points[first..=last];
         let custom = used[0].1.is_custom();
         let mixed = used.iter().any(|(_, h)| h.is_custom() != custom);

@@ -52,6 +52,9 @@ pub(crate) struct Sample {
 
 pub(crate) type Vector = Vec<Sample>;
 
+/// Times and what there is then.
+pub(crate) type Answer = Vec<(i64, Vector)>;
+
 /// Why there is no answer.
 pub(crate) type Failure = String;
 pub(crate) type Outcome<T> = Result<T, Failure>;
@@ -101,17 +104,21 @@ impl<'d> Naive<'d> {
         Self { rounding: Rounding::shaken(seed), ..Self::new(data, options, times) }
     }
 
-    /// The answer: a vector per step, in order of labels, or of the sort that an instant query asks for.
-    pub(crate) fn answer(&mut self, expr: &Expr) -> Outcome<Vec<Vector>> {
+    /// The answer: a vector per step, in the order of the sort that an instant query asks for; of a range, a vector per
+    /// time of any sample.
+    pub(crate) fn answer(&mut self, expr: &Expr) -> Outcome<Answer> {
         histogram::find_needless_buckets(expr, false, false, &mut self.without_buckets);
         let times = self.times.all();
-        let mut out = self.vectors_or_scalars(expr, &times)?;
+        let mut out: Answer = match expr.value_type() {
+            ValueType::Matrix => self.range_alone(expr, times[0])?,
+            _ => times.iter().copied().zip(self.vectors_or_scalars(expr, &times)?).collect(),
+        };
         if self.options.delayed_name_removal {
-            for sample in out.iter_mut().flatten().filter(|s| s.drop_name) {
+            for sample in out.iter_mut().flat_map(|(_, vector)| vector).filter(|s| s.drop_name) {
                 sample.labels = labels::unnamed(&sample.labels);
             }
         }
-        for vector in &out {
+        for (_, vector) in &out {
             let of_kind =
                 |float: bool| vector.iter().filter(|s| s.float().is_some() == float).cloned().collect();
             // A float and a histogram of the same labels: upstream returns both of a range query, and fails otherwise.

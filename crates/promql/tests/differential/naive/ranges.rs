@@ -1,11 +1,13 @@
 //! Functions over ranges: which samples each sees, and what becomes of the series' name.
 
-use model::{Labels, METRIC_NAME};
+use std::collections::BTreeMap;
+
+use model::{CounterResetHint, Labels, METRIC_NAME};
 use promql::ast::{Call, Expr, RangeMode, Span, ValueType};
 
 use super::histogram::Hist;
 use super::select::Point;
-use super::{Naive, Outcome, Sample, Value, Vector, labels};
+use super::{Answer, Naive, Outcome, Sample, Value, Vector, labels};
 
 /// What a function over a range sees of one series at one time.
 pub(super) struct Window<'w> {
@@ -67,7 +69,10 @@ impl Naive<'_> {
         for arg in e.args.iter().filter(|a| a.value_type() == ValueType::Scalar) {
             scalars.push(self.scalars(arg, times)?);
         }
-        let (series, spans) = self.ranges(argument, times)?;
+        let (mut series, spans) = self.ranges(argument, times)?;
+        if matches!(argument.without_parens(), Expr::Subquery(_)) {
+            series.iter_mut().flat_map(|s| &mut s.points).for_each(forget_reset);
+        }
         let lookback = self.options.lookback_ms;
         let (before, after) = match mode {
             RangeMode::Plain => (0, 0),
@@ -137,6 +142,36 @@ impl Naive<'_> {
         Ok(out)
     }
 
+    /// A range by itself. With `anchored` and `smoothed`, its edges have values of their own.
+    pub(super) fn range_alone(&self, expr: &Expr, t: i64) -> Outcome<Answer> {
+        let (series, spans) = self.ranges(expr, &[t])?;
+        let (start, end) = spans[0];
+        let mode = match expr.without_parens() {
+            Expr::Matrix(m) => m.selector.mode,
+            _ => RangeMode::Plain,
+        };
+        let lookback = self.options.lookback_ms;
+        let mut out: BTreeMap<i64, Vector> = BTreeMap::new();
+        for s in &series {
+            let mut points = match mode {
+                RangeMode::Plain => Self::between(&s.points, start, end),
+                RangeMode::Anchored => Self::between(&s.points, start - lookback, end),
+                RangeMode::Smoothed => Self::between(&s.points, start - lookback, end + lookback),
+            };
+            if mode != RangeMode::Plain {
+                if points.iter().any(|p| matches!(p.value, Value::Histogram(_))) {
+                    return Err("modifier is not supported with histograms".to_owned());
+                }
+                points = Self::with_edges(&points, (start, end), mode);
+            }
+            for point in points {
+                let sample = Sample { labels: s.labels.clone(), value: point.value, drop_name: s.drop_name };
+                out.entry(point.t).or_default().push(sample);
+            }
+        }
+        Ok(out.into_iter().collect())
+    }
+
     fn note_not_counter(&self, labels: &Labels, span: Span) {
         let name = labels.get_or_empty(METRIC_NAME);
         if name.is_empty() {
@@ -177,6 +212,15 @@ impl Naive<'_> {
     pub(super) fn interpolated(a: (i64, f64), b: (i64, f64), t: i64, counter: bool) -> f64 {
         let from = if counter && b.1 < a.1 { 0.0 } else { a.1 };
         from + (b.1 - from) * (t - a.0) as f64 / (b.0 - a.0) as f64
+    }
+}
+
+/// What is known about resets does not hold between the samples that a subquery picks.
+fn forget_reset(point: &mut Point) {
+    if let Value::Histogram(h) = &mut point.value
+        && matches!(h.hint, CounterResetHint::Reset | CounterResetHint::NotReset)
+    {
+        h.hint = CounterResetHint::Unknown;
     }
 }
 

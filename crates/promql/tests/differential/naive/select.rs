@@ -129,14 +129,7 @@ impl Naive<'_> {
         }
         for (t, vector) in inner.iter().zip(self.vectors(&e.expr, &inner)?) {
             for sample in vector {
-                let mut value = sample.value;
-                // What is known about resets does not hold between the samples that a subquery picks.
-                if let Value::Histogram(h) = &mut value
-                    && matches!(h.hint, CounterResetHint::Reset | CounterResetHint::NotReset)
-                {
-                    h.hint = CounterResetHint::Unknown;
-                }
-                let point = Point { t: *t, start: 0, value };
+                let point = Point { t: *t, start: 0, value: sample.value };
                 match out.iter_mut().find(|s| s.labels == sample.labels) {
                     Some(known) => known.points.push(point),
                     None => out.push(Ranged {
