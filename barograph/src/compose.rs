@@ -61,7 +61,7 @@ impl Parts {
     pub(crate) fn distributor(&self, late: LateIngester<Ingester>) -> Result<Arc<Distributor>, RingError> {
         let id = InstanceId::new(INSTANCE);
         let zone = self.config.process.zone.as_deref().map(Arc::from);
-        let members = vec![Instance::active(id.clone(), zone)];
+        let members = Instance::all_active([(id.clone(), zone)]);
         let quorum = Quorum::at_bootstrap(REPLICATION_FACTOR, members.len());
         let (_, ring) = watch::channel(Arc::new(Ring::new(members, quorum)?));
         let ingester: Arc<dyn IngesterWrite> = Arc::new(late);

@@ -64,7 +64,7 @@ impl IngesterWrite for NullIngester {
 
 fn distributor(ingesters: usize, replication_factor: u8, limits: WriteLimits) -> Arc<Distributor> {
     let names: Vec<InstanceId> = (0..ingesters).map(|i| InstanceId::new(&format!("ingester-{i}"))).collect();
-    let members = names.iter().map(|id| Instance::active(id.clone(), None)).collect();
+    let members = Instance::all_active(names.iter().map(|id| (id.clone(), None)));
     let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
     let pool: BTreeMap<InstanceId, Arc<dyn IngesterWrite>> =
         names.into_iter().map(|id| (id, Arc::new(NullIngester) as Arc<dyn IngesterWrite>)).collect();

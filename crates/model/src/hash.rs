@@ -20,6 +20,11 @@ impl TenantSeed {
         Self(xxh3_64(tenant.as_str().as_bytes()))
     }
 
+    /// The seed as a number, for other hashes of the tenant's things.
+    pub fn as_u64(self) -> u64 {
+        self.0
+    }
+
     /// The seed that mixes nothing in, for hashes inside one tenant's data.
     pub const NONE: Self = Self(0);
 }

@@ -6,12 +6,16 @@
 //! come next clockwise from its hash, one in each of RF zones.
 
 mod instance;
+mod placement;
 mod quorum;
-mod tokens;
+mod reading;
+mod shard;
 
 pub mod lookup;
 
 pub use instance::{Instance, InstanceId, State};
 pub use lookup::{Replicas, Ring, RingError};
+pub use placement::{TOKENS_PER_INSTANCE, place};
 pub use quorum::{Outcome, Quorum, Tally};
-pub use tokens::{TOKENS_PER_INSTANCE, tokens};
+pub use reading::{LostRange, ReadSet, ZoneReaders};
+pub use shard::{SERIES_PER_INSTANCE, ShardSize};

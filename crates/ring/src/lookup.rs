@@ -133,13 +133,8 @@ impl Layout {
         let mut zone_of = Vec::with_capacity(instances.len());
         let mut circle = Vec::new();
         for (i, instance) in instances.iter().enumerate() {
-            // An instance without a zone is one of its own, whatever others call theirs.
-            let zone = match &instance.zone {
-                Some(zone) => (true, &**zone),
-                None => (false, instance.id.as_str()),
-            };
             let next = numbers.len() as u16;
-            zone_of.push(*numbers.entry(zone).or_insert(next));
+            zone_of.push(*numbers.entry(instance.zone_name()).or_insert(next));
             if instance.state.has_tokens() {
                 circle.extend(instance.tokens.iter().map(|token| (*token, i as u16)));
             }
@@ -177,7 +172,7 @@ impl Layout {
 
     /// The first instance clockwise in the zone, from its token `token` on, that takes writes.
     fn stand_in(&self, instances: &[Instance], zone: u16, token: u64, owner: u16) -> u16 {
-        if instances[usize::from(owner)].state.accepts_writes() {
+        if instances[usize::from(owner)].takes_writes() {
             return owner;
         }
         let circle = &self.circles[usize::from(zone)];
@@ -188,7 +183,7 @@ impl Layout {
             .chain(&circle[..start])
             .map(|(_, instance)| *instance)
             .filter(|instance| asked.insert(*instance))
-            .find(|instance| instances[usize::from(*instance)].state.accepts_writes())
+            .find(|instance| instances[usize::from(*instance)].takes_writes())
             .unwrap_or(NOBODY)
     }
 }

@@ -6,15 +6,25 @@ use model::SeriesHash;
 use proptest::prelude::*;
 use ring::{Instance, InstanceId, Quorum, Ring, RingError, State};
 
-fn instance(zone: Option<u8>, number: u8, state: State) -> Instance {
-    let name = match zone {
-        Some(zone) => format!("ingester-zone-{zone}-{number}"),
-        None => format!("ingester-{number}"),
-    };
-    Instance {
-        state,
-        ..Instance::active(InstanceId::new(&name), zone.map(|zone| format!("zone-{zone}").into()))
-    }
+/// Instances of zones that joined in this order, in these states.
+fn instances(members: impl IntoIterator<Item = (Option<u8>, u8, State)>) -> Vec<Instance> {
+    let (names, states): (Vec<_>, Vec<_>) = members
+        .into_iter()
+        .map(|(zone, number, state)| {
+            let name = match zone {
+                Some(zone) => format!("ingester-zone-{zone}-{number}"),
+                None => format!("ingester-{number}"),
+            };
+            ((InstanceId::new(&name), zone.map(|zone| format!("zone-{zone}").into())), state)
+        })
+        .unzip();
+    let placed = Instance::all_active(names).into_iter().zip(states);
+    placed.map(|(instance, state)| Instance { state, ..instance }).collect()
+}
+
+/// As many active instances in each of some zones.
+fn in_zones(zones: u8, per_zone: u8) -> Vec<(Option<u8>, u8, State)> {
+    (0..zones).flat_map(|zone| (0..per_zone).map(move |i| (Some(zone), i, State::Active))).collect()
 }
 
 fn names(ring: &Ring, hash: u64) -> Vec<&str> {
@@ -31,7 +41,7 @@ fn reference(instances: &[Instance], replicas: usize, hash: u64) -> Vec<&str> {
     let zone = |i: &Instance| i.zone.as_deref().unwrap_or(i.id.as_str()).to_owned();
     let mut circle: Vec<(u64, &Instance)> = instances
         .iter()
-        .filter(|i| i.state != State::Joining)
+        .filter(|i| i.state.has_tokens())
         .flat_map(|i| i.tokens.iter().map(move |t| (*t, i)))
         .collect();
     circle.sort_by(|a, b| (a.0.wrapping_sub(hash), &a.1.id).cmp(&(b.0.wrapping_sub(hash), &b.1.id)));
@@ -53,12 +63,14 @@ fn state() -> impl Strategy<Value = State> {
         1 => Just(State::Unhealthy),
         1 => Just(State::Leaving),
         1 => Just(State::Joining),
+        1 => Just(State::Pending),
+        1 => Just(State::Left),
     ]
 }
 
 fn members() -> impl Strategy<Value = Vec<Instance>> {
     prop::collection::btree_map((prop::option::of(0..4u8), 0..5u8), state(), 0..10).prop_map(|members| {
-        members.into_iter().map(|((zone, number), state)| instance(zone, number, state)).collect()
+        instances(members.into_iter().map(|((zone, number), state)| (zone, number, state)))
     })
 }
 
@@ -91,13 +103,12 @@ proptest! {
 
     #[test]
     fn who_comes_takes_series_only_for_itself(zones in 1..4u8, per_zone in 1..4u8, zone in 0..3u8) {
-        let mut members: Vec<Instance> = (0..zones)
-            .flat_map(|zone| (0..per_zone).map(move |i| instance(Some(zone), i, State::Active)))
-            .collect();
-        let before = Ring::new(members.clone(), Quorum::new(zones.min(3))).unwrap();
-        let newcomer = instance(Some(zone % zones), per_zone, State::Active);
-        members.push(newcomer.clone());
-        let after = Ring::new(members, Quorum::new(zones.min(3))).unwrap();
+        let mut members = in_zones(zones, per_zone);
+        let before = Ring::new(instances(members.clone()), Quorum::new(zones)).unwrap();
+        members.push((Some(zone % zones), per_zone, State::Active));
+        let members = instances(members);
+        let newcomer = members.last().unwrap().clone();
+        let after = Ring::new(members, Quorum::new(zones)).unwrap();
         let mut moved = 0;
         for hash in hashes(2_000) {
             let (old, new): (BTreeSet<_>, BTreeSet<_>) =
@@ -108,17 +119,14 @@ proptest! {
                 moved += 1;
             }
         }
-        // It takes its share of the zone, with room for the unevenness of tokens.
+        // It takes its share of the zone, with room for the unevenness of two thousand hashes.
         let share = 2_000.0 / f64::from(per_zone + 1);
-        prop_assert!(f64::from(moved) < 1.3 * share, "{} of a fair {}", moved, share);
-        prop_assert!(f64::from(moved) > 0.7 * share, "{} of a fair {}", moved, share);
+        prop_assert!((f64::from(moved) / share - 1.0).abs() < 0.05, "{} of a fair {}", moved, share);
     }
 
     #[test]
     fn who_fails_is_replaced_in_its_zone_and_nothing_else_moves(per_zone in 2..4u8, zone in 0..3u8) {
-        let mut members: Vec<Instance> = (0..3)
-            .flat_map(|zone| (0..per_zone).map(move |i| instance(Some(zone), i, State::Active)))
-            .collect();
+        let mut members = instances(in_zones(3, per_zone));
         let before = Ring::new(members.clone(), Quorum::new(3)).unwrap();
         let failed = usize::from(zone * per_zone);
         members[failed].state = State::Unhealthy;
@@ -136,8 +144,7 @@ proptest! {
 
 #[test]
 fn series_spread_evenly() {
-    let members: Vec<Instance> = (0..12).map(|i| instance(Some(i % 3), i / 3, State::Active)).collect();
-    let ring = Ring::new(members, Quorum::new(3)).unwrap();
+    let ring = Ring::new(instances(in_zones(3, 4)), Quorum::new(3)).unwrap();
     let mut counts = BTreeMap::new();
     for hash in hashes(60_000) {
         for name in names(&ring, hash) {
@@ -147,13 +154,13 @@ fn series_spread_evenly() {
     assert_eq!(counts.len(), 12);
     let mean = 60_000.0 * 3.0 / 12.0;
     for (name, count) in counts {
-        assert!((f64::from(count) / mean - 1.0).abs() < 0.15, "{name} has {count}, the mean is {mean}");
+        assert!((f64::from(count) / mean - 1.0).abs() < 0.03, "{name} has {count}, the mean is {mean}");
     }
 }
 
 #[test]
 fn one_instance_owns_everything() {
-    let ring = Ring::new(vec![instance(None, 0, State::Active)], Quorum::at_bootstrap(3, 1)).unwrap();
+    let ring = Ring::new(instances([(None, 0, State::Active)]), Quorum::at_bootstrap(3, 1)).unwrap();
     assert!(hashes(1_000).all(|hash| names(&ring, hash) == ["ingester-0"]));
 }
 
@@ -165,26 +172,14 @@ fn an_empty_ring_has_no_replicas() {
 
 #[test]
 fn a_zone_without_anyone_healthy_counts_as_failed() {
-    let members = vec![
-        instance(Some(0), 0, State::Active),
-        instance(Some(1), 0, State::Unhealthy),
-        instance(Some(2), 0, State::Active),
-    ];
-    let ring = Ring::new(members, Quorum::new(3)).unwrap();
+    let members = [(Some(0), 0, State::Active), (Some(1), 0, State::Unhealthy), (Some(2), 0, State::Active)];
+    let ring = Ring::new(instances(members), Quorum::new(3)).unwrap();
     assert!(hashes(100).all(|hash| names(&ring, hash).len() == 2));
 }
 
 #[test]
 fn names_are_unique() {
-    let members = vec![instance(None, 0, State::Active), instance(None, 0, State::Leaving)];
+    let members = instances([(None, 0, State::Active), (None, 0, State::Leaving)]);
     let error = Ring::new(members, Quorum::new(1)).unwrap_err();
     assert_eq!(error, RingError::Duplicate { id: InstanceId::new("ingester-0") });
-}
-
-/// Frozen: tokens decide where series are, on every machine and after every upgrade.
-#[test]
-fn tokens_never_change() {
-    let tokens = ring::tokens(&InstanceId::new("ingester-0"));
-    assert_eq!(tokens.len(), ring::TOKENS_PER_INSTANCE);
-    assert_eq!(tokens[..2], [10_258_930_073_980_220, 15_617_252_613_786_233]);
 }

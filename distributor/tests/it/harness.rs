@@ -54,7 +54,7 @@ impl Harness {
     ) -> Self {
         let names: Vec<InstanceId> =
             (0..ingesters).map(|i| InstanceId::new(&format!("ingester-{i}"))).collect();
-        let members = names.iter().map(|id| Instance::active(id.clone(), None)).collect();
+        let members = Instance::all_active(names.iter().map(|id| (id.clone(), None)));
         let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
         let (ring, receiver) = watch::channel(Arc::new(ring));
         let ingesters: Vec<Arc<FakeIngester>> = names.iter().map(|_| Arc::default()).collect();
