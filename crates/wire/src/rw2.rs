@@ -178,6 +178,50 @@ fn packed_refs<'a>(message: &'a [u8], field: &Field<'a>) -> Result<&'a [u8], Wir
     }
 }
 
+/// What nearly every series has behind its labels.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct UsualTail {
+    /// Its only sample.
+    pub sample: Sample,
+    /// Its metadata, if it has some.
+    pub metadata: Option<MetadataRefs>,
+}
+
+/// Reads what is left of a `TimeSeries` message from `position`, where that is one float and perhaps metadata behind it,
+/// written as senders write them. Where there is anything else, or anything wrong, there is no answer: then
+/// [`series_from`] has to look.
+#[inline]
+pub fn usual_tail(body: &[u8], position: usize) -> Option<UsualTail> {
+    let (sample, rest) = short_field(body.get(position..)?, 2 << 3 | 2)?;
+    let sample = sample::decode_usual(sample)?;
+    if rest.is_empty() {
+        return Some(UsualTail { sample, metadata: None });
+    }
+    let (encoded, rest) = short_field(rest, 5 << 3 | 2)?;
+    let mut metadata = MetadataRefs::default();
+    let mut position = 0;
+    while let Some(tag) = encoded.get(position) {
+        position += 1;
+        let number = varint(encoded, &mut position).ok()?;
+        match tag >> 3 {
+            1 if tag & 7 == 0 => metadata.metric_type = number,
+            3 if tag & 7 == 0 => metadata.help_ref = u32::try_from(number).ok()?,
+            4 if tag & 7 == 0 => metadata.unit_ref = u32::try_from(number).ok()?,
+            _ => return None,
+        }
+    }
+    rest.is_empty().then_some(UsualTail { sample, metadata: Some(metadata) })
+}
+
+/// The field of fewer than 128 bytes that `message` begins with, if it has this tag, and what is behind it.
+#[inline]
+fn short_field(message: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
+    match message {
+        [found, len, rest @ ..] if *found == tag && *len < 0x80 => rest.split_at_checked(usize::from(*len)),
+        _ => None,
+    }
+}
+
 fn metadata(body: &[u8]) -> Result<MetadataRefs, WireError> {
     let mut metadata = MetadataRefs::default();
     for field in Fields::new(body) {

@@ -33,16 +33,18 @@ pub(crate) fn decode(body: &[u8]) -> Result<Sample, WireError> {
     Ok(sample)
 }
 
-/// Reads a sample that is written as nearly all are: value, then timestamp, and nothing else.
+/// Reads a sample that is written as nearly all are: value, timestamp, perhaps start timestamp, and nothing else.
 #[inline]
-fn decode_usual(body: &[u8]) -> Option<Sample> {
+pub(crate) fn decode_usual(body: &[u8]) -> Option<Sample> {
     let (bits, rest) = body.strip_prefix(&[0x09])?.split_first_chunk()?;
     let mut position = 0;
     let timestamp = rest.strip_prefix(&[0x10])?;
     let timestamp_ms = varint(timestamp, &mut position).ok()? as i64;
-    (position == timestamp.len()).then_some(Sample {
-        timestamp_ms,
-        value: f64::from_le_bytes(*bits),
-        start_timestamp_ms: 0,
-    })
+    let mut start_timestamp_ms = 0;
+    if timestamp.get(position) == Some(&0x18) {
+        position += 1;
+        start_timestamp_ms = varint(timestamp, &mut position).ok()? as i64;
+    }
+    let value = f64::from_le_bytes(*bits);
+    (position == timestamp.len()).then_some(Sample { timestamp_ms, value, start_timestamp_ms })
 }

@@ -38,7 +38,12 @@ impl<'a> QuickCheck<'a> {
     /// Whether the label is fine and its name comes behind the previous one's. UTF-8 is not looked at.
     #[inline]
     pub(crate) fn accepts(&mut self, name: &'a [u8], value: &'a [u8]) -> bool {
-        let prefix = prefix(name);
+        self.accepts_prefixed(name, prefix(name), value.len())
+    }
+
+    /// As [`Self::accepts`], of a name whose [`prefix`] is known and a value of this length.
+    #[inline]
+    pub(crate) fn accepts_prefixed(&mut self, name: &'a [u8], prefix: u64, value_len: usize) -> bool {
         // Prefixes mostly tell names apart without a call.
         let ascends = match prefix.cmp(&self.previous_prefix) {
             Ordering::Greater => true,
@@ -46,9 +51,9 @@ impl<'a> QuickCheck<'a> {
             Ordering::Less => false,
         };
         let accepted = ascends
-            && !value.is_empty()
+            && value_len > 0
             && name.len() <= self.limits.max_label_name_length
-            && value.len() <= self.limits.max_label_value_length;
+            && value_len <= self.limits.max_label_value_length;
         self.named |= prefix == METRIC_NAME && name.len() == 8;
         self.previous = name;
         self.previous_prefix = prefix;
@@ -65,7 +70,7 @@ impl<'a> QuickCheck<'a> {
 
 /// The first eight bytes as a number that orders as they do; zeros stand for bytes that are not there.
 #[inline]
-fn prefix(name: &[u8]) -> u64 {
+pub(crate) fn prefix(name: &[u8]) -> u64 {
     if let Some(first) = name.first_chunk() {
         return u64::from_be_bytes(*first);
     }

@@ -4,6 +4,7 @@
 //! nothing; its frame points into the request. Everything else takes the slow path in [`rewrite`]: it is refused with a
 //! reason, left out, or written anew with its samples copied.
 
+mod canonical;
 mod labels;
 mod plan;
 mod rewrite;

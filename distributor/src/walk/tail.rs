@@ -43,6 +43,11 @@ impl Tail {
     #[inline]
     pub(crate) fn of_v2(body: &[u8], position: usize, latest_ms: i64) -> Result<Self, WireError> {
         let mut tail = Self::default();
+        if let Some(usual) = rw2::usual_tail(body, position) {
+            tail.sample(usual.sample.timestamp_ms, latest_ms);
+            tail.has_metadata = usual.metadata.is_some();
+            return Ok(tail);
+        }
         for field in rw2::series_from(body, position) {
             match field? {
                 rw2::SeriesField::LabelRefs(_) => tail.has_labels = true,

@@ -8,7 +8,8 @@ use proto::{RejectReason, SymbolTable, Version};
 use wire::protobuf::{put_varint, varint_len};
 use wire::{WireError, rw2};
 
-use super::labels::{QuickCheck, RawLabel, USUAL_LABELS, show};
+use super::canonical::{Canonical, Span};
+use super::labels::{QuickCheck, RawLabel, USUAL_LABELS, prefix, show};
 use super::rewrite::Decision;
 use super::tail::Tail;
 use super::{Refusal, Walker, malformed};
@@ -20,10 +21,13 @@ const MAX_SYMBOLS: usize = 4_000_000;
 pub(super) fn walk(walker: &mut Walker<'_>) -> Result<(), WriteError> {
     let body = walker.body;
     let mut symbols = Symbols::read(body)?;
+    let mut canonical = Canonical::new();
     for field in rw2::request(body) {
         let field = field.map_err(|source| malformed(Version::V2, source))?;
         if let rw2::RequestField::TimeSeries { start, body } = field {
-            walker.series_v2(&mut symbols, start, body).map_err(|error| error.shifted(start))?;
+            walker
+                .series_v2(&mut symbols, &mut canonical, start, body)
+                .map_err(|error| error.shifted(start))?;
         }
     }
     walker.plan.symbols = symbols.into_table(body);
@@ -33,7 +37,9 @@ pub(super) fn walk(walker: &mut Walker<'_>) -> Result<(), WriteError> {
 /// The symbols of the request at hand.
 struct Symbols<'a> {
     body: &'a [u8],
-    spans: Vec<(u32, u32)>,
+    spans: Vec<Span>,
+    /// The first bytes of each, as names are compared by.
+    prefixes: Vec<u64>,
     /// Whether all of them are known to be UTF-8.
     all_utf8: bool,
     /// Those that rewrites added, with their references.
@@ -43,7 +49,7 @@ struct Symbols<'a> {
 
 impl<'a> Symbols<'a> {
     fn read(body: &'a [u8]) -> Result<Self, WriteError> {
-        let mut spans = Vec::new();
+        let (mut spans, mut prefixes) = (Vec::new(), Vec::new());
         let (mut first, mut last, mut adjacent) = (0, 0, true);
         for field in rw2::request(body) {
             let field = field.map_err(|source| malformed(Version::V2, source))?;
@@ -60,10 +66,11 @@ impl<'a> Symbols<'a> {
             }
             last = start + text.len();
             spans.push((start as u32, text.len() as u32));
+            prefixes.push(prefix(text));
         }
         let texts = body.get(first..last).unwrap_or_default();
-        let mut symbols =
-            Self { body, spans, all_utf8: false, added: HashMap::new(), added_in_order: Vec::new() };
+        let (added, added_in_order) = (HashMap::new(), Vec::new());
+        let mut symbols = Self { body, spans, prefixes, all_utf8: false, added, added_in_order };
         // As with labels: where nothing but tags and lengths lies between texts, all of them are UTF-8 if the whole is;
         // lengths of 128 and more are not, and then the texts are looked at one by one.
         symbols.all_utf8 = (adjacent && is_utf8(texts))
@@ -72,7 +79,7 @@ impl<'a> Symbols<'a> {
     }
 
     #[inline]
-    fn text(&self, (start, len): (u32, u32)) -> Option<&'a [u8]> {
+    fn text(&self, (start, len): Span) -> Option<&'a [u8]> {
         self.body.get(start as usize..)?.get(..len as usize)
     }
 
@@ -105,8 +112,14 @@ impl<'a> Symbols<'a> {
 
 impl Walker<'_> {
     #[inline]
-    fn series_v2(&mut self, symbols: &mut Symbols<'_>, start: usize, body: &[u8]) -> Result<(), WriteError> {
-        let Some(position) = self.quick_labels_v2(symbols, body) else {
+    fn series_v2(
+        &mut self,
+        symbols: &mut Symbols<'_>,
+        canonical: &mut Canonical,
+        start: usize,
+        body: &[u8],
+    ) -> Result<(), WriteError> {
+        let Some(position) = self.quick_labels_v2(symbols, canonical, body) else {
             return self.slow_v2(symbols, start, body);
         };
         let tail =
@@ -116,7 +129,7 @@ impl Walker<'_> {
         }
         self.plan.received += tail.content.into();
         if !tail.has_nothing_to_store() {
-            let hash = SeriesHash::of_canonical(self.context.seed, &self.canonical);
+            let hash = SeriesHash::of_canonical(self.context.seed, canonical.bytes());
             self.forward(hash, start, body.len(), tail.content);
         }
         Ok(())
@@ -124,7 +137,12 @@ impl Walker<'_> {
 
     /// Makes the canonical bytes of a series whose labels are right as they are; where its label references end.
     #[inline]
-    fn quick_labels_v2(&mut self, symbols: &Symbols<'_>, body: &[u8]) -> Option<usize> {
+    fn quick_labels_v2(
+        &self,
+        symbols: &Symbols<'_>,
+        canonical: &mut Canonical,
+        body: &[u8],
+    ) -> Option<usize> {
         if self.rewrite_all || !symbols.all_utf8 {
             return None;
         }
@@ -133,14 +151,15 @@ impl Walker<'_> {
             return None;
         };
         let mut check = QuickCheck::new(self.context.limits);
-        self.canonical.clear();
+        canonical.clear();
         while let Some(name) = refs.next() {
-            let name = symbols.get(name.ok()?)?;
-            let value = symbols.get(refs.next()?.ok()?)?;
-            if !check.accepts(name, value) {
+            let name_ref = name.ok()? as usize;
+            let (name, prefix) = (*symbols.spans.get(name_ref)?, *symbols.prefixes.get(name_ref)?);
+            let value = *symbols.spans.get(refs.next()?.ok()? as usize)?;
+            if !check.accepts_prefixed(symbols.text(name)?, prefix, value.1 as usize) {
                 return None;
             }
-            push_canonical_label(&mut self.canonical, name, value);
+            canonical.push(symbols.body, name, value)?;
         }
         check.accepts_all().then_some(fields.position())
     }

@@ -96,13 +96,13 @@ impl Index {
     /// The series with these labels, sorted by name.
     #[inline]
     pub(crate) fn find(&self, hash: SeriesHash, labels: &[(&[u8], &[u8])]) -> Option<&Arc<Series>> {
-        self.by_hash.find(hash.0, |s| s.hash == hash && s.labels.are(&self.symbols, labels))
+        self.find_where(hash, |s| s.labels.are(&self.symbols, labels))
     }
 
-    /// The series with these labels as numbers of symbols, sorted by name.
+    /// A series with this hash of which `is` says yes.
     #[inline]
-    pub(crate) fn find_numbered(&self, hash: SeriesHash, labels: &[(u32, u32)]) -> Option<&Arc<Series>> {
-        self.by_hash.find(hash.0, |s| s.hash == hash && s.labels.are_numbered(labels))
+    pub(crate) fn find_where(&self, hash: SeriesHash, is: impl Fn(&Series) -> bool) -> Option<&Arc<Series>> {
+        self.by_hash.find(hash.0, |s| s.hash == hash && is(s))
     }
 
     /// Makes a series with labels that no series has yet; `None` where the numbers are used up.

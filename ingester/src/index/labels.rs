@@ -39,12 +39,6 @@ impl LabelIds {
             })
     }
 
-    /// Whether these are the labels `others`, as numbers of the same symbols, sorted by the names' text.
-    #[inline]
-    pub(crate) fn are_numbered(&self, others: &[(u32, u32)]) -> bool {
-        *self.0 == *others
-    }
-
     /// The labels as text.
     pub(crate) fn to_labels(&self, symbols: &Symbols) -> Labels {
         Labels::from_sorted(self.0.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))

@@ -66,20 +66,23 @@ pub(crate) fn labels<'a>(
     }
 }
 
-/// Reads the label references of a remote write 2.0 frame, and gives where in its body the rest begins.
+/// Calls `each` with the label references of a remote write 2.0 frame, until it has seen enough (`false`) or has them all,
+/// and gives where in the frame's body the rest begins; 0 where `each` had enough.
+#[inline]
 pub(crate) fn label_refs(
     batch: &SeriesBatch,
     frame: &Frame,
-    pairs: &mut Vec<(u32, u32)>,
+    mut each: impl FnMut(u32, u32) -> Result<bool, FrameError>,
 ) -> Result<usize, FrameError> {
-    pairs.clear();
     let mut fields = rw2::series(batch.body(frame).ok_or(FrameError::Outside)?);
     let mut rest = 0;
     while let Some(field) = fields.next() {
         let rw2::SeriesField::LabelRefs(mut refs) = field? else { break };
         while let Some(name) = refs.next() {
             let value = refs.next().ok_or(FrameError::OddReferences)?;
-            pairs.push((name?, value?));
+            if !each(name?, value?)? {
+                return Ok(0);
+            }
         }
         rest = fields.position();
     }
@@ -125,6 +128,15 @@ pub(crate) fn items<'a>(
             }
         }
         Version::V2 => {
+            if let Some(usual) = rw2::usual_tail(body, rest) {
+                let rw2::UsualTail { sample: s, metadata } = usual;
+                let (timestamp_ms, start_ms) = (s.timestamp_ms, s.start_timestamp_ms);
+                each(Item::Sample { timestamp_ms, start_ms, value: s.value });
+                if let Some(refs) = metadata {
+                    each(Item::Metadata(refs));
+                }
+                return Ok(());
+            }
             for field in rw2::series(body.get(rest..).unwrap_or_default()) {
                 match field? {
                     rw2::SeriesField::Sample(s) => {

@@ -8,16 +8,18 @@ use crate::config::Limits;
 use crate::head::tenant::Tenant;
 use crate::push::frames;
 
-/// Finds what is new. Remote write 2.0 repeats metadata in every series of every request; the series of a family
-/// follow each other, so comparing with the one before spares most look-ups.
+/// So many metrics of a request are remembered, by the last bits of the number of their name's symbol.
+const REMEMBERED: usize = 256;
+
+/// Finds what is new. Remote write 2.0 repeats metadata in every series of every request; what a request has said about a
+/// metric before need not be looked up again.
 pub(crate) struct NewMetadata<'r> {
     tenant: &'r Tenant,
     max_families: usize,
-    /// The symbol of the metric's name, and what the series before said.
-    previous: Option<(u32, MetadataRefs)>,
+    /// The symbol of a metric's name, and what a series said about it; made with the first.
+    seen: Vec<(u32, MetadataRefs)>,
     /// The symbol `__name__`.
     name_label: Option<u32>,
-    refs: Vec<(u32, u32)>,
 }
 
 impl<'r> NewMetadata<'r> {
@@ -26,7 +28,7 @@ impl<'r> NewMetadata<'r> {
             0 => usize::MAX,
             max => max,
         };
-        Self { tenant, max_families, previous: None, name_label: None, refs: Vec::new() }
+        Self { tenant, max_families, seen: Vec::new(), name_label: None }
     }
 
     /// Whether the tenant does not have this yet, and may.
@@ -46,26 +48,31 @@ impl<'r> NewMetadata<'r> {
             return None;
         }
         let name = self.metric_name(request, frame)?;
-        if self.previous == Some((name, refs)) {
+        if self.seen.is_empty() {
+            self.seen.resize(REMEMBERED, (0, MetadataRefs::default()));
+        }
+        let seen = self.seen.get_mut(name as usize % REMEMBERED)?;
+        if *seen == (name, refs) {
             return None;
         }
-        self.previous = Some((name, refs));
+        *seen = (name, refs);
         let found = describe(request, frames::symbol(&request.batch.symbols, name).ok()?, refs);
         found.filter(|(family, metadata)| self.is_new(family, metadata))
     }
 
     /// The symbol that is the name of a frame's metric.
     fn metric_name(&mut self, request: &PushRequest, frame: &Frame) -> Option<u32> {
-        frames::label_refs(&request.batch, frame, &mut self.refs).ok()?;
-        let known = self.refs.iter().find(|(name, _)| Some(*name) == self.name_label);
-        if let Some((_, value)) = known {
-            return Some(*value);
-        }
         let symbols = &request.batch.symbols;
         let is_name = |r: u32| frames::symbol(symbols, r).is_ok_and(|text| text == METRIC_NAME.as_bytes());
-        let (name, value) = self.refs.iter().find(|(name, _)| is_name(*name))?;
-        self.name_label = Some(*name);
-        Some(*value)
+        let mut found = None;
+        let walked = frames::label_refs(&request.batch, frame, |name, value| {
+            if Some(name) == self.name_label || is_name(name) {
+                self.name_label = Some(name);
+                found = Some(value);
+            }
+            Ok(found.is_none())
+        });
+        walked.ok().and(found)
     }
 }
 

@@ -38,9 +38,11 @@ pub(crate) fn resolve<'t>(tenant: &'t Tenant, request: &PushRequest, limits: &Li
     let mut unlogged = Vec::new();
     let mut unknown = Vec::new();
     let index = tenant.index.read();
+    // First all look-ups by hash, which wait for memory side by side, then what needs the series themselves.
+    let by_hash: Vec<_> = batch.frames.iter().map(|frame| index.find_where(frame.hash, |_| true)).collect();
     let mut finder = Finder::new(&index, batch);
-    for (position, frame) in batch.frames.iter().enumerate() {
-        let Ok((found, rest)) = finder.find(frame) else {
+    for (position, (frame, likely)) in batch.frames.iter().zip(by_hash).enumerate() {
+        let Ok((found, rest)) = finder.find(frame, likely) else {
             resolved.push(Resolved::Refused(RejectReason::Malformed));
             continue;
         };
@@ -87,60 +89,79 @@ struct Finder<'r> {
     index: &'r Index,
     batch: &'r SeriesBatch,
     pairs: Vec<Pair<'r>>,
-    refs: Vec<(u32, u32)>,
-    /// Of the request's symbols, the numbers that the tenant has for them, looked up when first needed.
-    symbols: Vec<Symbol>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Symbol {
-    NotLookedUp,
-    Unknown,
-    Known(u32),
+    /// Of the request's symbols, one more than the numbers that the tenant has for them; 0 as long as no series was found
+    /// that has the symbol.
+    symbols: Vec<u32>,
 }
 
 impl<'r> Finder<'r> {
     fn new(index: &'r Index, batch: &'r SeriesBatch) -> Self {
-        let symbols = vec![Symbol::NotLookedUp; batch.symbols.len()];
-        Self { index, batch, pairs: Vec::with_capacity(16), refs: Vec::with_capacity(16), symbols }
+        Self { index, batch, pairs: Vec::with_capacity(16), symbols: vec![0; batch.symbols.len()] }
     }
 
-    /// The series of a frame, if there is one, and where in the frame's body its labels end.
-    fn find(&mut self, frame: &Frame) -> Result<(Option<&'r Arc<Series>>, usize), FrameError> {
+    /// The series of a frame, if there is one, and where in the frame's body its labels end. Nearly always it is the one
+    /// with the same hash, `likely`.
+    fn find(
+        &mut self,
+        frame: &Frame,
+        likely: Option<&'r Arc<Series>>,
+    ) -> Result<(Option<&'r Arc<Series>>, usize), FrameError> {
+        let index = self.index;
         match self.batch.version {
             Version::V1 => {
                 let rest = frames::labels(self.batch, frame, &mut self.pairs)?;
-                Ok((self.index.find(frame.hash, &self.pairs), rest))
+                let found = likely.filter(|series| series.labels.are(index.symbols(), &self.pairs));
+                Ok((found.or_else(|| likely.and_then(|_| index.find(frame.hash, &self.pairs))), rest))
             }
             Version::V2 => {
-                let rest = frames::label_refs(self.batch, frame, &mut self.refs)?;
-                for position in 0..self.refs.len() {
-                    let (name, value) = self.refs[position];
-                    match (self.symbol(name)?, self.symbol(value)?) {
-                        (Some(name), Some(value)) => self.refs[position] = (name, value),
-                        // No series has this string.
-                        _ => return Ok((None, rest)),
-                    }
+                let Some(likely) = likely else {
+                    return Ok((None, frames::label_refs(self.batch, frame, |_, _| Ok(true))?));
+                };
+                let (same, rest) = self.is_series(frame, likely)?;
+                if same {
+                    return Ok((Some(likely), rest));
                 }
-                Ok((self.index.find_numbered(frame.hash, &self.refs), rest))
+                let rest = frames::labels(self.batch, frame, &mut self.pairs)?;
+                Ok((index.find(frame.hash, &self.pairs), rest))
             }
         }
     }
 
-    fn symbol(&mut self, reference: u32) -> Result<Option<u32>, FrameError> {
-        let symbols = self.symbols.len();
-        let entry =
-            self.symbols.get_mut(reference as usize).ok_or(FrameError::Symbol { reference, symbols })?;
-        if *entry == Symbol::NotLookedUp {
-            let text = std::str::from_utf8(frames::symbol(&self.batch.symbols, reference)?).ok();
-            let known = text.and_then(|text| self.index.symbols().find(text));
-            *entry = known.map_or(Symbol::Unknown, Symbol::Known);
-        }
-        Ok(match *entry {
-            Symbol::Known(number) => Some(number),
-            Symbol::Unknown | Symbol::NotLookedUp => None,
-        })
+    /// Whether a frame's labels are those of `series`, and if so where they end.
+    fn is_series(&mut self, frame: &Frame, series: &Series) -> Result<(bool, usize), FrameError> {
+        let Self { index, batch, symbols, .. } = self;
+        let mut labels = series.labels.iter();
+        let mut same = true;
+        let rest = frames::label_refs(batch, frame, |name, value| {
+            same = match labels.next() {
+                Some((own_name, own_value)) => {
+                    is_symbol(index, batch, symbols, name, own_name)?
+                        && is_symbol(index, batch, symbols, value, own_value)?
+                }
+                None => false,
+            };
+            Ok(same)
+        })?;
+        Ok((same && labels.next().is_none(), rest))
     }
+}
+
+/// Whether a symbol of the request is the string with this number. Texts are compared once for each symbol.
+#[inline]
+fn is_symbol(
+    index: &Index,
+    batch: &SeriesBatch,
+    symbols: &mut [u32],
+    reference: u32,
+    number: u32,
+) -> Result<bool, FrameError> {
+    let count = symbols.len();
+    let known =
+        symbols.get_mut(reference as usize).ok_or(FrameError::Symbol { reference, symbols: count })?;
+    if *known == 0 && frames::symbol(&batch.symbols, reference)? == index.symbols().get(number).as_bytes() {
+        *known = number + 1;
+    }
+    Ok(*known == number + 1)
 }
 
 fn find_or_create(
