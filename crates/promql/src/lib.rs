@@ -9,8 +9,8 @@
 //! in whatever parts they are computed.
 //!
 //! Results are those of Prometheus 3.14, except where that depends on the order in which its storage or its hash maps
-//! give out series: ties of `topk` and `bottomk` break by labels, `limitk` takes the first series by labels, and
-//! `timestamp()` of a selector with `@` honours its offset. Lengths of time are kept in milliseconds.
+//! give out series: ties of `topk` and `bottomk` break by labels, and `limitk` takes the first series by labels. Lengths
+//! of time are kept in milliseconds.
 
 pub mod ast;
 pub mod engine;

@@ -68,10 +68,29 @@ impl Translator<'_> {
                     })?;
                 }
                 '{' => self.push_literal('{'),
+                '(' => {
+                    self.skip_group_name();
+                    self.out.push('(');
+                }
                 _ => self.out.push(c),
             }
         }
         Ok(())
+    }
+
+    /// Behind `(`: the name of a group, `?P<name>` or `?<name>`, does not matter for matching. (It may be that of another
+    /// group, too.)
+    fn skip_group_name(&mut self) {
+        let mut ahead = self.rest.clone();
+        if ahead.next() != Some('?') {
+            return;
+        }
+        ahead.next_if_eq(&'P');
+        let name: String = ahead.by_ref().take_while(|c| *c != '>').collect();
+        let word = |c: char| c == '_' || c.is_alphanumeric();
+        if name.strip_prefix('<').is_some_and(|name| !name.is_empty() && name.chars().all(word)) {
+            self.rest = ahead;
+        }
     }
 
     /// The repetition that begins with `c`, whether it is lazy included; `None` where `c` begins none.
@@ -322,6 +341,7 @@ mod tests {
         check(r"\Qa+", &["a+"], &["aa"]);
         check(r"\101\x41\x{e9}\07", &["AAé\x07"], &[]);
         check(r"\<\_\-\/", &["<_-/"], &[]);
+        check(r"(?P<n>a)(?<n>b)(?:c)", &["abc"], &["n"]);
         check(r"/api/{id}/{,3}", &["/api/{id}/{,3}"], &[]);
         check(r"a{2}b{1,}c{0,1}", &["aab", "aabbc"], &["ab"]);
         check(r"a\z", &["a"], &["b"]);

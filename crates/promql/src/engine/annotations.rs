@@ -113,7 +113,8 @@ impl Annotations {
     fn add(&mut self, severity: Severity, position: Option<Span>, message: String, detail: Detail) {
         if let Some(i) = self.by_message.get(&message) {
             let known = &mut self.list[*i];
-            known.position = position;
+            // The one that comes last in the query, whichever comes up last.
+            known.position = known.position.max(position);
             known.detail.merge(&detail);
             return;
         }

@@ -9,7 +9,7 @@ use crate::functions::absent::absent_labels;
 use crate::functions::dates::DateFunction;
 use crate::functions::float::{go_max, go_min, round};
 use crate::plan::steps::Steps;
-use crate::plan::{CallPlan, Node};
+use crate::plan::{CallPlan, Node, SelectorPlan};
 
 use super::column::{Column, Points};
 use super::presence::Presence;
@@ -183,9 +183,10 @@ impl Evaluator<'_> {
         self.renamed(argument, sink, |sink| match selector_in(argument) {
             Some(selector) => {
                 let hints = selector.hints(steps, self.lookback_ms, None);
-                let modifiers = Modifiers { at_ms: selector.at_ms, offset_ms: selector.offset_ms };
+                let (modifiers, earliest_ms) = self.time_of_sample(selector);
                 let mut time = |found: super::selectors::Found| {
-                    Some(SampleValue::Float(found.timestamp_ms as f64 / 1000.0))
+                    let time = SampleValue::Float(found.timestamp_ms as f64 / 1000.0);
+                    (found.timestamp_ms > earliest_ms).then_some(time)
                 };
                 self.latest_samples(&hints, modifiers, steps, &mut time, &mut |mut column| {
                     self.drop_name(&mut column);
@@ -204,6 +205,17 @@ impl Evaluator<'_> {
         })
     }
 
+    /// When functions of the times of samples look for these, and what these have to be later than. With `@`, upstream
+    /// looks at that time whatever the offset, but only among samples that the selector would read with it.
+    fn time_of_sample(&self, selector: &SelectorPlan) -> (Modifiers, i64) {
+        let (at_ms, offset_ms) = (selector.at_ms, selector.offset_ms);
+        let Some(at) = at_ms else {
+            return (Modifiers { at_ms, offset_ms }, i64::MIN);
+        };
+        let latest_ms = at.max(at.saturating_sub(offset_ms));
+        (Modifiers { at_ms, offset_ms: offset_ms.max(0) }, latest_ms.saturating_sub(self.lookback_ms))
+    }
+
     /// When the counters of a selector's samples started; nothing for anything else.
     fn start_timestamps(&self, e: &CallPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
         let Some(selector) = selector_in(&e.args[0]) else {
@@ -211,10 +223,11 @@ impl Evaluator<'_> {
         };
         self.renamed(&e.args[0], sink, |sink| {
             let hints = selector.hints(steps, self.lookback_ms, None);
-            let modifiers = Modifiers { at_ms: selector.at_ms, offset_ms: selector.offset_ms };
+            let (modifiers, earliest_ms) = self.time_of_sample(selector);
             let mut start = |found: super::selectors::Found| {
                 let known = self.options.start_timestamps;
-                known.then_some(SampleValue::Float(found.start_ms as f64 / 1000.0))
+                let fresh = found.timestamp_ms > earliest_ms;
+                (known && fresh).then_some(SampleValue::Float(found.start_ms as f64 / 1000.0))
             };
             self.latest_samples(&hints, modifiers, steps, &mut start, &mut |mut column| {
                 self.drop_name(&mut column);
@@ -252,7 +265,7 @@ impl Evaluator<'_> {
 }
 
 /// The selector that an argument is, also one that is the same at every step.
-fn selector_in(node: &Node) -> Option<&crate::plan::SelectorPlan> {
+fn selector_in(node: &Node) -> Option<&SelectorPlan> {
     match node {
         Node::Vector(selector) => Some(selector),
         Node::Constant(inner) => selector_in(inner),

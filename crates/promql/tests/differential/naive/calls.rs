@@ -83,10 +83,14 @@ impl Naive<'_> {
         if let Expr::Vector(selector) = e.args[0].without_parens() {
             let series = self.stored(&selector.matchers, selector.span);
             for t in times {
-                let at = self.reference(selector.at, &selector.offset, *t)?;
+                let read_until = self.reference(selector.at, &selector.offset, *t)?;
+                // With `@`, the offset only says what is read: it is looked at the time itself.
+                let at = self.at_ms(selector.at).unwrap_or(read_until);
+                let earliest = at.max(read_until) - self.options.lookback_ms;
                 let mut vector = Vector::new();
                 for s in &series {
-                    if let Some(point) = self.latest(&s.points, at) {
+                    let point = self.latest(&s.points, at.min(read_until));
+                    if let Some(point) = point.filter(|point| point.t > earliest) {
                         let ms = if starts { point.start } else { point.t };
                         vector.push(Sample::new(s.labels.clone(), Value::Float(ms as f64 / 1000.0)));
                     }
