@@ -188,6 +188,7 @@ fn millis(duration: Duration) -> i64 {
 
 /// Closes the chunks of idle series, and hides from requests those whose samples have all expired.
 fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i64) -> Vec<Arc<Series>> {
+    let epoch = head.epoch();
     let mut expired = Vec::new();
     let mut page = Vec::new();
     let mut next = Some(0);
@@ -196,7 +197,9 @@ fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i6
         next = tenant.index.read().page_from(first, &mut page);
         for series in page.drain(..) {
             let mut state = series.state.lock();
-            if state.range.is_some_and(|range| range.end_ms() < idle_before_ms) {
+            // A series that is being filled with old samples is not idle: it had some since the last snapshot.
+            let is_quiet = state.applied.epoch != epoch;
+            if is_quiet && state.range.is_some_and(|range| range.end_ms() < idle_before_ms) {
                 state.close(head.store());
             }
             // A series has no samples at all where they were refused, or where they are still on their way through the

@@ -46,6 +46,35 @@ fn expired_series_are_released_and_others_stay() {
 }
 
 #[test]
+fn only_series_that_get_nothing_give_up_their_buffers() {
+    run(async {
+        let host = start(Arc::new(SimFs::new(1)), limits(Duration::ZERO)).await.unwrap();
+        let team = tenant("team-a");
+        let (idle, filled) = (labels("idle", 1), labels("filled", 1));
+        let old = NOW_MS - DAY_MS;
+        let rows = |at| [row(&idle, at, 1.0), row(&filled, at, 1.0)];
+        host.push(&team, &rows(old)).await.unwrap();
+        let closed_bytes = || host.ingester.inner.head.store().buffered_bytes();
+        maintenance::expire(&host.ingester.inner).await;
+        assert_eq!(closed_bytes(), 0, "both were written just now, though with old samples");
+
+        assert!(host.snapshot().await);
+        host.push(&team, &rows(old + 1_000)[1..]).await.unwrap();
+        maintenance::expire(&host.ingester.inner).await;
+        let one = closed_bytes();
+        assert!((1..100).contains(&one), "the idle one is closed: {one} bytes");
+        let read = host.read_all(&team).await;
+        assert_eq!((read[&idle].len(), read[&filled].len()), (1, 2));
+
+        assert!(host.snapshot().await);
+        assert_eq!(closed_bytes(), 0);
+        maintenance::expire(&host.ingester.inner).await;
+        assert!(closed_bytes() > 0, "now the other one is idle too");
+        end(host).await;
+    });
+}
+
+#[test]
 fn samples_before_the_retention_are_refused() {
     run(async {
         let host = start(Arc::new(SimFs::new(1)), limits(Duration::ZERO)).await.unwrap();
