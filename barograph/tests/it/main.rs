@@ -5,5 +5,6 @@ mod http;
 mod process;
 mod prometheus;
 mod remote_write_cases;
+mod start_timestamps;
 mod support;
 mod tools;
