@@ -4,6 +4,7 @@ mod bad_input;
 mod http;
 mod process;
 mod prometheus;
+mod promql_http;
 mod remote_write_cases;
 mod start_timestamps;
 mod support;
