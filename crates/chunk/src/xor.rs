@@ -109,6 +109,81 @@ pub(crate) fn count_of(chunk: &[u8]) -> u16 {
     chunk.first_chunk().map_or(0, |header| u16::from_be_bytes(*header))
 }
 
+/// Where decoding has come to.
+#[derive(Clone, Copy)]
+struct State {
+    /// The next bit.
+    position: usize,
+    timestamp: i64,
+    delta: u64,
+    value: u64,
+    window: Window,
+}
+
+/// Decodes samples from `data`, of which bits up to `end` count, until one has a time or value of an unusual length or lies
+/// too near the end of `data`; how many there were. A function of its own without calls, so that all state is in registers.
+fn run(
+    data: &[u8],
+    end: usize,
+    mut state: State,
+    timestamps: &mut [i64],
+    values: &mut [f64],
+) -> (State, usize) {
+    let mut decoded = 0;
+    for (timestamp, value) in timestamps.iter_mut().zip(values) {
+        let Some(next) = following(data, &state).filter(|next| next.position <= end) else { break };
+        state = next;
+        *timestamp = state.timestamp;
+        *value = f64::from_bits(state.value);
+        decoded += 1;
+    }
+    (state, decoded)
+}
+
+/// The state after one more sample, if that is as nearly all are.
+#[inline(always)]
+fn following(data: &[u8], state: &State) -> Option<State> {
+    let mut next = *state;
+    let mut word = BitReader::peek_inside(data, state.position)?;
+    let mut taken = 1;
+    if word >> 63 == 0 {
+        word <<= 1;
+    } else {
+        let (prefix, bits) = match (word << 1).leading_ones() {
+            0 => (2, 14),
+            1 => (3, 17),
+            2 => (4, 20),
+            _ => return None,
+        };
+        next.delta = next.delta.wrapping_add(signed(word << prefix >> (64 - bits), bits) as u64);
+        taken = prefix + bits;
+        word <<= taken;
+    }
+    next.timestamp = next.timestamp.wrapping_add(next.delta as i64);
+    if word >> 63 == 0 {
+        next.position += taken as usize + 1;
+        return Some(next);
+    }
+    if word >> 62 == 0b10 {
+        taken += 2;
+        word <<= 2;
+    } else {
+        next.window = window_of(word << 2)?;
+        taken += 13;
+        word <<= 13;
+    }
+    let (bits, shift) = next.window.significant();
+    if bits > PEEK_BITS {
+        return None;
+    }
+    if taken + bits > PEEK_BITS {
+        word = BitReader::peek_inside(data, state.position + taken as usize)?;
+    }
+    next.value ^= word >> (64 - bits) << shift;
+    next.position += (taken + bits) as usize;
+    Some(next)
+}
+
 /// Walks a float chunk.
 #[derive(Debug, Clone)]
 pub struct XorCursor<'a> {
@@ -171,13 +246,17 @@ impl<'a> XorCursor<'a> {
         let (first_timestamp, first_value) = (timestamps.len(), values.len());
         timestamps.resize(first_timestamp + left, 0);
         values.resize(first_value + left, 0.0);
-        let slots = timestamps.iter_mut().skip(first_timestamp).zip(values.iter_mut().skip(first_value));
+        let (times, floats) = (&mut timestamps[first_timestamp..], &mut values[first_value..]);
         let mut decoded = 0;
         let mut outcome = Ok(());
-        for (timestamp, value) in slots {
+        while decoded < left {
+            if self.read > 1 {
+                decoded += self.decode_run(&mut times[decoded..], &mut floats[decoded..]);
+            }
+            // One that is not as nearly all are.
             match self.next_sample() {
-                Ok(Some(sample)) => (*timestamp, *value) = sample,
-                Ok(None) => break,
+                Ok(Some(sample)) if decoded < left => (times[decoded], floats[decoded]) = sample,
+                Ok(_) => break,
                 Err(error) => {
                     outcome = Err(error);
                     break;
@@ -190,6 +269,36 @@ impl<'a> XorCursor<'a> {
         outcome?;
         // Where the bits could not hold all samples, the next one fails.
         self.next_sample().map(|_| ())
+    }
+
+    /// Decodes samples after the second as long as they are as nearly all are; how many.
+    fn decode_run(&mut self, timestamps: &mut [i64], values: &mut [f64]) -> usize {
+        const TAIL: usize = 64;
+        let (data, position) = self.reader.parts();
+        let state = State {
+            position,
+            timestamp: self.timestamp,
+            delta: self.delta,
+            value: self.value,
+            window: self.window,
+        };
+        let (mut state, mut decoded) = run(data, data.len() * 8, state, timestamps, values);
+        // Near the end, words are read from a copy with room behind it.
+        let tail = state.position / 8;
+        if let Some(rest) = data.get(tail..).filter(|rest| rest.len() <= TAIL) {
+            let mut copy = [0; TAIL + 8];
+            copy[..rest.len()].copy_from_slice(rest);
+            let begun = State { position: state.position - tail * 8, ..state };
+            let (times, floats) = (&mut timestamps[decoded..], &mut values[decoded..]);
+            let (ended, more) = run(&copy, rest.len() * 8, begun, times, floats);
+            state = State { position: ended.position + tail * 8, ..ended };
+            decoded += more;
+        }
+        self.reader.skip((state.position - position) as u32);
+        (self.timestamp, self.delta) = (state.timestamp, state.delta);
+        (self.value, self.window) = (state.value, state.window);
+        self.read += decoded as u16;
+        decoded
     }
 
     /// A sample after the second: the bits of time and value come from one word wherever they fit it.

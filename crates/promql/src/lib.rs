@@ -24,11 +24,12 @@ pub mod text;
 pub use engine::annotations::{Annotation, Annotations, Severity};
 pub use engine::budget::SharedMemory;
 pub use engine::error::{ErrorKind, QueryError};
+pub use engine::executor::Executor;
 pub use engine::options::EngineOptions;
 pub use engine::run::{Engine, PreparedQuery, QueryTime};
 pub use engine::sample_counts::SampleCounts;
 pub use engine::source::{
-    SampleCursor, Samples, SelectHints, SelectedSeries, SeriesSet, SeriesSource, SourceError,
+    SampleCursor, Samples, SelectHints, SelectedSeries, SeriesBatch, SeriesSet, SeriesSource, SourceError,
 };
 pub use engine::value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeries, SampleValue};
 pub use error::ParseError;

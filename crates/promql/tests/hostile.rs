@@ -1,6 +1,6 @@
 //! Queries that ask for too much end in an error, soon, and within the memory they are allowed.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::Labels;
 use promql::{
@@ -121,15 +121,12 @@ fn queries_stop_when_told() {
         "quantile(0.5, m)",
         "max_over_time(rate(m[1m])[1h:1s])",
     ] {
-        let looks = Cell::new(0);
-        let interrupted = || {
-            looks.set(looks.get() + 1);
-            (looks.get() > 20).then_some(ErrorKind::Timeout)
-        };
+        let looks = AtomicU64::new(0);
+        let interrupted = || (looks.fetch_add(1, Ordering::Relaxed) >= 20).then_some(ErrorKind::Timeout);
         let prepared = engine.prepare(query, HOUR, None).expect("the query is valid");
         let error = engine.run(&prepared, &Endless { series: 1_000_000 }, &interrupted).expect_err(query);
         assert_eq!(error.kind, ErrorKind::Timeout, "{query}");
-        assert_eq!(looks.get(), 21, "{query} went on");
+        assert_eq!(looks.into_inner(), 21, "{query} went on");
     }
 }
 

@@ -138,6 +138,14 @@ pub struct VectorMatching {
     pub fill_right: Option<f64>,
 }
 
+impl VectorMatching {
+    /// Whether a label takes part in matching.
+    pub(crate) fn matches_on(&self, name: &str) -> bool {
+        let named = self.labels.iter().any(|l| l == name);
+        if self.on { named } else { !named && name != model::METRIC_NAME }
+    }
+}
+
 /// A call of a function.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {

@@ -110,6 +110,13 @@ impl Annotations {
         self.add(Severity::Warning, Some(position), message, Detail::Occurrences(1));
     }
 
+    /// Adds those of another, as if they had come up here in the same order.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        for Annotation { severity, message, position, detail } in other.list {
+            self.add(severity, position, message, detail);
+        }
+    }
+
     fn add(&mut self, severity: Severity, position: Option<Span>, message: String, detail: Detail) {
         if let Some(i) = self.by_message.get(&message) {
             let known = &mut self.list[*i];

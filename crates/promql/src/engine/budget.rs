@@ -69,8 +69,24 @@ impl Budget {
         let charge = Charge { budget: Arc::clone(self), samples: samples as u64, bytes: bytes as u64 };
         let held = self.samples.fetch_add(charge.samples, Ordering::Relaxed) + charge.samples;
         let held_bytes = self.bytes.fetch_add(charge.bytes, Ordering::Relaxed) + charge.bytes;
-        self.peak_samples.fetch_max(held, Ordering::Relaxed);
-        self.peak_bytes.fetch_max(held_bytes, Ordering::Relaxed);
+        self.check(held, held_bytes)?;
+        Ok(charge)
+    }
+
+    /// Whether so much more may be held for a moment; fails where that goes over a limit.
+    pub fn look(&self, samples: usize, bytes: usize) -> Result<(), QueryError> {
+        let held = self.samples.load(Ordering::Relaxed) + samples as u64;
+        self.check(held, self.bytes.load(Ordering::Relaxed) + bytes as u64)
+    }
+
+    /// Notes what is held, and fails if it is too much.
+    fn check(&self, held: u64, held_bytes: u64) -> Result<(), QueryError> {
+        if held > self.peak_samples.load(Ordering::Relaxed) {
+            self.peak_samples.fetch_max(held, Ordering::Relaxed);
+        }
+        if held_bytes > self.peak_bytes.load(Ordering::Relaxed) {
+            self.peak_bytes.fetch_max(held_bytes, Ordering::Relaxed);
+        }
         if held > self.max_samples {
             return Err(QueryError::new(
                 ErrorKind::TooLarge,
@@ -86,8 +102,7 @@ impl Budget {
                 ),
             ));
         }
-        self.share(held_bytes)?;
-        Ok(charge)
+        self.share(held_bytes)
     }
 
     /// Takes from the shared memory what is missing to `held_bytes`, and a little more, so that it is seldom asked.

@@ -3,6 +3,7 @@
 pub mod annotations;
 pub mod budget;
 pub mod error;
+pub mod executor;
 pub mod options;
 pub mod run;
 pub mod sample_counts;

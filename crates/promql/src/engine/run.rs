@@ -1,6 +1,5 @@
 //! The engine: parses and plans queries, and runs them.
 
-use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -13,9 +12,9 @@ use crate::plan::steps::Steps;
 use crate::plan::{Node, Times, build};
 use crate::syntax::parse;
 
-use super::annotations::Annotations;
 use super::budget::{Budget, SharedMemory};
 use super::error::{ErrorKind, QueryError};
+use super::executor::Executor;
 use super::options::EngineOptions;
 use super::source::{SelectHints, SeriesSource};
 use super::value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeries, SampleValue};
@@ -25,6 +24,8 @@ use super::value::{InstantSample, QueryResult, QueryStats, QueryValue, RangeSeri
 pub struct Engine {
     options: EngineOptions,
     memory: Option<Arc<dyn SharedMemory>>,
+    selects_all: bool,
+    executor: Option<Arc<dyn Executor>>,
 }
 
 /// When a query is evaluated.
@@ -76,12 +77,25 @@ impl PreparedQuery {
 impl Engine {
     /// An engine with these options.
     pub fn new(options: EngineOptions) -> Self {
-        Self { options, memory: None }
+        Self { options, ..Self::default() }
     }
 
     /// The same engine, with queries that take what they hold from `memory` besides.
     pub fn with_memory(self, memory: Arc<dyn SharedMemory>) -> Self {
         Self { memory: Some(memory), ..self }
+    }
+
+    /// The same engine, with queries whose parts run at the same time where `executor` can do that.
+    #[must_use]
+    pub fn with_executor(self, executor: Arc<dyn Executor>) -> Self {
+        Self { executor: Some(executor), ..self }
+    }
+
+    /// The same engine, but selectors select all that they say, also series that can have no effect on the result: for
+    /// [counting samples](Self::sample_counts) as Prometheus does.
+    #[must_use]
+    pub fn selecting_all(self) -> Self {
+        Self { selects_all: true, ..self }
     }
 
     /// Its options.
@@ -120,7 +134,7 @@ impl Engine {
         }
         Ok(PreparedQuery {
             text: text.to_owned(),
-            plan: build(expr, times, &self.options)?,
+            plan: build(expr, times, &self.options, !self.selects_all)?,
             value_type,
             time,
             steps,
@@ -182,7 +196,7 @@ impl Engine {
         &self,
         query: &PreparedQuery,
         source: &dyn SeriesSource,
-        interrupted: &dyn Fn() -> Option<ErrorKind>,
+        interrupted: &(dyn Fn() -> Option<ErrorKind> + Sync),
     ) -> Result<QueryResult, QueryError> {
         let evaluator = self.evaluator(query, source, interrupted);
         let value = self.evaluate(query, &evaluator)?;
@@ -199,20 +213,12 @@ impl Engine {
         &'a self,
         query: &PreparedQuery,
         source: &'a dyn SeriesSource,
-        interrupted: &'a dyn Fn() -> Option<ErrorKind>,
+        interrupted: &'a (dyn Fn() -> Option<ErrorKind> + Sync),
     ) -> Evaluator<'a> {
         let (max_samples, max_bytes) = (self.options.max_samples, self.options.max_memory_bytes);
-        Evaluator {
-            options: &self.options,
-            lookback_ms: query.lookback_ms,
-            source,
-            interrupted,
-            budget: Budget::new(max_samples, max_bytes, self.memory.clone()),
-            annotations: RefCell::new(Annotations::default()),
-            work: Cell::new(0),
-            series_read: Cell::new(0),
-            samples_read: Cell::new(0),
-        }
+        let budget = Budget::new(max_samples, max_bytes, self.memory.clone());
+        let executor = self.executor.as_deref();
+        Evaluator::new(&self.options, query.lookback_ms, source, interrupted, budget, executor)
     }
 
     fn evaluate(&self, query: &PreparedQuery, evaluator: &Evaluator<'_>) -> Result<QueryValue, QueryError> {

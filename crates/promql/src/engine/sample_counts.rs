@@ -110,7 +110,7 @@ impl Engine {
         &self,
         query: &PreparedQuery,
         source: &dyn SeriesSource,
-        interrupted: &dyn Fn() -> Option<ErrorKind>,
+        interrupted: &(dyn Fn() -> Option<ErrorKind> + Sync),
     ) -> Result<SampleCounts, QueryError> {
         let evaluator = self.evaluator(query, source, interrupted);
         Counter(&evaluator).node(&query.plan, &query.steps)
@@ -383,19 +383,16 @@ impl Counter<'_, '_> {
         alike: bool,
         count: &mut dyn FnMut(&Labels, &Weighed),
     ) -> Result<(), QueryError> {
-        let mut set = self.0.source.select(hints)?;
-        let (mut samples, mut weighed) = (Samples::default(), Weighed::default());
-        while let Some(mut series) = set.next_series()? {
-            self.0.check_interrupted()?;
-            samples.clear();
-            while series.samples.read(&mut samples)? {
-                // Freed with the next series, so it is checked but not kept.
-                drop(self.0.budget.charge(samples.len(), samples.len() * SAMPLE_BYTES)?);
-            }
-            weighed.fill(&samples, hints.histogram_stats_only, alike);
-            count(&series.labels, &weighed);
-        }
-        Ok(())
+        let mut weighed = Weighed::default();
+        // The histograms are weighed whole, so that nothing is to be taken from them before.
+        let stats_only = hints.histogram_stats_only;
+        let hints = SelectHints { histogram_stats_only: false, ..hints.clone() };
+        self.0.each_stored(&hints, &mut |labels, samples| {
+            self.0.budget.look(samples.len(), samples.len() * SAMPLE_BYTES)?;
+            weighed.fill(samples, stats_only, alike);
+            count(&labels, &weighed);
+            Ok(())
+        })
     }
 }
 

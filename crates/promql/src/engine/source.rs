@@ -55,10 +55,34 @@ pub trait SeriesSet {
     /// Whether series come in order of their labels. Where they do not, the engine holds them all to sort them.
     fn is_sorted(&self) -> bool;
 
+    /// Whether [`SeriesSet::next_batch`] can be asked, too.
+    fn has_batches(&self) -> bool {
+        false
+    }
+
+    /// Some of the next series, of which several can be read at the same time.
+    fn next_batch(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        Ok(None)
+    }
+
     /// What went wrong without being fatal; asked for at the end.
     fn warnings(&mut self) -> Vec<String> {
         Vec::new()
     }
+}
+
+/// Series that can be read in any order, also at the same time.
+pub trait SeriesBatch: Sync {
+    /// How many there are.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The series with this number, which is less than [`SeriesBatch::len`].
+    fn series(&self, number: usize) -> SelectedSeries<'_>;
 }
 
 /// A series being read.
@@ -82,8 +106,6 @@ pub struct Samples {
     pub(crate) floats: Run<f64>,
     /// The histograms, stale ones included.
     pub(crate) histograms: Run<Arc<FloatHistogram>>,
-    /// The numbers of the floats that are below the one before them, if somebody has looked.
-    pub(crate) falls: Option<Vec<u32>>,
 }
 
 /// Samples of one kind, as columns.
@@ -154,6 +176,13 @@ impl Samples {
         }
     }
 
+    /// The columns of times and values of the floats, to append to: as many of one as of the other, in order of time and
+    /// later than what is there. `None` where some have start timestamps.
+    pub fn float_columns(&mut self) -> Option<(&mut Vec<i64>, &mut Vec<f64>)> {
+        let Run { timestamps, values, starts } = &mut self.floats;
+        starts.is_empty().then_some((timestamps, values))
+    }
+
     /// Appends a float with the time at which its counter started, 0 if that is not known.
     pub fn push_float_with_start(&mut self, timestamp_ms: i64, start_ms: i64, value: f64) {
         self.floats.push(timestamp_ms, start_ms, value);
@@ -187,12 +216,5 @@ impl Samples {
     pub(crate) fn clear(&mut self) {
         self.floats.clear();
         self.histograms.clear();
-        self.falls = None;
-    }
-
-    /// Looks where floats are below the one before them, so that windows need not be searched for it one by one.
-    pub(crate) fn find_falls(&mut self) {
-        let pairs = self.floats.values.windows(2).enumerate();
-        self.falls = Some(pairs.filter(|(_, w)| w[1] < w[0]).map(|(i, _)| i as u32 + 1).collect());
     }
 }

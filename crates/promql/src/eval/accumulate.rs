@@ -7,6 +7,8 @@ use crate::ast::Span;
 use crate::engine::annotations::Annotations;
 use crate::functions::histogram_rate::{Operation, note_reconciled};
 
+use super::column::Points;
+
 /// By what sums are scaled down once they would overflow: a power of two, so that nothing is rounded.
 const DOWN: f64 = 1.0 / (1u64 << 32) as f64 / (1u64 << 32) as f64;
 const UP: f64 = 1.0 / DOWN;
@@ -72,6 +74,57 @@ impl Mean {
     pub(crate) fn mean(&self) -> f64 {
         let mean = self.sum.sum / self.count + self.sum.compensation / self.count;
         if self.scaled { mean * UP } else { mean }
+    }
+}
+
+/// Compensated sums at steps, as columns: what rounding loses is found without a branch (Knuth), so that several steps are
+/// added at once. Once a sum is infinite, what is beside it means nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct SumColumns {
+    sums: Vec<f64>,
+    compensations: Vec<f64>,
+}
+
+impl SumColumns {
+    pub(crate) fn new(steps: usize) -> Self {
+        Self { sums: vec![0.0; steps], compensations: vec![0.0; steps] }
+    }
+
+    /// Adds the floats of a series.
+    pub(crate) fn add(&mut self, points: &Points) {
+        let add = |sum: &mut f64, compensation: &mut f64, value: f64| {
+            let total = *sum + value;
+            let added = total - *sum;
+            *compensation += (*sum - (total - added)) + (value - added);
+            *sum = total;
+        };
+        if points.floats.count() == self.sums.len() {
+            let columns = self.sums.iter_mut().zip(&mut self.compensations);
+            columns.zip(&points.values).for_each(|((sum, lost), value)| add(sum, lost, *value));
+        } else {
+            for i in points.floats.iter() {
+                add(&mut self.sums[i], &mut self.compensations[i], points.values[i]);
+            }
+        }
+    }
+
+    pub(crate) fn at(&self, step: usize) -> CompensatedSum {
+        let sum = self.sums[step];
+        let compensation = if sum.is_finite() { self.compensations[step] } else { 0.0 };
+        CompensatedSum { sum, compensation }
+    }
+
+    /// Adds the sum that another has at a step; `fresh` says that there is none here yet.
+    pub(crate) fn merge(&mut self, other: &Self, step: usize, fresh: bool) {
+        let sum = if fresh {
+            other.at(step)
+        } else {
+            let mut sum = self.at(step);
+            sum.merge(other.at(step));
+            sum
+        };
+        self.sums[step] = sum.sum;
+        self.compensations[step] = sum.compensation;
     }
 }
 

@@ -1,7 +1,6 @@
 //! Aggregations: which series belong together, and what goes around the folding of them.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME};
 
 use crate::ast::AggregateOp;
@@ -24,38 +23,54 @@ pub(super) struct Grouping<'p> {
 }
 
 impl<'p> Grouping<'p> {
+    /// Groups by (or without) labels, which are sorted.
     pub(super) fn new(labels: &'p [String], without: bool) -> Self {
         Self { labels, without, key: Vec::new(), by_key: HashMap::new() }
     }
 
-    fn keeps(&self, name: &str) -> bool {
-        let named = self.labels.binary_search_by(|l| l.as_str().cmp(name)).is_ok();
-        if self.without { !named && name != METRIC_NAME } else { named }
+    /// The labels that a group has in common with a series of it.
+    fn kept<'l>(&self, labels: &'l Labels) -> impl Iterator<Item = (&'l str, &'l str)> {
+        let mut named = self.labels;
+        let without = self.without;
+        labels.iter().filter(move |(name, _)| {
+            // Both are sorted by name.
+            while let [first, rest @ ..] = named
+                && first.as_str() < *name
+            {
+                named = rest;
+            }
+            let is_named = named.first().is_some_and(|first| first == name);
+            if without { !is_named && *name != METRIC_NAME } else { is_named }
+        })
     }
 
     /// The number of the group of a series; a new group gets the next number, and its labels are returned.
     pub(super) fn group(&mut self, labels: &Labels) -> (usize, Option<Labels>) {
         let mut key = std::mem::take(&mut self.key);
         key.clear();
-        for (name, value) in labels.iter().filter(|(name, _)| self.keeps(name)) {
-            for text in [name, value] {
-                key.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                key.extend_from_slice(text.as_bytes());
+        if self.without || !self.labels.is_empty() {
+            for (name, value) in self.kept(labels) {
+                push_text(&mut key, name);
+                push_text(&mut key, value);
             }
         }
-        let found = self.by_key.get(key.as_slice()).copied();
-        let out = match found {
-            Some(group) => (group, None),
+        let out = match self.by_key.get(key.as_slice()) {
+            Some(group) => (*group, None),
             None => {
                 let group = self.by_key.len();
                 self.by_key.insert(key.as_slice().into(), group);
-                let kept = Labels::from_sorted(labels.iter().filter(|(name, _)| self.keeps(name)));
-                (group, Some(kept))
+                (group, Some(Labels::from_sorted(self.kept(labels))))
             }
         };
         self.key = key;
         out
     }
+}
+
+/// Appends a text to a key, so that different texts make different keys.
+pub(super) fn push_text(key: &mut Vec<u8>, text: &str) {
+    key.extend_from_slice(&(text.len() as u32).to_le_bytes());
+    key.extend_from_slice(text.as_bytes());
 }
 
 /// The parameter of an aggregation at all steps.

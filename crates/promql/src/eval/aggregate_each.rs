@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use model::{CompensatedSum, Labels};
+use model::Labels;
 
 use crate::ast::AggregateOp;
 use crate::engine::budget::Charge;
@@ -15,7 +15,7 @@ use crate::plan::steps::Steps;
 use crate::plan::{AggregatePlan, Node};
 use crate::text::number::plain;
 
-use super::accumulate::{HistogramAccumulator, Mean};
+use super::accumulate::{HistogramAccumulator, Mean, SumColumns};
 use super::aggregate::{Grouping, Parameter};
 use super::column::{Column, Points};
 use super::labels::label_name;
@@ -29,7 +29,7 @@ const SHARDS: usize = 64;
 /// Sums of one kind of one shard, per step.
 #[derive(Debug, Clone)]
 enum Sums {
-    Sum(Vec<CompensatedSum>),
+    Sum(SumColumns),
     Mean(Vec<Mean>),
     Moments(Vec<Moments>),
 }
@@ -71,10 +71,42 @@ struct Shard {
     _charge: Charge,
 }
 
+/// The shards of a group that have anything, by number.
+#[derive(Debug, Default)]
+struct Shards {
+    /// A bit for each of them.
+    present: u64,
+    shards: Vec<Shard>,
+}
+
+impl Shards {
+    /// The shard with a number below [`SHARDS`], made if it is not there.
+    fn get(
+        &mut self,
+        number: usize,
+        make: impl FnOnce() -> Result<Shard, QueryError>,
+    ) -> Result<&mut Shard, QueryError> {
+        let bit = 1u64 << number;
+        let at = (self.present & (bit - 1)).count_ones() as usize;
+        if self.present & bit == 0 {
+            self.shards.insert(at, make()?);
+            self.present |= bit;
+        }
+        Ok(&mut self.shards[at])
+    }
+
+    /// The shards with their numbers, ascending.
+    fn into_iter(self) -> impl Iterator<Item = (usize, Shard)> {
+        let present = self.present;
+        let numbers = (0..SHARDS).filter(move |number| present >> number & 1 == 1);
+        numbers.zip(self.shards)
+    }
+}
+
 /// What a group has gathered.
 #[derive(Debug)]
 enum Gathered {
-    Shards(Vec<(usize, Shard)>),
+    Shards(Shards),
     /// Counts, or the only value of `group`.
     Counts(Vec<u64>),
     /// Smallest or largest values.
@@ -146,14 +178,7 @@ impl Evaluator<'_> {
         match &mut group.gathered {
             Gathered::Shards(shards) => {
                 let number = column.shard(buffer);
-                let at = match shards.iter().position(|(n, _)| *n == number) {
-                    Some(at) => at,
-                    None => {
-                        shards.push((number, self.shard(e.op, steps.count)?));
-                        shards.len() - 1
-                    }
-                };
-                let shard = &mut shards[at].1;
+                let shard = shards.get(number, || self.shard(e.op, steps.count))?;
                 shard.sums.add(points);
                 shard.floats.union(&points.floats);
                 if matches!(e.op, AggregateOp::Sum | AggregateOp::Avg) && points.histograms.is_some() {
@@ -193,7 +218,7 @@ impl Evaluator<'_> {
         let sums = match op {
             AggregateOp::Avg => Sums::Mean(vec![Mean::default(); steps]),
             AggregateOp::Stddev | AggregateOp::Stdvar => Sums::Moments(vec![Moments::default(); steps]),
-            _ => Sums::Sum(vec![CompensatedSum::default(); steps]),
+            _ => Sums::Sum(SumColumns::new(steps)),
         };
         Ok(Shard {
             sums,
@@ -251,8 +276,7 @@ impl Evaluator<'_> {
                     points.set_float(step, quantile_of(q, &mut values));
                 }
             }
-            Gathered::Shards(mut shards) => {
-                shards.sort_by_key(|(number, _)| *number);
+            Gathered::Shards(shards) => {
                 let mut broken = group.broken;
                 if let Some(shard) =
                     self.combined(e, &mut shards.into_iter().peekable(), (0, SHARDS), &mut broken)
@@ -409,7 +433,7 @@ impl Gathered {
             AggregateOp::Count | AggregateOp::Group => Self::Counts(vec![0; steps]),
             AggregateOp::Min | AggregateOp::Max => Self::Extreme(Points::none(steps)),
             AggregateOp::Quantile => Self::Values(vec![Vec::new(); steps], Vec::new()),
-            _ => Self::Shards(Vec::new()),
+            _ => Self::Shards(Shards::default()),
         }
     }
 }
@@ -417,10 +441,7 @@ impl Gathered {
 impl Sums {
     fn add(&mut self, points: &Points) {
         match self {
-            Self::Sum(sums) if points.floats.count() == sums.len() => {
-                sums.iter_mut().zip(&points.values).for_each(|(sum, v)| sum.add(*v));
-            }
-            Self::Sum(sums) => points.floats.iter().for_each(|i| sums[i].add(points.values[i])),
+            Self::Sum(sums) => sums.add(points),
             Self::Mean(means) => points.floats.iter().for_each(|i| means[i].add(points.values[i])),
             Self::Moments(moments) => points.floats.iter().for_each(|i| moments[i].add(points.values[i])),
         }
@@ -431,8 +452,7 @@ impl Sums {
         for i in theirs.iter() {
             let fresh = !ours.has(i);
             match (&mut *self, other) {
-                (Self::Sum(a), Self::Sum(b)) if fresh => a[i] = b[i],
-                (Self::Sum(a), Self::Sum(b)) => a[i].merge(b[i]),
+                (Self::Sum(a), Self::Sum(b)) => a.merge(b, i, fresh),
                 (Self::Mean(a), Self::Mean(b)) if fresh => a[i] = b[i],
                 (Self::Mean(a), Self::Mean(b)) => a[i].merge(b[i]),
                 (Self::Moments(a), Self::Moments(b)) if fresh => a[i] = b[i],
@@ -444,7 +464,7 @@ impl Sums {
 
     fn result(&self, step: usize, op: AggregateOp) -> f64 {
         match self {
-            Self::Sum(sums) => sums[step].total(),
+            Self::Sum(sums) => sums.at(step).total(),
             Self::Mean(means) => means[step].mean(),
             Self::Moments(moments) => {
                 let variance = moments[step].squares / moments[step].count;

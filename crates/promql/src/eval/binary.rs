@@ -1,7 +1,6 @@
 //! Binary operators: with a number on one side, and set operators.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME};
 
 use crate::ast::{BinaryOp, VectorMatching};
@@ -11,6 +10,7 @@ use crate::functions::float::{arithmetic, compare};
 use crate::plan::steps::Steps;
 use crate::plan::{BinaryPlan, Node};
 
+use super::aggregate::push_text;
 use super::calls::pass_on;
 use super::column::{Column, Points};
 use super::operators::{Operand, Outcome, apply, changes_metric};
@@ -21,32 +21,34 @@ use super::{Evaluator, Held, Sink};
 
 /// Numbers the groups of series that match each other.
 pub(super) struct Signatures<'p> {
-    matching: &'p VectorMatching,
+    on: bool,
+    /// Sorted.
+    labels: Vec<&'p str>,
     by_key: HashMap<Box<[u8]>, usize>,
     key: Vec<u8>,
 }
 
 impl<'p> Signatures<'p> {
     pub(super) fn new(matching: &'p VectorMatching) -> Self {
-        Self { matching, by_key: HashMap::new(), key: Vec::new() }
-    }
-
-    /// Whether a label takes part in matching.
-    pub(super) fn matches_on(matching: &VectorMatching, name: &str) -> bool {
-        let named = matching.labels.iter().any(|l| l == name);
-        if matching.on { named } else { !named && name != METRIC_NAME }
+        let mut labels: Vec<&str> = matching.labels.iter().map(String::as_str).collect();
+        labels.sort_unstable();
+        Self { on: matching.on, labels, by_key: HashMap::new(), key: Vec::new() }
     }
 
     /// The number of the group of a series.
     pub(super) fn of(&mut self, labels: &Labels) -> usize {
         self.key.clear();
+        let mut named = self.labels.as_slice();
         for (name, value) in labels.iter() {
-            if !Self::matches_on(self.matching, name) {
-                continue;
+            while let [first, rest @ ..] = named
+                && *first < name
+            {
+                named = rest;
             }
-            for text in [name, value] {
-                self.key.extend_from_slice(&(text.len() as u32).to_le_bytes());
-                self.key.extend_from_slice(text.as_bytes());
+            let is_named = named.first() == Some(&name);
+            if if self.on { is_named } else { !is_named && name != METRIC_NAME } {
+                push_text(&mut self.key, name);
+                push_text(&mut self.key, value);
             }
         }
         let next = self.by_key.len();

@@ -1,7 +1,6 @@
 //! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction`, of native and of classic histograms.
 
-use std::collections::HashMap;
-
+use hashbrown::HashMap;
 use model::{Labels, METRIC_NAME};
 
 use crate::ast::Span;

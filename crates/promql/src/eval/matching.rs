@@ -1,13 +1,13 @@
 //! Binary operators between two vectors: which series go with which.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
-
+use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 use model::Labels;
 
-use crate::ast::{Cardinality, VectorMatching};
+use crate::ast::{BinaryOp, Cardinality, VectorMatching};
 use crate::engine::error::QueryError;
 use crate::engine::value::SampleValue;
+use crate::functions::float::{arithmetic, compare};
 use crate::plan::BinaryPlan;
 use crate::plan::steps::Steps;
 use crate::text::quote::quote;
@@ -118,11 +118,18 @@ impl Evaluator<'_> {
                     continue;
                 }
                 let labels = operation.result_labels(&many.labels, &one.labels);
-                let value = |step| operand(&one.points, step);
-                let (points, done) =
-                    self.combine(operation, &both, |step| operand(&many.points, step), value, steps);
+                let (points, done) = match operation.of_floats(&both, &many.points, &one.points) {
+                    Some(points) => (points, both),
+                    None => {
+                        let value = |step| operand(&one.points, step);
+                        self.combine(operation, &both, |step| operand(&many.points, step), value, steps)
+                    }
+                };
                 matched.union(&done);
-                used.add(&labels, &done)?;
+                // With one series of many, nothing can be ambiguous.
+                if found.many.len() > 1 || operation.fills() {
+                    used.add(&labels, &done)?;
+                }
                 self.add_result(operation, labels, many, points, series)?;
             }
             if let Some(fill) = operation.fill_one {
@@ -199,6 +206,36 @@ impl Evaluator<'_> {
 }
 
 impl Operation<'_> {
+    /// Whether a missing series has a value.
+    fn fills(&self) -> bool {
+        self.fill_one.is_some() || self.fill_many.is_some()
+    }
+
+    /// The results at some steps, at which both sides have floats; `None` where there are histograms or the operator is for
+    /// these.
+    fn of_floats(&self, at: &Presence, many: &Points, one: &Points) -> Option<Points> {
+        let op = self.plan.op;
+        let trims = matches!(op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
+        if many.histograms.is_some() || one.histograms.is_some() || trims {
+            return None;
+        }
+        let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
+        let mut points = Points { values: lhs.values.clone(), floats: at.clone(), histograms: None };
+        let values = points.values.iter_mut().zip(&rhs.values);
+        if !op.is_comparison() {
+            values.for_each(|(l, r)| *l = arithmetic(op, *l, *r));
+        } else if self.plan.return_bool {
+            values.for_each(|(l, r)| *l = f64::from(u8::from(compare(op, *l, *r))));
+        } else {
+            for step in at.iter() {
+                if !compare(op, lhs.values[step], rhs.values[step]) {
+                    points.floats.clear(step);
+                }
+            }
+        }
+        Some(points)
+    }
+
     /// Of the "one" side there must not be two series at one time. Of several such, the error is about the one that comes
     /// first in time, and then on its side.
     fn check_unique(&self, matches: &[Match<'_>]) -> Result<(), QueryError> {
@@ -244,7 +281,7 @@ impl Operation<'_> {
 
     /// The labels that take part in matching.
     fn matched_labels(&self, labels: &Labels) -> Labels {
-        Labels::from_sorted(labels.iter().filter(|(name, _)| Signatures::matches_on(self.matching, name)))
+        Labels::from_sorted(labels.iter().filter(|(name, _)| self.matching.matches_on(name)))
     }
 
     /// The labels of the result for a pair of series.

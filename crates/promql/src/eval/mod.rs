@@ -19,6 +19,7 @@ mod scalars;
 mod selectors;
 mod series;
 mod sorting;
+mod stored;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use std::sync::Arc;
 use crate::engine::annotations::Annotations;
 use crate::engine::budget::{Budget, Charge};
 use crate::engine::error::{ErrorKind, QueryError};
+use crate::engine::executor::Executor;
 use crate::engine::options::EngineOptions;
 use crate::engine::source::SeriesSource;
 use crate::plan::Node;
@@ -43,8 +45,10 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) lookback_ms: i64,
     pub(crate) source: &'a dyn SeriesSource,
     /// Whether the query has been cancelled, and why.
-    pub(crate) interrupted: &'a dyn Fn() -> Option<ErrorKind>,
+    pub(crate) interrupted: &'a (dyn Fn() -> Option<ErrorKind> + Sync),
     pub(crate) budget: Arc<Budget>,
+    /// What runs parts of the query at the same time, if anything does.
+    pub(crate) executor: Option<&'a dyn Executor>,
     pub(crate) annotations: RefCell<Annotations>,
     /// Work done since the last look at `interrupted`.
     pub(crate) work: Cell<u64>,
@@ -67,6 +71,30 @@ impl Held {
         self.charges.push(evaluator.charge(&column)?);
         self.columns.push(column);
         Ok(())
+    }
+}
+
+impl<'a> Evaluator<'a> {
+    pub(crate) fn new(
+        options: &'a EngineOptions,
+        lookback_ms: i64,
+        source: &'a dyn SeriesSource,
+        interrupted: &'a (dyn Fn() -> Option<ErrorKind> + Sync),
+        budget: Arc<Budget>,
+        executor: Option<&'a dyn Executor>,
+    ) -> Self {
+        Self {
+            options,
+            lookback_ms,
+            source,
+            interrupted,
+            budget,
+            executor,
+            annotations: RefCell::default(),
+            work: Cell::new(0),
+            series_read: Cell::new(0),
+            samples_read: Cell::new(0),
+        }
     }
 }
 

@@ -53,6 +53,12 @@ impl Presence {
         self.words_mut()[step / 64] &= !(1 << (step % 64));
     }
 
+    /// Sets the steps from `64 * word` on whose bits are set, the lowest first.
+    #[inline]
+    pub(crate) fn set_word(&mut self, word: usize, bits: u64) {
+        self.words_mut()[word] |= bits;
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.words().iter().map(|w| w.count_ones() as usize).sum()
     }

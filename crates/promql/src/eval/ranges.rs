@@ -9,8 +9,9 @@ use crate::engine::error::QueryError;
 use crate::engine::source::Samples;
 use crate::engine::value::{RangeSeries, SampleValue};
 use crate::functions::extended::extend_floats;
+use crate::functions::slide::FloatSeries;
 use crate::functions::window::{Cursor, RangeFunction, Window};
-use crate::plan::steps::Steps;
+use crate::plan::steps::{Steps, reference_time};
 use crate::plan::{CallPlan, MatrixPlan, Node, SubqueryPlan};
 use crate::text::quote::quote;
 
@@ -25,19 +26,20 @@ const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
 const SMOOTHED: [&str; 3] = ["delta", "increase", "rate"];
 
 /// A range selector or subquery, as far as windows are concerned.
-struct Ranges<'p> {
-    reference: &'p dyn Fn(i64) -> i64,
+struct Ranges {
+    at_ms: Option<i64>,
+    offset_ms: i64,
     range_ms: i64,
     mode: RangeMode,
     span: Span,
 }
 
 /// A function over ranges being computed.
-struct Computation<'p> {
+struct Computation {
     /// Whether metric names are dropped from labels here.
     drops_names: bool,
     function: RangeFunction,
-    ranges: Ranges<'p>,
+    ranges: Ranges,
     first_span: Span,
     scalars: Vec<Scalars>,
 }
@@ -65,7 +67,8 @@ impl Evaluator<'_> {
         match argument {
             Some(Node::Subquery(e)) => {
                 let ranges = Ranges {
-                    reference: &|time| e.reference(time),
+                    at_ms: e.at_ms,
+                    offset_ms: e.offset_ms,
                     range_ms: e.range_ms,
                     mode: RangeMode::Plain,
                     span: e.span,
@@ -75,16 +78,18 @@ impl Evaluator<'_> {
             Some(Node::Matrix(e)) => {
                 check_mode(call.name, e.selector.mode)?;
                 let ranges = Ranges {
-                    reference: &|time| e.selector.reference(time),
+                    at_ms: e.selector.at_ms,
+                    offset_ms: e.selector.offset_ms,
                     range_ms: e.range_ms,
                     mode: e.selector.mode,
                     span: e.span,
                 };
                 let computation = computation(ranges);
                 let hints = e.selector.hints(steps, self.lookback_ms, Some(e.range_ms));
-                let mut windows =
-                    |labels, samples: &mut Samples| self.windows(&computation, labels, false, samples, steps);
-                self.stored_series(&hints, &mut windows, sink)
+                let windows = |evaluator: &Evaluator<'_>, labels: Labels, samples: &mut Samples| {
+                    evaluator.windows(&computation, labels, false, samples, steps)
+                };
+                self.stored_series(&hints, steps.count, &windows, sink)
             }
             _ => Err(QueryError::internal("a function over ranges has no range")),
         }
@@ -94,7 +99,7 @@ impl Evaluator<'_> {
     fn over_subquery(
         &self,
         subquery: &SubqueryPlan,
-        computation: &Computation<'_>,
+        computation: &Computation,
         steps: &Steps,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
@@ -130,7 +135,7 @@ impl Evaluator<'_> {
     /// The function at each step, over the samples of one series.
     fn windows(
         &self,
-        computation: &Computation<'_>,
+        computation: &Computation,
         labels: Labels,
         drop_name: bool,
         samples: &mut Samples,
@@ -141,23 +146,74 @@ impl Evaluator<'_> {
         if samples.is_empty() {
             return Ok(None);
         }
+        let mut points = Points::none(steps.count);
+        self.spend(samples.len() + steps.count)?;
+        let with_starts = self.options.start_timestamps && computation.function.uses_starts;
+        match self.float_series(computation, with_starts, samples, steps) {
+            Some((function, series)) => function(&series, &mut points),
+            None => self.each_window(computation, with_starts, &labels, samples, steps, &mut points)?,
+        }
+        let function = &computation.function;
+        let mut annotations = self.annotations.borrow_mut();
+        if points.is_empty() {
+            return Ok(None);
+        }
+        if function.wants_counter && !points.floats.is_empty() {
+            self.note_not_counter(&labels, computation.first_span, &mut annotations);
+        }
+        let mut column = Column::new(labels, points);
+        if drop_name || !function.keeps_name {
+            column.drop_name = true;
+            if computation.drops_names {
+                let labels = without_metadata(&column.labels);
+                column.relabel(labels);
+            }
+        }
+        Ok(Some(column))
+    }
+
+    /// What computes a function at all steps at once, and what it computes it of, where that is possible.
+    fn float_series<'s>(
+        &self,
+        computation: &Computation,
+        with_starts: bool,
+        samples: &'s Samples,
+        steps: &Steps,
+    ) -> Option<(fn(&FloatSeries<'_>, &mut Points), FloatSeries<'s>)> {
+        let function = computation.function.floats?;
+        let Ranges { at_ms, offset_ms, range_ms, mode, .. } = computation.ranges;
+        let starts = with_starts && !samples.floats.starts.is_empty();
+        // Nobody looks meanwhile whether the query is to stop, so this must not take long.
+        let work = samples.floats.len().saturating_mul(steps.count);
+        if samples.histograms.len() > 0 || mode != RangeMode::Plain || starts || work > MAX_WORK_AT_ONCE {
+            return None;
+        }
+        let (timestamps, values) = (&samples.floats.timestamps, &samples.floats.values);
+        Some((function, FloatSeries { timestamps, values, steps: *steps, at_ms, offset_ms, range_ms }))
+    }
+
+    /// The function at each step, whatever the samples are.
+    fn each_window(
+        &self,
+        computation: &Computation,
+        with_starts: bool,
+        labels: &Labels,
+        samples: &Samples,
+        steps: &Steps,
+        points: &mut Points,
+    ) -> Result<(), QueryError> {
         let Computation { function, ranges, .. } = computation;
-        let with_starts = self.options.start_timestamps && function.uses_starts;
         let (before, after) = match ranges.mode {
             RangeMode::Plain => (0, 0),
             RangeMode::Anchored => (self.lookback_ms, 0),
             RangeMode::Smoothed => (self.lookback_ms, self.lookback_ms),
         };
-        if function.wants_counter && steps.count > 1 {
-            samples.find_falls();
-        }
         let mut cursor = Cursor::default();
-        let mut points = Points::none(steps.count);
         let mut scalars = vec![0.0; computation.scalars.len()];
         let mut annotations = self.annotations.borrow_mut();
         for step in 0..steps.count {
             let time_ms = steps.time(step);
-            let end_ms = (ranges.reference)(time_ms);
+            let end_ms = reference_time(time_ms, ranges.at_ms, ranges.offset_ms);
             let start_ms = end_ms.saturating_sub(ranges.range_ms);
             let (floats, histograms) = cursor.window(
                 samples,
@@ -180,7 +236,7 @@ impl Evaluator<'_> {
                 end_ms,
                 range_ms: ranges.range_ms,
                 mode: ranges.mode,
-                labels: &labels,
+                labels,
                 span: ranges.span,
                 first_span: computation.first_span,
                 scalars: &scalars,
@@ -189,21 +245,7 @@ impl Evaluator<'_> {
                 points.set(step, value);
             }
         }
-        if points.is_empty() {
-            return Ok(None);
-        }
-        if function.wants_counter && !points.floats.is_empty() {
-            self.note_not_counter(&labels, computation.first_span, &mut annotations);
-        }
-        let mut column = Column::new(labels, points);
-        if drop_name || !function.keeps_name {
-            column.drop_name = true;
-            if computation.drops_names {
-                let labels = without_metadata(&column.labels);
-                column.relabel(labels);
-            }
-        }
-        Ok(Some(column))
+        Ok(())
     }
 
     /// Notes that a metric is not named, or typed, as a counter.
@@ -249,54 +291,49 @@ impl Evaluator<'_> {
             RangeMode::Anchored => (self.lookback_ms, 0),
             RangeMode::Smoothed => (self.lookback_ms, self.lookback_ms),
         };
-        self.stored_series(
-            &hints,
-            &mut |labels, samples| {
-                samples.floats.retain(|v| !is_stale_nan(*v));
-                samples.histograms.retain(|h| !is_stale_nan(h.sum));
-                let (floats, histograms) = Cursor::default().window(
-                    samples,
-                    start_ms.saturating_sub(before),
-                    end_ms.saturating_add(after),
-                    false,
-                );
-                let times = histograms.timestamps.iter().copied();
-                let mut series = RangeSeries {
-                    floats: floats.timestamps.iter().copied().zip(floats.values.iter().copied()).collect(),
-                    histograms: times.zip(histograms.values.iter().map(Arc::clone)).collect(),
-                    labels: labels.clone(),
-                };
-                if e.selector.mode != RangeMode::Plain {
-                    if !series.histograms.is_empty() {
-                        let mode =
-                            if e.selector.mode == RangeMode::Anchored { "anchored" } else { "smoothed" };
-                        return Err(QueryError::execution(format!(
-                            "{mode} modifier is not supported with histograms"
-                        )));
-                    }
-                    series.floats = extend_floats(&Window {
-                        floats,
-                        histograms,
-                        time_ms,
-                        start_ms,
-                        end_ms,
-                        range_ms: e.range_ms,
-                        mode: e.selector.mode,
-                        labels: &labels,
-                        span: e.span,
-                        first_span: e.span,
-                        scalars: &[],
-                    });
+        self.each_stored(&hints, &mut |labels, samples| {
+            samples.floats.retain(|v| !is_stale_nan(*v));
+            samples.histograms.retain(|h| !is_stale_nan(h.sum));
+            let (floats, histograms) = Cursor::default().window(
+                samples,
+                start_ms.saturating_sub(before),
+                end_ms.saturating_add(after),
+                false,
+            );
+            let times = histograms.timestamps.iter().copied();
+            let mut series = RangeSeries {
+                floats: floats.timestamps.iter().copied().zip(floats.values.iter().copied()).collect(),
+                histograms: times.zip(histograms.values.iter().map(Arc::clone)).collect(),
+                labels: labels.clone(),
+            };
+            if e.selector.mode != RangeMode::Plain {
+                if !series.histograms.is_empty() {
+                    let mode = if e.selector.mode == RangeMode::Anchored { "anchored" } else { "smoothed" };
+                    return Err(QueryError::execution(format!(
+                        "{mode} modifier is not supported with histograms"
+                    )));
                 }
-                if !series.floats.is_empty() || !series.histograms.is_empty() {
-                    let samples = series.floats.len() + series.histograms.len();
-                    charges.push(self.budget.charge(samples, samples * size_of::<(i64, f64)>())?);
-                    out.push(series);
-                }
-                Ok(None)
-            },
-            &mut |_| Ok(()),
-        )?;
+                series.floats = extend_floats(&Window {
+                    floats,
+                    histograms,
+                    time_ms,
+                    start_ms,
+                    end_ms,
+                    range_ms: e.range_ms,
+                    mode: e.selector.mode,
+                    labels: &labels,
+                    span: e.span,
+                    first_span: e.span,
+                    scalars: &[],
+                });
+            }
+            if !series.floats.is_empty() || !series.histograms.is_empty() {
+                let samples = series.floats.len() + series.histograms.len();
+                charges.push(self.budget.charge(samples, samples * size_of::<(i64, f64)>())?);
+                out.push(series);
+            }
+            Ok(())
+        })?;
         Ok(out)
     }
 
@@ -323,6 +360,7 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let present = RangeFunction {
             eval: |_, _| Ok(Some(SampleValue::Float(1.0))),
+            floats: Some(crate::functions::over_time::present_floats),
             keeps_name: false,
             uses_starts: false,
             wants_counter: false,
@@ -339,6 +377,9 @@ impl Evaluator<'_> {
         self.where_absent(&found, labels, steps, sink)
     }
 }
+
+/// How many samples all windows of a series may have, at most, to be computed without a look at the clock between them.
+const MAX_WORK_AT_ONCE: usize = 20_000_000;
 
 /// How many steps a subquery may have.
 const MAX_SUBQUERY_STEPS: usize = 10_000_000;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use model::{CounterResetHint, FloatHistogram, Labels, is_stale_nan};
 
 use crate::ast::RangeMode;
-use crate::engine::error::{ErrorKind, QueryError};
-use crate::engine::source::{Samples, SelectHints, SourceError};
+use crate::engine::error::QueryError;
+use crate::engine::source::{Samples, SelectHints};
 use crate::engine::value::SampleValue;
 use crate::functions::extended::{interpolate, interpolate_histograms};
 use crate::plan::SelectorPlan;
@@ -14,16 +14,7 @@ use crate::plan::steps::{Steps, reference_time};
 use crate::text::quote::quote;
 
 use super::column::{Column, Points};
-use super::{Evaluator, Held, Sink};
-
-impl From<SourceError> for QueryError {
-    fn from(error: SourceError) -> Self {
-        Self::new(ErrorKind::Source, format!("expanding series: {}", error.message))
-    }
-}
-
-/// What is made of a stored series: a column, unless there is nothing in it.
-type OfSeries<'e> = &'e mut dyn FnMut(Labels, &mut Samples) -> Result<Option<Column>, QueryError>;
+use super::{Evaluator, Sink};
 
 /// A sample as it lies in storage.
 pub(super) struct Found {
@@ -86,15 +77,15 @@ impl Evaluator<'_> {
             return self.smoothed_selector(e, steps, sink);
         }
         let hints = e.hints(steps, self.lookback_ms, None);
-        let mut evaluate = |labels, samples: &mut Samples| {
+        let evaluate = |evaluator: &Evaluator<'_>, labels: Labels, samples: &mut Samples| {
             let mut points = Points::none(steps.count);
             if samples.histograms.len() == 0 {
-                self.latest_floats(e, samples, steps, &mut points);
+                evaluator.latest_floats(e, samples, steps, &mut points);
             } else {
                 let mut latest = Latest::default();
                 for step in 0..steps.count {
                     let time = e.reference(steps.time(step));
-                    let found = latest.at(samples, time, time.saturating_sub(self.lookback_ms));
+                    let found = latest.at(samples, time, time.saturating_sub(evaluator.lookback_ms));
                     if let Some(found) = found {
                         points.set(step, found.value);
                     }
@@ -102,23 +93,31 @@ impl Evaluator<'_> {
             }
             Ok((!points.is_empty()).then(|| Column::new(labels, points)))
         };
-        self.stored_series(&hints, &mut evaluate, sink)
+        self.stored_series(&hints, steps.count, &evaluate, sink)
     }
 
     /// The latest float at each step: what nearly all selectors come to.
     fn latest_floats(&self, e: &SelectorPlan, samples: &Samples, steps: &Steps, points: &mut Points) {
-        let (timestamps, values) = (&samples.floats.timestamps, &samples.floats.values);
+        const WORD: usize = 64;
+        let (timestamps, values) = (samples.floats.timestamps.as_slice(), &samples.floats.values);
         let mut next = 0;
-        for step in 0..steps.count {
-            let time = e.reference(steps.time(step));
-            while timestamps.get(next).is_some_and(|t| *t <= time) {
-                next += 1;
+        let mut time_ms = steps.start_ms;
+        for (word, slots) in points.values.chunks_mut(WORD).enumerate() {
+            let mut present = 0u64;
+            for (bit, slot) in slots.iter_mut().enumerate() {
+                let time = e.reference(time_ms);
+                time_ms = time_ms.wrapping_add(steps.interval_ms);
+                while next < timestamps.len() && timestamps[next] <= time {
+                    next += 1;
+                }
+                let Some(latest) = next.checked_sub(1) else { continue };
+                let value = values[latest];
+                if timestamps[latest] > time.saturating_sub(self.lookback_ms) && !is_stale_nan(value) {
+                    *slot = value;
+                    present |= 1 << bit;
+                }
             }
-            let Some(latest) = next.checked_sub(1) else { continue };
-            let value = values[latest];
-            if timestamps[latest] > time.saturating_sub(self.lookback_ms) && !is_stale_nan(value) {
-                points.set_float(step, value);
-            }
+            points.floats.set_word(word, present);
         }
     }
 
@@ -128,18 +127,19 @@ impl Evaluator<'_> {
         hints: &SelectHints,
         modifiers: Modifiers,
         steps: &Steps,
-        value: &mut dyn FnMut(Found) -> Option<SampleValue>,
+        value: &(dyn Fn(Found) -> Option<SampleValue> + Sync),
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
         self.stored_series(
             hints,
-            &mut |labels, samples| {
+            steps.count,
+            &|evaluator, labels, samples| {
                 let mut latest = Latest::default();
                 let mut points = Points::none(steps.count);
                 for step in 0..steps.count {
                     let time = reference_time(steps.time(step), modifiers.at_ms, modifiers.offset_ms);
-                    let found = latest.at(samples, time, time.saturating_sub(self.lookback_ms));
-                    if let Some(value) = found.and_then(&mut *value) {
+                    let found = latest.at(samples, time, time.saturating_sub(evaluator.lookback_ms));
+                    if let Some(value) = found.and_then(value) {
                         points.set(step, value);
                     }
                 }
@@ -149,58 +149,19 @@ impl Evaluator<'_> {
         )
     }
 
-    /// Reads series one by one and hands on, in order of their labels, the columns that `evaluate` makes of them.
-    pub(super) fn stored_series(
-        &self,
-        hints: &SelectHints,
-        evaluate: OfSeries<'_>,
-        sink: Sink<'_>,
-    ) -> Result<(), QueryError> {
-        let mut set = self.source.select(hints)?;
-        let sorted = set.is_sorted();
-        let mut held = Held::new();
-        let mut samples = Samples::default();
-        while let Some(mut series) = set.next_series()? {
-            self.check_interrupted()?;
-            samples.clear();
-            while series.samples.read(&mut samples)? {
-                // Freed with the next series, so it is checked but not kept.
-                drop(self.budget.charge(samples.len(), samples.len() * size_of::<(i64, f64)>())?);
-            }
-            let labels = series.labels;
-            self.series_read.set(self.series_read.get() + 1);
-            self.samples_read.set(self.samples_read.get() + samples.len() as u64);
-            if hints.histogram_stats_only {
-                keep_stats_only(&mut samples);
-            }
-            let Some(column) = evaluate(labels, &mut samples)? else {
-                continue;
-            };
-            if sorted {
-                sink(column)?;
-            } else {
-                held.push(self, column)?;
-            }
-        }
-        for warning in set.warnings() {
-            self.annotations.borrow_mut().add_from_source(warning);
-        }
-        held.columns.sort_by(|a, b| a.labels.cmp(&b.labels));
-        held.columns.into_iter().try_for_each(sink)
-    }
-
     /// With `smoothed`, the value at a step lies on the line between the samples around it.
     fn smoothed_selector(&self, e: &SelectorPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
         let hints = e.hints(steps, self.lookback_ms, None);
         self.stored_series(
             &hints,
-            &mut |labels, samples| {
+            steps.count,
+            &|evaluator, labels, samples| {
                 samples.floats.retain(|v| !is_stale_nan(*v));
                 samples.histograms.retain(|h| !is_stale_nan(h.sum));
                 let mut points = Points::none(steps.count);
                 for step in 0..steps.count {
                     let time = e.reference(steps.time(step));
-                    if let Some(value) = self.smoothed_value(e, &labels, samples, time) {
+                    if let Some(value) = evaluator.smoothed_value(e, &labels, samples, time) {
                         points.set(step, value);
                     }
                 }
@@ -282,7 +243,7 @@ impl Evaluator<'_> {
 }
 
 /// Leaves counts, sums and schemas of histograms, with the resets that only buckets tell put into the hints.
-fn keep_stats_only(samples: &mut Samples) {
+pub(super) fn keep_stats_only(samples: &mut Samples) {
     let mut before: Option<Arc<FloatHistogram>> = None;
     for histogram in &mut samples.histograms.values {
         let mut stats = FloatHistogram {

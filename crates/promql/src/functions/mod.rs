@@ -12,6 +12,7 @@ pub(crate) mod over_time;
 pub(crate) mod quantile;
 pub(crate) mod rate;
 pub(crate) mod regression;
+pub(crate) mod slide;
 pub(crate) mod window;
 
 use model::FloatHistogram;

@@ -7,10 +7,12 @@ use model::{CompensatedSum, FloatHistogram};
 
 use crate::engine::annotations::Annotations;
 use crate::engine::value::SampleValue;
+use crate::eval::Points;
 use crate::eval::accumulate::{HistogramAccumulator, Mean};
 use crate::text::number::general;
 use crate::text::quote::quote;
 
+use super::slide::FloatSeries;
 use super::window::{RangeOutcome, Window};
 
 fn float(value: f64) -> RangeOutcome {
@@ -90,6 +92,34 @@ pub(crate) fn avg(window: &Window<'_>, annotations: &mut Annotations) -> RangeOu
     float(Mean::of(window.floats.values))
 }
 
+pub(crate) fn sum_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.slide(points, |range, _, _| Some(CompensatedSum::of(&series.values[range]).total()));
+}
+
+pub(crate) fn avg_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.slide(points, |range, _, _| Some(Mean::of(&series.values[range])));
+}
+
+pub(crate) fn count_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.slide(points, |range, _, _| Some(range.len() as f64));
+}
+
+pub(crate) fn present_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.slide(points, |_, _, _| Some(1.0));
+}
+
+pub(crate) fn last_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.slide(points, |range, _, _| series.values[range].last().copied());
+}
+
+pub(crate) fn min_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.best(points, |a, b| a < b);
+}
+
+pub(crate) fn max_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    series.best(points, |a, b| a > b);
+}
+
 fn accumulate_histograms(
     window: &Window<'_>,
     annotations: &mut Annotations,
@@ -123,19 +153,11 @@ fn extreme(
     Some((window.floats.timestamps[best], values[best]))
 }
 
-/// The best value, by lanes; NaN only if there is nothing else.
+/// The best value, of equal ones the first; NaN only if there is nothing else.
 fn best(values: &[f64], better: impl Fn(f64, f64) -> bool) -> f64 {
-    const LANES: usize = 8;
-    let pick = |best: f64, value: f64| if better(value, best) || best.is_nan() { value } else { best };
-    let mut lanes = [f64::NAN; LANES];
-    let chunks = values.chunks_exact(LANES);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane = pick(*lane, *value);
-        }
-    }
-    lanes.iter().chain(rest).copied().fold(f64::NAN, pick)
+    values
+        .iter()
+        .fold(f64::NAN, |best, value| if better(*value, best) || best.is_nan() { *value } else { best })
 }
 
 pub(crate) fn min(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {

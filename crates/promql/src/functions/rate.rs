@@ -7,11 +7,13 @@ use model::{CounterResetHint, FloatHistogram};
 use crate::ast::RangeMode;
 use crate::engine::annotations::Annotations;
 use crate::engine::value::SampleValue;
+use crate::eval::Points;
 use crate::text::quote::quote;
 
 use super::extended;
 use super::histogram_rate::{self, Operation};
 use super::over_time::{note_mixed, note_mixed_schemas};
+use super::slide::FloatSeries;
 use super::window::{RangeOutcome, Window, restarted};
 
 /// What is computed of a range: how much a counter or gauge changed, in all or per second.
@@ -67,15 +69,10 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
         if floats.starts_overlap() {
             annotations.start_time_overlap(window.first_span, window.metric_name());
         }
-        match (&floats.falls, floats.starts.is_empty()) {
-            (Some(falls), true) => falls.iter().for_each(|i| result += floats.values[i - 1]),
-            _ => {
-                for i in 1..floats.len() {
-                    let before = floats.values[i - 1];
-                    if floats.values[i] < before || floats.restarted(i) {
-                        result += before;
-                    }
-                }
+        for i in 1..floats.len() {
+            let before = floats.values[i - 1];
+            if floats.values[i] < before || floats.restarted(i) {
+                result += before;
             }
         }
     }
@@ -84,8 +81,62 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
         result += first;
     }
     let extent = Extent::of(window, floats.timestamps, start)?;
-    let (times, divisor) = extent.factor(window, change, first, result);
+    let (times, divisor) = extent.factor(window.range_ms, change, first, result);
     Some(result * (times / divisor))
+}
+
+pub(crate) fn rate_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    change_floats(series, points, Change { counter: true, per_second: true });
+}
+
+pub(crate) fn increase_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    change_floats(series, points, Change { counter: true, per_second: false });
+}
+
+pub(crate) fn delta_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    change_floats(series, points, Change { counter: false, per_second: false });
+}
+
+/// As [`float_change`], at all steps.
+#[inline(always)]
+fn change_floats(series: &FloatSeries<'_>, points: &mut Points, change: Change) {
+    let (timestamps, values, range_ms) = (series.timestamps, series.values, series.range_ms);
+    // The falls that the windows have reached, and those that they have left behind.
+    let falls = if change.counter { find_falls(values) } else { Vec::new() };
+    let (mut from, mut to) = (0, 0);
+    series.slide(points, |range, start_ms, end_ms| {
+        let (first, last) = (range.start, range.end - 1);
+        let mut result = values[last] - values[first];
+        if change.counter && !falls.is_empty() {
+            while falls.get(to).is_some_and(|fall| *fall <= last) {
+                to += 1;
+            }
+            while from < to && falls[from] <= first {
+                from += 1;
+            }
+            falls[from..to].iter().for_each(|fall| result += values[fall - 1]);
+        }
+        if first == last {
+            return None;
+        }
+        let between = (timestamps[last] - timestamps[first]) as f64;
+        let extent = Extent {
+            sampled: between,
+            to_start: (timestamps[first] - start_ms) as f64,
+            to_end: (end_ms - timestamps[last]) as f64,
+            between,
+            gaps: (last - first) as f64,
+            starts_inside: false,
+        };
+        let (times, divisor) = extent.factor(range_ms, change, values[first], result);
+        Some(result * (times / divisor))
+    });
+}
+
+/// The numbers of the values that are below the one before them.
+fn find_falls(values: &[f64]) -> Vec<usize> {
+    let pairs = values.windows(2).enumerate();
+    pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(i, _)| i + 1).collect()
 }
 
 fn histogram_change(
@@ -108,7 +159,7 @@ fn histogram_change(
     }
     let extent = Extent::of(window, histograms.timestamps, start)?;
     let mut result = result?;
-    let (times, divisor) = extent.factor(window, change, first.count, result.count);
+    let (times, divisor) = extent.factor(window.range_ms, change, first.count, result.count);
     result.scale(times / divisor);
     Some(result)
 }
@@ -146,6 +197,7 @@ impl Extent {
 
     /// How far to extrapolate towards an end of the range: all the way if a sample was to be expected there, else half
     /// the distance of samples.
+    #[inline]
     fn extrapolated(&self, to: f64) -> f64 {
         // Most ends are near: a product tells, without the divisions of the exact comparison.
         if to * self.gaps < self.between * 1.09 {
@@ -156,7 +208,8 @@ impl Extent {
     }
 
     /// By what the change between samples is to be multiplied and divided, given the first value and that change.
-    fn factor(&self, window: &Window<'_>, change: Change, first: f64, changed: f64) -> (f64, f64) {
+    #[inline]
+    fn factor(&self, range_ms: i64, change: Change, first: f64, changed: f64) -> (f64, f64) {
         let mut to_start = self.to_start;
         if !self.starts_inside {
             to_start = self.extrapolated(to_start);
@@ -165,7 +218,7 @@ impl Extent {
                 to_start = to_start.min(self.sampled * (first / changed));
             }
         }
-        let seconds = if change.per_second { window.range_ms as f64 / 1000.0 } else { 1.0 };
+        let seconds = if change.per_second { range_ms as f64 / 1000.0 } else { 1.0 };
         if self.sampled == 0.0 {
             return (1.0, seconds);
         }
@@ -179,6 +232,32 @@ pub(crate) fn irate(window: &Window<'_>, annotations: &mut Annotations) -> Range
 
 pub(crate) fn idelta(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {
     Ok(instant_change(window, annotations, false))
+}
+
+pub(crate) fn irate_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    instant_change_floats(series, points, true);
+}
+
+pub(crate) fn idelta_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    instant_change_floats(series, points, false);
+}
+
+/// As [`instant_change`], at all steps.
+fn instant_change_floats(series: &FloatSeries<'_>, points: &mut Points, per_second: bool) {
+    series.slide(points, |range, _, _| {
+        last_change(&series.timestamps[range.clone()], &series.values[range], per_second)
+    });
+}
+
+/// How floats without start timestamps changed from the one before the last to the last.
+#[inline]
+fn last_change(timestamps: &[i64], values: &[f64], per_second: bool) -> Option<f64> {
+    let ([.., a, b], [.., t, u]) = (values, timestamps) else {
+        return None;
+    };
+    let change = if per_second && b < a { *b } else { b - a };
+    let seconds = (u - t) as f64 / 1000.0;
+    Some(if per_second { change / seconds } else { change })
 }
 
 /// A sample near the end of a window.
@@ -219,12 +298,8 @@ fn instant_change(
 ) -> Option<SampleValue> {
     if window.histograms.is_empty() && window.floats.starts.is_empty() {
         // What nearly every series is: floats, without start timestamps.
-        let ([.., a, b], [.., t, u]) = (window.floats.values, window.floats.timestamps) else {
-            return None;
-        };
-        let change = if per_second && b < a { *b } else { b - a };
-        let seconds = (u - t) as f64 / 1000.0;
-        return Some(SampleValue::Float(if per_second { change / seconds } else { change }));
+        let change = last_change(window.floats.timestamps, window.floats.values, per_second);
+        return change.map(SampleValue::Float);
     }
     let (before, last) = last_two(window)?;
     let interval_ms = last.timestamp_ms - before.timestamp_ms;

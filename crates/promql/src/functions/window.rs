@@ -9,7 +9,9 @@ use crate::engine::annotations::Annotations;
 use crate::engine::error::QueryError;
 use crate::engine::source::{Run, Samples};
 use crate::engine::value::SampleValue;
+use crate::eval::Points;
 
+use super::slide::FloatSeries;
 use super::{changes, over_time, rate, regression};
 
 /// The samples of one kind in a window.
@@ -19,22 +21,6 @@ pub(crate) struct Part<'w, T> {
     pub(crate) values: &'w [T],
     /// As long as the others, or empty.
     pub(crate) starts: &'w [i64],
-    /// The numbers of the values that are below the one before them, if that is known.
-    pub(crate) falls: Option<Falls<'w>>,
-}
-
-/// Where values fall: numbers in the whole series, and that of the first value of the window.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Falls<'w> {
-    numbers: &'w [u32],
-    first: usize,
-}
-
-impl Falls<'_> {
-    /// The numbers of those values in the window, ascending.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
-        self.numbers.iter().map(|number| *number as usize - self.first)
-    }
 }
 
 impl<T> Clone for Part<'_, T> {
@@ -52,7 +38,6 @@ impl<'w, T> Part<'w, T> {
             timestamps: &run.timestamps[first..end],
             values: &run.values[first..end],
             starts: if with_starts && !run.starts.is_empty() { &run.starts[first..end] } else { &[] },
-            falls: None,
         }
     }
 
@@ -70,7 +55,6 @@ impl<'w, T> Part<'w, T> {
             timestamps: &self.timestamps[first..],
             values: &self.values[first..],
             starts: self.starts.get(first..).unwrap_or(&[]),
-            falls: None,
         }
     }
 
@@ -147,6 +131,8 @@ pub(crate) type RangeOutcome = Result<Option<SampleValue>, QueryError>;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RangeFunction {
     pub(crate) eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome,
+    /// The same for floats without start timestamps, at all steps at once. It notes nothing.
+    pub(crate) floats: Option<fn(&FloatSeries<'_>, &mut Points)>,
     /// Whether the result is still the same metric.
     pub(crate) keeps_name: bool,
     /// Whether start timestamps are of use.
@@ -157,7 +143,7 @@ pub(crate) struct RangeFunction {
 
 impl RangeFunction {
     const fn new(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
-        Self { eval, keeps_name: false, uses_starts: false, wants_counter: false }
+        Self { eval, floats: None, keeps_name: false, uses_starts: false, wants_counter: false }
     }
 
     const fn keeping_name(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
@@ -168,6 +154,10 @@ impl RangeFunction {
         Self { uses_starts: true, ..Self::new(eval) }
     }
 
+    const fn and_floats(self, floats: fn(&FloatSeries<'_>, &mut Points)) -> Self {
+        Self { floats: Some(floats), ..self }
+    }
+
     const fn of_counter(eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome) -> Self {
         Self { wants_counter: true, ..Self::with_starts(eval) }
     }
@@ -176,25 +166,25 @@ impl RangeFunction {
 /// The function over ranges with this name.
 pub(crate) fn range_function(name: &str) -> Option<RangeFunction> {
     Some(match name {
-        "rate" => RangeFunction::of_counter(rate::rate),
-        "increase" => RangeFunction::of_counter(rate::increase),
-        "delta" => RangeFunction::new(rate::delta),
-        "irate" => RangeFunction::with_starts(rate::irate),
-        "idelta" => RangeFunction::new(rate::idelta),
+        "rate" => RangeFunction::of_counter(rate::rate).and_floats(rate::rate_floats),
+        "increase" => RangeFunction::of_counter(rate::increase).and_floats(rate::increase_floats),
+        "delta" => RangeFunction::new(rate::delta).and_floats(rate::delta_floats),
+        "irate" => RangeFunction::with_starts(rate::irate).and_floats(rate::irate_floats),
+        "idelta" => RangeFunction::new(rate::idelta).and_floats(rate::idelta_floats),
         "resets" => RangeFunction::with_starts(changes::resets),
         "changes" => RangeFunction::new(changes::changes),
-        "sum_over_time" => RangeFunction::new(over_time::sum),
-        "avg_over_time" => RangeFunction::new(over_time::avg),
-        "count_over_time" => RangeFunction::new(over_time::count),
-        "min_over_time" => RangeFunction::new(over_time::min),
-        "max_over_time" => RangeFunction::new(over_time::max),
+        "sum_over_time" => RangeFunction::new(over_time::sum).and_floats(over_time::sum_floats),
+        "avg_over_time" => RangeFunction::new(over_time::avg).and_floats(over_time::avg_floats),
+        "count_over_time" => RangeFunction::new(over_time::count).and_floats(over_time::count_floats),
+        "min_over_time" => RangeFunction::new(over_time::min).and_floats(over_time::min_floats),
+        "max_over_time" => RangeFunction::new(over_time::max).and_floats(over_time::max_floats),
         "stddev_over_time" => RangeFunction::new(over_time::stddev),
         "stdvar_over_time" => RangeFunction::new(over_time::stdvar),
         "quantile_over_time" => RangeFunction::new(over_time::quantile),
         "mad_over_time" => RangeFunction::new(over_time::mad),
-        "present_over_time" => RangeFunction::new(over_time::present),
+        "present_over_time" => RangeFunction::new(over_time::present).and_floats(over_time::present_floats),
         "first_over_time" => RangeFunction::keeping_name(over_time::first),
-        "last_over_time" => RangeFunction::keeping_name(over_time::last),
+        "last_over_time" => RangeFunction::keeping_name(over_time::last).and_floats(over_time::last_floats),
         "ts_of_first_over_time" => RangeFunction::new(over_time::time_of_first),
         "ts_of_last_over_time" => RangeFunction::new(over_time::time_of_last),
         "ts_of_min_over_time" => RangeFunction::new(over_time::time_of_min),
@@ -211,7 +201,6 @@ pub(crate) fn range_function(name: &str) -> Option<RangeFunction> {
 pub(crate) struct Cursor {
     floats: (usize, usize),
     histograms: (usize, usize),
-    falls: (usize, usize),
 }
 
 impl Cursor {
@@ -225,18 +214,7 @@ impl Cursor {
     ) -> (Part<'w, f64>, Part<'w, Arc<FloatHistogram>>) {
         advance(&mut self.floats, &samples.floats.timestamps, after_ms, until_ms);
         advance(&mut self.histograms, &samples.histograms.timestamps, after_ms, until_ms);
-        let mut floats = Part::of(&samples.floats, self.floats.0, self.floats.1, with_starts);
-        if let Some(numbers) = &samples.falls {
-            let (first, end) = self.floats;
-            let (from, to) = &mut self.falls;
-            while numbers.get(*to).is_some_and(|n| (*n as usize) < end) {
-                *to += 1;
-            }
-            while *from < *to && numbers[*from] as usize <= first {
-                *from += 1;
-            }
-            floats.falls = Some(Falls { numbers: &numbers[*from..*to], first });
-        }
+        let floats = Part::of(&samples.floats, self.floats.0, self.floats.1, with_starts);
         (floats, Part::of(&samples.histograms, self.histograms.0, self.histograms.1, with_starts))
     }
 }
@@ -266,25 +244,6 @@ mod tests {
         assert_eq!(seen(10, 30), [2.0, 3.0]);
         assert_eq!(seen(85, 89), [0.0; 0]);
         assert_eq!(seen(80, 200), [9.0]);
-    }
-
-    #[test]
-    fn falls_are_those_inside_the_window() {
-        let mut samples = Samples::default();
-        for (t, v) in [5.0, 6.0, 1.0, 2.0, 0.0, 7.0].into_iter().enumerate() {
-            samples.push_float(t as i64, v);
-        }
-        samples.find_falls();
-        let mut cursor = Cursor::default();
-        let mut seen = |after, until| {
-            let floats = cursor.window(&samples, after, until, false).0;
-            floats.falls.map(|falls| falls.iter().collect::<Vec<_>>())
-        };
-        assert_eq!(seen(-1, 1), Some(vec![]));
-        assert_eq!(seen(-1, 3), Some(vec![2]));
-        assert_eq!(seen(0, 4), Some(vec![1, 3]));
-        assert_eq!(seen(1, 5), Some(vec![2]));
-        assert_eq!(seen(3, 5), Some(vec![]));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::eval::is_metadata;
 use crate::functions::CallKind;
 
 use super::duration::{offset_ms, positive_ms};
+use super::share::share_matchers;
 use super::{AggregatePlan, BinaryPlan, CallPlan, MatrixPlan, Node, SelectorPlan, SubqueryPlan};
 
 /// The times of a query. An instant query has equal start and end, and step 0.
@@ -19,15 +20,22 @@ pub(crate) struct Times {
     pub(crate) step_ms: i64,
 }
 
-/// Makes a plan of a checked expression.
-pub(crate) fn build(expr: &Expr, times: Times, options: &EngineOptions) -> Result<Node, QueryError> {
-    let mut builder = Builder { times, options, selections: 0 };
+/// Makes a plan of a checked expression. With `shares_matchers`, series that can have no effect are not selected.
+pub(crate) fn build(
+    expr: &Expr,
+    times: Times,
+    options: &EngineOptions,
+    shares_matchers: bool,
+) -> Result<Node, QueryError> {
+    let mut builder = Builder { times, options, shares_matchers, selections: 0 };
     Ok(builder.node(expr, &Context::default())?.finish())
 }
 
 struct Builder<'a> {
     times: Times,
     options: &'a EngineOptions,
+    /// Whether operators put the matchers of one side to the other.
+    shares_matchers: bool,
     selections: usize,
 }
 
@@ -163,8 +171,11 @@ impl Builder<'_> {
     fn binary(&mut self, e: &crate::ast::Binary, context: &Context<'_>) -> Result<Built, QueryError> {
         let mut inner = context.within("");
         inner.needs_buckets |= matches!(e.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
-        let lhs = self.node(&e.lhs, &inner)?;
-        let rhs = self.node(&e.rhs, &inner)?;
+        let mut lhs = self.node(&e.lhs, &inner)?;
+        let mut rhs = self.node(&e.rhs, &inner)?;
+        if let Some(matching) = e.matching.as_ref().filter(|_| self.shares_matchers) {
+            share_matchers(e.op, matching, &mut lhs.node, &mut rhs.node);
+        }
         let same = lhs.invariant && rhs.invariant;
         let (lhs, rhs) = if same { (lhs.node, rhs.node) } else { (lhs.finish(), rhs.finish()) };
         let node = Node::Binary(Box::new(BinaryPlan {

@@ -4,6 +4,7 @@
 mod build;
 mod duration;
 mod selections;
+mod share;
 pub(crate) mod steps;
 
 use model::Matcher;
