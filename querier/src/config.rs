@@ -15,6 +15,9 @@ settings::section! {
         /// How many queries of all tenants may wait for their turn. Further ones are refused with 503. See also
         /// limits.max_queued_queries.
         max_queued: usize = "1000", range "0"..="100000";
+        /// On how many threads parts of one query may run at the same time, and of all queries together about as many; 0 for
+        /// one per processor.
+        compute_threads: usize = "0", range "0"..="1024";
         /// How far back an instant selector looks for a sample, unless a request says otherwise.
         lookback_delta: Duration = "5m", range "1s"..="1d";
         /// The step of subqueries that name none.

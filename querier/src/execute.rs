@@ -14,6 +14,7 @@ use settings::Overrides;
 
 use crate::active_queries::ActiveQueries;
 use crate::admission::{Admission, Share};
+use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
 use crate::ingesters::Ingesters;
@@ -40,6 +41,7 @@ pub(crate) struct Executor {
     pub(crate) limits: Overrides<QuerierLimits>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) scope: Scope,
+    pub(crate) compute: Arc<Compute>,
 }
 
 /// A result, and what was counted for it.
@@ -69,7 +71,12 @@ impl Executor {
         let memory = self.memory.query();
         report.memory = Some(Arc::clone(&memory));
         let engine = Engine::new(engine_options(&self.config, limits))
-            .with_memory(Arc::clone(&memory) as Arc<dyn SharedMemory>);
+            .with_memory(Arc::clone(&memory) as Arc<dyn SharedMemory>)
+            .with_executor(Arc::clone(&self.compute) as Arc<dyn promql::Executor>);
+        let engine = match request.stats {
+            StatsWanted::None => engine,
+            StatsWanted::Totals | StatsWanted::PerStep => engine.selecting_all(),
+        };
         let query = engine
             .prepare(&request.query, request.time, request.lookback.map(whole_ms))
             .map_err(|e| ApiError::invalid_parameter("query", e))?;

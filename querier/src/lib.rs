@@ -4,6 +4,7 @@
 mod active_queries;
 mod admission;
 mod cardinality;
+mod compute;
 pub mod config;
 pub mod error;
 mod execute;

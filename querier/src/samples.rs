@@ -17,6 +17,11 @@ pub(crate) trait Sink {
     fn floats(&mut self, timestamps_ms: &[i64], values: &[f64]);
     /// Takes a histogram.
     fn histogram(&mut self, timestamp_ms: i64, value: Arc<FloatHistogram>);
+    /// Where floats without start timestamps may be appended: times and values, as many of one as of the other. `None`
+    /// where they have to be handed over.
+    fn columns(&mut self) -> Option<(&mut Vec<i64>, &mut Vec<f64>)> {
+        None
+    }
     /// Takes a float whose counting began at `start_ms`, 0 where that is unknown. Who has no use for that is given a float.
     fn started_float(&mut self, timestamp_ms: i64, start_ms: i64, value: f64) {
         let _ = start_ms;
@@ -78,6 +83,17 @@ impl<'a> SeriesReader<'a> {
 
     fn read_chunk(&mut self, chunk: &Chunk, sink: &mut impl Sink) -> Result<(), ChunkError> {
         let mut cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
+        if let (Cursor::Xor(floats), Some((timestamps, values))) = (&mut cursor, sink.columns()) {
+            let first = timestamps.len();
+            let decoded = floats.decode_into(timestamps, values);
+            if decoded.is_ok() && self.keep_inside(first, timestamps, values) {
+                return Ok(());
+            }
+            timestamps.truncate(first);
+            values.truncate(first);
+            decoded?;
+            cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
+        }
         let floats = match &mut cursor {
             Cursor::Xor(floats) => {
                 self.clear();
@@ -103,6 +119,29 @@ impl<'a> SeriesReader<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves of the samples from number `first` on those inside the range. If they are not in order, or not all later than
+    /// the last one, nothing is done: false.
+    fn keep_inside(&mut self, first: usize, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) -> bool {
+        let Some(new) = timestamps.get(first..).filter(|new| new.is_sorted_by(|a, b| a < b)) else {
+            return false;
+        };
+        let start = new.partition_point(|at| *at < self.range.start_ms());
+        let end = new.partition_point(|at| *at <= self.range.end_ms()).max(start);
+        let kept = &new[start..end];
+        let last = kept.last().copied();
+        if kept.first().zip(self.last_ms).is_some_and(|(next, before)| *next <= before) {
+            return false;
+        }
+        timestamps.truncate(first + end);
+        values.truncate(first + end);
+        if start > 0 {
+            timestamps.drain(first..first + start);
+            values.drain(first..first + start);
+        }
+        self.last_ms = last.or(self.last_ms);
+        true
     }
 
     fn clear(&mut self) {

@@ -14,6 +14,7 @@ use telemetry::Registry;
 
 use crate::active_queries::ActiveQueries;
 use crate::admission::Admission;
+use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
 use crate::execute::{Executor, engine_options};
@@ -121,6 +122,7 @@ impl Querier {
                 admission: Admission::new(config.max_concurrent, config.max_queued, admission.clone()),
                 memory: ProcessMemory::new(total_memory, metrics.memory.clone(), admission),
                 active: active_queries(&config, &deps),
+                compute: Arc::new(Compute::new(&config, &deps.scope)),
                 reporter: Arc::new(Reporter { metrics, clock }),
                 config,
                 ingesters: deps.ingesters,

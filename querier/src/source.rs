@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use model::{FloatHistogram, Labels, TimeRange};
-use promql::{SampleCursor, Samples, SelectHints, SelectedSeries, SeriesSet, SeriesSource, SourceError};
+use promql::{
+    SampleCursor, Samples, SelectHints, SelectedSeries, SeriesBatch, SeriesSet, SeriesSource, SourceError,
+};
 use proto::SeriesChunks;
 
 use crate::samples::{SeriesReader, Sink};
@@ -46,28 +48,62 @@ impl SeriesSource for Prefetched {
                 message: format!("selection {} was not announced by the plan", hints.ordinal),
             });
         };
-        Ok(Box::new(FetchedSet { range: fetched.range, series: fetched.series.iter() }))
+        let (range, rest) = (fetched.range, &*fetched.series);
+        Ok(Box::new(FetchedSet { batch: FetchedBatch { range, series: &[] }, rest }))
     }
 }
 
+/// The engine is given so many series at once: so many columns may be in memory that have not been folded.
+const BATCH_SERIES: usize = 1024;
+
 /// The series of one selection.
 struct FetchedSet<'a> {
+    batch: FetchedBatch<'a>,
+    rest: &'a [SeriesChunks],
+}
+
+/// Some of them.
+struct FetchedBatch<'a> {
     range: Option<TimeRange>,
-    series: std::slice::Iter<'a, SeriesChunks>,
+    series: &'a [SeriesChunks],
+}
+
+impl SeriesBatch for FetchedBatch<'_> {
+    fn len(&self) -> usize {
+        self.series.len()
+    }
+
+    fn series(&self, number: usize) -> SelectedSeries<'_> {
+        selected(&self.series[number], self.range)
+    }
+}
+
+/// A series as the engine reads it; without samples where none can count.
+fn selected(series: &SeriesChunks, range: Option<TimeRange>) -> SelectedSeries<'_> {
+    let (chunks, range) = match range {
+        Some(range) => (series.chunks.as_slice(), range),
+        None => (&[][..], TimeRange::ALL),
+    };
+    let samples = FetchedSamples { labels: &series.labels, reader: SeriesReader::new(chunks, range) };
+    SelectedSeries { labels: series.labels.clone(), samples: Box::new(samples) }
 }
 
 impl SeriesSet for FetchedSet<'_> {
     fn next_series(&mut self) -> Result<Option<SelectedSeries<'_>>, SourceError> {
-        let Some((range, series)) = self.range.zip(self.series.next()) else {
+        let Some((series, rest)) = self.rest.split_first() else {
             return Ok(None);
         };
-        Ok(Some(SelectedSeries {
-            labels: series.labels.clone(),
-            samples: Box::new(FetchedSamples {
-                labels: &series.labels,
-                reader: SeriesReader::new(&series.chunks, range),
-            }),
-        }))
+        self.rest = rest;
+        Ok(Some(selected(series, self.batch.range)))
+    }
+
+    fn has_batches(&self) -> bool {
+        true
+    }
+
+    fn next_batch(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        (self.batch.series, self.rest) = self.rest.split_at(self.rest.len().min(BATCH_SERIES));
+        Ok((!self.batch.is_empty()).then_some(&self.batch))
     }
 
     fn is_sorted(&self) -> bool {
@@ -93,6 +129,10 @@ impl SampleCursor for FetchedSamples<'_> {
 struct Columns<'a>(&'a mut Samples);
 
 impl Sink for Columns<'_> {
+    fn columns(&mut self) -> Option<(&mut Vec<i64>, &mut Vec<f64>)> {
+        self.0.float_columns()
+    }
+
     fn float(&mut self, timestamp_ms: i64, value: f64) {
         self.0.push_float(timestamp_ms, value);
     }

@@ -10,9 +10,9 @@ use promql::{InstantSample, QueryTime, QueryValue, RangeSeries, SampleValue};
 use crate::error::ApiError;
 use crate::report::Report;
 
-use super::float::{push_plain, push_timestamp};
+use super::float::{push_plain, push_timestamp, push_value};
 use super::histogram::push_histogram;
-use super::json::{push_array, push_labels, push_quoted_value, push_text, push_texts};
+use super::json::{push_array, push_labels, push_text, push_texts};
 
 /// How much of a result is written at a time, about.
 const PIECE_BYTES: usize = 64 << 10;
@@ -45,11 +45,7 @@ pub(crate) fn query_success(
     annotations: Annotations,
     report: Report,
 ) -> Response {
-    let at_ms = match time {
-        QueryTime::Instant(at_ms) => at_ms,
-        QueryTime::Range { start_ms, .. } => start_ms,
-    };
-    let mut pieces = Pieces::new(value, at_ms, stats, annotations, report);
+    let mut pieces = Pieces::new(value, time, stats, annotations, report);
     let first = pieces.next().unwrap_or_default();
     let Some(second) = pieces.next() else {
         return json(StatusCode::OK, Body::from(first));
@@ -113,8 +109,9 @@ fn push_annotations(out: &mut Vec<u8>, key: &str, kind: &str, texts: &[String]) 
 /// The answer to a query, piece by piece.
 struct Pieces {
     items: Items,
-    /// The time of the samples of an instant vector.
+    /// The time of the samples of an instant vector, or the first of a range.
     at_ms: i64,
+    times: Times,
     stats: Option<String>,
     annotations: Annotations,
     buffer: Vec<u8>,
@@ -140,11 +137,15 @@ enum Items {
 impl Pieces {
     fn new(
         value: QueryValue,
-        at_ms: i64,
+        time: QueryTime,
         stats: Option<String>,
         annotations: Annotations,
         report: Report,
     ) -> Self {
+        let (at_ms, step_ms) = match time {
+            QueryTime::Instant(at_ms) => (at_ms, 1),
+            QueryTime::Range { start_ms, step_ms, .. } => (start_ms, step_ms.max(1)),
+        };
         let mut buffer = b"{\"status\":\"success\",\"data\":{\"resultType\":\"".to_vec();
         buffer.extend_from_slice(type_name(&value).as_bytes());
         buffer.extend_from_slice(b"\",\"result\":[");
@@ -165,7 +166,8 @@ impl Pieces {
             QueryValue::Vector(samples) => Items::Vector(samples.into_iter()),
             QueryValue::Matrix(series) => Items::Matrix(series.into_iter()),
         };
-        Self { items, at_ms, stats, annotations, buffer, state: State::Start, report }
+        let times = Times::new(at_ms, step_ms);
+        Self { items, at_ms, times, stats, annotations, buffer, state: State::Start, report }
     }
 
     /// Writes the next item; whether there was one.
@@ -180,14 +182,14 @@ impl Pieces {
             Items::Vector(samples) => match samples.next() {
                 Some(sample) => {
                     out.extend_from_slice(comma);
-                    push_sample(out, self.at_ms, &sample);
+                    push_sample(out, &mut self.times, self.at_ms, &sample);
                 }
                 None => return false,
             },
             Items::Matrix(series) => match series.next() {
                 Some(series) => {
                     out.extend_from_slice(comma);
-                    push_series(out, &series);
+                    push_series(out, &series, &mut self.times);
                 }
                 None => return false,
             },
@@ -224,13 +226,56 @@ impl Iterator for Pieces {
     }
 }
 
-fn push_sample(out: &mut Vec<u8>, at_ms: i64, sample: &InstantSample) {
+/// The beginnings of points, `[time,"`, of a query's steps: all series have the same times, so each is written once.
+struct Times {
+    start_ms: i64,
+    step_ms: i64,
+    text: Vec<u8>,
+    /// Where in `text` the beginning for each step ends.
+    ends: Vec<usize>,
+}
+
+impl Times {
+    /// Steps for which beginnings are kept at most: as many as a range query may have.
+    const MAX: usize = 11_001;
+
+    fn new(start_ms: i64, step_ms: i64) -> Self {
+        Self { start_ms, step_ms, text: Vec::new(), ends: Vec::new() }
+    }
+
+    /// Appends the beginning of a point. `step` is about where the time is among the steps: the one after the last time.
+    fn push(&mut self, out: &mut Vec<u8>, step: &mut usize, timestamp_ms: i64) {
+        let at = |step: usize| self.start_ms.wrapping_add(self.step_ms.wrapping_mul(step as i64));
+        while *step < Self::MAX && at(*step) < timestamp_ms {
+            *step += 1;
+        }
+        if *step >= Self::MAX || at(*step) != timestamp_ms {
+            return push_begin(out, timestamp_ms);
+        }
+        while self.ends.len() <= *step {
+            let at = self.start_ms.wrapping_add(self.step_ms.wrapping_mul(self.ends.len() as i64));
+            push_begin(&mut self.text, at);
+            self.ends.push(self.text.len());
+        }
+        let start = step.checked_sub(1).map_or(0, |before| self.ends[before]);
+        out.extend_from_slice(&self.text[start..self.ends[*step]]);
+    }
+}
+
+/// `[time,"`.
+fn push_begin(out: &mut Vec<u8>, timestamp_ms: i64) {
+    out.push(b'[');
+    push_timestamp(out, timestamp_ms);
+    out.extend_from_slice(b",\"");
+}
+
+fn push_sample(out: &mut Vec<u8>, times: &mut Times, at_ms: i64, sample: &InstantSample) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &sample.labels);
     match &sample.value {
         SampleValue::Float(value) => {
             out.extend_from_slice(b",\"value\":");
-            push_float_point(out, at_ms, *value);
+            push_float_point(out, times, &mut 0, at_ms, *value);
         }
         SampleValue::Histogram(histogram) => {
             out.extend_from_slice(b",\"histogram\":");
@@ -240,12 +285,13 @@ fn push_sample(out: &mut Vec<u8>, at_ms: i64, sample: &InstantSample) {
     out.push(b'}');
 }
 
-fn push_series(out: &mut Vec<u8>, series: &RangeSeries) {
+fn push_series(out: &mut Vec<u8>, series: &RangeSeries, times: &mut Times) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &series.labels);
     if !series.floats.is_empty() {
         out.extend_from_slice(b",\"values\":");
-        push_array(out, &series.floats, |out, (t, v)| push_float_point(out, *t, *v));
+        let mut step = 0;
+        push_array(out, &series.floats, |out, (t, v)| push_float_point(out, times, &mut step, *t, *v));
     }
     if !series.histograms.is_empty() {
         out.extend_from_slice(b",\"histograms\":");
@@ -254,12 +300,10 @@ fn push_series(out: &mut Vec<u8>, series: &RangeSeries) {
     out.push(b'}');
 }
 
-fn push_float_point(out: &mut Vec<u8>, timestamp_ms: i64, value: f64) {
-    out.push(b'[');
-    push_timestamp(out, timestamp_ms);
-    out.push(b',');
-    push_quoted_value(out, value);
-    out.push(b']');
+fn push_float_point(out: &mut Vec<u8>, times: &mut Times, step: &mut usize, timestamp_ms: i64, value: f64) {
+    times.push(out, step, timestamp_ms);
+    push_value(out, value);
+    out.extend_from_slice(b"\"]");
 }
 
 fn push_histogram_point(out: &mut Vec<u8>, timestamp_ms: i64, histogram: &model::FloatHistogram) {

@@ -74,7 +74,7 @@ async fn queries_share_memory_and_small_ones_always_find_some() {
     assert_eq!(query_of(&api, "anonymous", r#"sum(up{i=~"00000.."})"#).await.0, 200);
     assert_eq!(value(&api, "barograph_querier_query_memory_bytes"), 0.0);
     // With enough for one, a second finds too little, and is told to come back.
-    let api = api_with(vec![many(40_000, 20)], &[("max_total_memory_bytes", "24MiB")], &[]);
+    let api = api_with(vec![many(40_000, 20)], &[("max_total_memory_bytes", "12MiB")], &[]);
     let path = "/api/v1/query?query=up";
     let send = || Request::get(path).body(Body::empty()).unwrap();
     let held = api.open(send()).await;
