@@ -25,16 +25,16 @@ use crate::codec::{Malformed, Reader, put_ivarint, put_uvarint, zigzag};
 /// A file is not continued beyond this.
 const SEGMENT_BYTES: u32 = 64 << 20;
 /// A chunk longer than this cannot be: reading one means that its length is damaged.
-const MAX_STORED_BYTES: u32 = 64 << 20;
+pub(crate) const MAX_STORED_BYTES: u32 = 64 << 20;
 /// In front of every stored chunk: length and checksum, 4 bytes each.
-const FRAME_BYTES: u32 = 8;
+pub(crate) const FRAME_BYTES: u32 = 8;
 /// Chunks wait for the disk in pieces of so much: one buffer for all that waits would be copied whenever it grows, and keep
 /// twice what it needs.
 const PIECE_BYTES: usize = 64 << 10;
 /// How much a chunk takes beside its data at most: frame, encoding, times and the previous chunk.
 const HEAD_BYTES_MAX: usize = FRAME_BYTES as usize + 1 + 10 + 10 + 8;
 /// How much is read at once; most chunks fit.
-const READ_BYTES: usize = 1024;
+pub(crate) const READ_BYTES: usize = 1024;
 
 /// Where a stored chunk is: the number of its file, and its offset there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,11 +56,11 @@ impl ChunkPtr {
         pointer.map_or(0, |p| p.0.get())
     }
 
-    fn segment(self) -> u32 {
+    pub(crate) fn segment(self) -> u32 {
         (self.0.get() >> 32) as u32
     }
 
-    fn offset(self) -> u32 {
+    pub(crate) fn offset(self) -> u32 {
         self.0.get() as u32
     }
 }
@@ -283,6 +283,12 @@ impl ChunkStore {
         decode(&bytes).map(Some).ok_or_else(damaged)
     }
 
+    /// What lies before this is in the files.
+    pub(crate) fn flushed(&self) -> ChunkPtr {
+        let number = NonZeroU64::new(self.flushed.load(Ordering::Acquire));
+        ChunkPtr(number.expect("segments are numbered from 1"))
+    }
+
     /// Removes the files that have no sample at or after `min_ms`; the one being written stays.
     pub(crate) fn drop_before(&self, min_ms: i64) -> io::Result<usize> {
         let expired: Vec<u32> = {
@@ -302,7 +308,8 @@ impl ChunkStore {
         Ok(expired.len())
     }
 
-    fn file(&self, segment: u32) -> Option<Arc<dyn File>> {
+    /// A chunk file; `None` where retention has removed it.
+    pub(crate) fn file(&self, segment: u32) -> Option<Arc<dyn File>> {
         self.files.read().get(&segment).cloned()
     }
 
@@ -344,15 +351,24 @@ fn encode(
 
 /// The frame at the beginning of `bytes`, if it is whole and undamaged.
 fn decode(bytes: &[u8]) -> Option<StoredChunk> {
-    let mut reader = Reader::new(bytes);
+    decode_body(body(bytes)?, Bytes::copy_from_slice).ok()
+}
+
+/// As [`decode`], but the chunk's data stay where they are.
+pub(crate) fn decode_shared(bytes: &Bytes) -> Option<StoredChunk> {
+    decode_body(body(bytes)?, |data| bytes.slice_ref(data)).ok()
+}
+
+/// What a frame contains, if it is whole and undamaged.
+fn body(frame: &[u8]) -> Option<&[u8]> {
+    let mut reader = Reader::new(frame);
     let len = reader.fixed_u32("length").ok()?;
     let crc = reader.fixed_u32("checksum").ok()?;
     let body = reader.take(len as usize, "body").ok()?;
-    (crc32c::crc32c(body) == crc).then_some(())?;
-    decode_body(body).ok()
+    (crc32c::crc32c(body) == crc).then_some(body)
 }
 
-fn decode_body(body: &[u8]) -> Result<StoredChunk, Malformed> {
+fn decode_body(body: &[u8], own: impl FnOnce(&[u8]) -> Bytes) -> Result<StoredChunk, Malformed> {
     let mut reader = Reader::new(body);
     let encoding =
         ChunkEncoding::try_from(reader.u8("encoding")?).map_err(|_| Malformed { what: "encoding" })?;
@@ -360,7 +376,7 @@ fn decode_body(body: &[u8]) -> Result<StoredChunk, Malformed> {
     let end = start.wrapping_add(reader.ivarint("duration")?);
     let range = TimeRange::new(start, end).ok_or(Malformed { what: "time range" })?;
     let previous = ChunkPtr::from_number(reader.fixed_u64("previous chunk")?);
-    let data = Bytes::copy_from_slice(reader.take(reader.remaining(), "data")?);
+    let data = own(reader.take(reader.remaining(), "data")?);
     Ok(StoredChunk { previous, chunk: Chunk { range, encoding, data } })
 }
 
@@ -379,7 +395,8 @@ fn read_frame(file: &dyn File, offset: u32) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read_up_to(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+/// Reads until the buffer is full or the file ends; how much there was.
+pub(crate) fn read_up_to(file: &dyn File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     let mut have = 0;
     while have < buffer.len() {
         match file.read_at(&mut buffer[have..], offset + have as u64)? {

@@ -12,13 +12,17 @@ use proto::{
     SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,
 };
 
+use crate::chunk_reader::ChunkReader;
 use crate::chunk_store::StoreError;
 use crate::head::Head;
 use crate::head::series::Series;
 use crate::head::tenant::{Index, Tenant};
+use crate::index::sort_by_labels;
 
-/// A batch has at most this many series, so that its chunks are a few hundred kilobytes for an hour's query.
+/// The first batch has at most this many series, so that its chunks are a few hundred kilobytes for an hour's query, ...
 const BATCH_SERIES: usize = 256;
+/// ... and each further one twice as many as the one before, up to this.
+const BATCH_SERIES_MAX: usize = 1024;
 /// The index is locked for the texts of so many series at a time: some hundred microseconds.
 const LOCKED_SERIES: usize = 1024;
 /// A batch is also cut at this many bytes of chunks.
@@ -37,13 +41,20 @@ pub(crate) async fn select(
         return Ok(stream::empty().boxed());
     };
     let (max_series, range) = (request.max_series, request.range);
-    let found = blocking(scope, move || find(&tenant, &request.matchers, range, max_series)).await??;
+    let looking = tenant.clone();
+    let found = blocking(scope, move || find(&looking, &request.matchers, range, max_series)).await??;
     let selection = Selection {
-        head: head.clone(),
         scope: scope.clone(),
-        range,
         bytes_left: request.max_chunk_bytes,
-        rest: found,
+        batch_series: BATCH_SERIES,
+        work: Some(Work {
+            head: head.clone(),
+            tenant,
+            range,
+            labelled: Vec::new().into_iter(),
+            rest: found.into_iter(),
+            reader: ChunkReader::default(),
+        }),
     };
     Ok(stream::unfold(selection, Selection::next).boxed())
 }
@@ -56,28 +67,23 @@ pub(crate) async fn blocking<T: Send + 'static>(
     scope.run_blocking(work).await.map_err(|e| Error::internal(format!("the ingester is stopping: {e}")))
 }
 
-/// Matching series with samples in the range, sorted by labels, last first; an error where there are more than `max`.
+/// Matching series with samples in the range, sorted by labels; an error where there are more than `max`.
 fn find(
     tenant: &Tenant,
     matchers: &[Matcher],
     range: TimeRange,
     max: usize,
-) -> Result<Vec<(Labels, Arc<Series>)>, Error> {
+) -> Result<Vec<Arc<Series>>, Error> {
     let ids = tenant.index.read().select_ids(matchers);
-    let mut found = Vec::with_capacity(ids.len().min(max));
-    let mut count = 0;
-    each_batch(tenant, &ids, range, |index, batch| {
-        count += batch.len();
-        // Texts of more than may be answered would be thrown away.
-        if count <= max {
-            found.extend(batch.iter().map(|series| (index.labels(series), (*series).clone())));
-        }
+    let mut found = Vec::with_capacity(ids.len());
+    each_batch(tenant, &ids, range, |_, batch| {
+        found.extend(batch.iter().map(|series| Arc::clone(series)));
     });
-    if count > max {
-        let message = format!("the query selects {count} series, at most {max} are allowed");
+    if found.len() > max {
+        let message = format!("the query selects {} series, at most {max} are allowed", found.len());
         return Err(Error::new(Code::Unprocessable, message));
     }
-    found.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
+    sort_by_labels(&mut found, tenant.index.read().symbols());
     Ok(found)
 }
 
@@ -107,74 +113,103 @@ fn has_samples(series: &Series, range: TimeRange) -> bool {
 
 /// What is left of a selection.
 struct Selection {
-    head: Arc<Head>,
     scope: Scope,
-    range: TimeRange,
     bytes_left: usize,
-    /// Sorted by labels, last first, so that the next is popped.
-    rest: Vec<(Labels, Arc<Series>)>,
+    batch_series: usize,
+    /// `None` once it has ended.
+    work: Option<Work>,
+}
+
+/// What reads the batches of a selection.
+struct Work {
+    head: Arc<Head>,
+    tenant: Arc<Tenant>,
+    range: TimeRange,
+    /// The next series. These and the rest are sorted by labels.
+    labelled: std::vec::IntoIter<(Labels, Arc<Series>)>,
+    rest: std::vec::IntoIter<Arc<Series>>,
+    reader: ChunkReader,
 }
 
 impl Selection {
     async fn next(mut self) -> Option<(Result<SelectBatch, Error>, Self)> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let scope = self.scope.clone();
-        let (head, range, mut rest, bytes_left) =
-            (self.head.clone(), self.range, std::mem::take(&mut self.rest), self.bytes_left);
+        let mut work = self.work.take().filter(|work| !work.is_done())?;
+        let (scope, bytes_left, series) = (self.scope.clone(), self.bytes_left, self.batch_series);
         let read = blocking(&scope, move || {
-            let batch = read_batch(&head, range, &mut rest, bytes_left);
-            (batch, rest)
+            let batch = work.read_batch(series, bytes_left);
+            (batch, work)
         });
-        let (batch, rest) = match read.await {
-            Ok(done) => done,
-            Err(error) => return Some((Err(error), self)),
-        };
-        match batch {
-            Ok((batch, bytes)) => {
+        // After an error nothing more comes.
+        let answer = match read.await {
+            Ok((Ok((batch, bytes)), work)) => {
                 self.bytes_left -= bytes;
-                self.rest = rest;
-                Some((Ok(batch), self))
+                self.batch_series = (2 * series).min(BATCH_SERIES_MAX);
+                self.work = Some(work);
+                Ok(batch)
             }
-            // After an error nothing more comes.
-            Err(error) => Some((Err(error), self)),
-        }
+            Ok((Err(error), _)) | Err(error) => Err(error),
+        };
+        Some((answer, self))
     }
 }
 
-fn read_batch(
-    head: &Head,
-    range: TimeRange,
-    rest: &mut Vec<(Labels, Arc<Series>)>,
-    bytes_left: usize,
-) -> Result<(SelectBatch, usize), Error> {
-    let mut batch: SelectBatch = Vec::with_capacity(BATCH_SERIES.min(rest.len()));
-    let mut bytes = 0;
-    while let Some((labels, series)) = rest.pop() {
-        let selection = series.state.lock().select(range);
-        let mut chunks = selection.chunks(range, head.store()).map_err(|e| unreadable(&labels, &e))?;
-        bytes += chunks.iter().map(|c| c.data.len()).sum::<usize>();
-        if bytes > bytes_left {
-            return Err(Error::new(
-                Code::Unprocessable,
-                "the query reads more bytes of chunks than are allowed",
-            ));
-        }
-        match batch.last_mut() {
-            // A series that was about to be released and one that took its place.
-            Some(last) if last.labels == labels => {
-                last.chunks.append(&mut chunks);
-                last.chunks.sort_by_key(|c| (c.range.start_ms(), c.range.end_ms()));
-            }
-            _ => batch.push(SeriesChunks { labels, chunks }),
-        }
-        let full = batch.len() >= BATCH_SERIES || bytes >= BATCH_BYTES;
-        if full && rest.last().is_none_or(|(next, _)| batch.last().is_none_or(|last| last.labels != *next)) {
-            break;
-        }
+impl Work {
+    fn is_done(&self) -> bool {
+        self.labelled.as_slice().is_empty() && self.rest.as_slice().is_empty()
     }
-    Ok((batch, bytes))
+
+    fn read_batch(&mut self, max_series: usize, bytes_left: usize) -> Result<(SelectBatch, usize), Error> {
+        if self.labelled.as_slice().is_empty() {
+            self.labelled = self.label(max_series).into_iter();
+        }
+        let mut batch: SelectBatch = Vec::with_capacity(self.labelled.len());
+        let mut bytes = 0;
+        while let Some((labels, series)) = self.labelled.next() {
+            let selection = series.state.lock().select(self.range);
+            let mut chunks = selection
+                .chunks(self.range, self.head.store(), &mut self.reader)
+                .map_err(|e| unreadable(&labels, &e))?;
+            bytes += chunks.iter().map(|c| c.data.len()).sum::<usize>();
+            if bytes > bytes_left {
+                return Err(Error::new(
+                    Code::Unprocessable,
+                    "the query reads more bytes of chunks than are allowed",
+                ));
+            }
+            match batch.last_mut() {
+                // A series that was about to be released and one that took its place.
+                Some(last) if last.labels == labels => {
+                    last.chunks.append(&mut chunks);
+                    last.chunks.sort_by_key(|c| (c.range.start_ms(), c.range.end_ms()));
+                }
+                _ => batch.push(SeriesChunks { labels, chunks }),
+            }
+            let last = batch.last().map(|last| &last.labels);
+            if bytes >= BATCH_BYTES && self.labelled.as_slice().first().map(|(next, _)| next) != last {
+                break;
+            }
+        }
+        Ok((batch, bytes))
+    }
+
+    /// The next series with their labels, at least `max`, unless there are fewer: those with the same labels come together.
+    /// A series that has been released meanwhile has lost all its samples to retention.
+    fn label(&mut self, max: usize) -> Vec<(Labels, Arc<Series>)> {
+        let mut found: Vec<(Labels, Arc<Series>)> = Vec::with_capacity(max.min(self.rest.len()));
+        let mut scratch = String::with_capacity(512);
+        let index = self.tenant.index.read();
+        while let Some(next) = self.rest.as_slice().first() {
+            let same_as_last = || found.last().is_some_and(|(_, last)| last.labels == next.labels);
+            if found.len() >= max && !same_as_last() {
+                break;
+            }
+            let Some(series) = self.rest.next() else { break };
+            if index.get(series.id).is_some_and(|known| Arc::ptr_eq(known, &series)) {
+                found.push((series.labels.to_labels_with(&mut scratch, index.symbols()), series));
+            }
+        }
+        found
+    }
 }
 
 fn unreadable(labels: &Labels, error: &StoreError) -> Error {

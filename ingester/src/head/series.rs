@@ -7,6 +7,7 @@ use model::{SeriesHash, TimeRange, Value};
 use parking_lot::Mutex;
 use proto::{Chunk, RejectReason};
 
+use crate::chunk_reader::ChunkReader;
 use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
 use crate::head::cuts::{CHUNK_ALIGNMENT_MS, CHUNK_SAMPLES, Cuts};
 use crate::head::late::Late;
@@ -209,7 +210,7 @@ impl State {
     /// The value at a timestamp, wherever it is stored.
     fn value_at(&self, timestamp_ms: i64, store: &ChunkStore) -> Result<Option<Value>, StoreError> {
         let Some(range) = TimeRange::new(timestamp_ms, timestamp_ms) else { return Ok(None) };
-        let chunks = self.select(range).chunks(range, store)?;
+        let chunks = self.select(range).chunks(range, store, &mut ChunkReader::default())?;
         Ok(chunks.iter().find_map(|c| value_in(c.encoding, &c.data, timestamp_ms).ok().flatten()))
     }
 
@@ -223,31 +224,42 @@ impl State {
             let data = Bytes::copy_from_slice(open.bytes());
             in_memory.push(Chunk { range: own, encoding: open.encoding(), data });
         }
+        // Stored chunks in order end before the open one begins.
+        let stored = match &self.open {
+            Some(open) if open.first_ms() <= range.start_ms() => None,
+            _ => self.stored,
+        };
         let late = self.late.as_deref();
         if let Some(late) = late {
             in_memory.extend(late.chunks_in_memory().into_iter().filter(|c| c.range.overlaps(range)));
         }
-        Selection { stored: self.stored, late_stored: late.and_then(Late::stored), in_memory }
+        Selection { stored, late_stored: late.and_then(Late::stored), in_memory }
     }
 }
 
 impl Selection {
     /// The chunks that overlap `range`, sorted by their first sample.
-    pub(crate) fn chunks(self, range: TimeRange, store: &ChunkStore) -> Result<Vec<Chunk>, StoreError> {
+    pub(crate) fn chunks(
+        self,
+        range: TimeRange,
+        store: &ChunkStore,
+        reader: &mut ChunkReader,
+    ) -> Result<Vec<Chunk>, StoreError> {
         let mut chunks = self.in_memory;
         let mut next = self.stored;
-        while let Some(stored) = next.map(|p| store.read(p)).transpose()?.flatten() {
+        while let Some(stored) = next.map(|p| reader.read(store, p)).transpose()?.flatten() {
             // In-order chunks only get older from here.
-            if stored.chunk.range.end_ms() < range.start_ms() {
+            let own = stored.chunk.range;
+            if own.end_ms() < range.start_ms() {
                 break;
             }
-            next = stored.previous;
-            if stored.chunk.range.overlaps(range) {
+            next = stored.previous.filter(|_| own.start_ms() > range.start_ms());
+            if own.overlaps(range) {
                 chunks.push(stored.chunk);
             }
         }
         let mut next = self.late_stored;
-        while let Some(stored) = next.map(|p| store.read(p)).transpose()?.flatten() {
+        while let Some(stored) = next.map(|p| reader.read(store, p)).transpose()?.flatten() {
             next = stored.previous;
             if stored.chunk.range.overlaps(range) {
                 chunks.push(stored.chunk);

@@ -30,6 +30,11 @@ impl LabelIds {
         self.0.iter().copied()
     }
 
+    /// As [`LabelIds::iter`], all at once.
+    pub(crate) fn pairs(&self) -> &[(u32, u32)] {
+        &self.0
+    }
+
     /// Whether these are the labels `others`, which are sorted by name.
     #[inline]
     pub(crate) fn are(&self, symbols: &Symbols, others: &[(&[u8], &[u8])]) -> bool {
@@ -41,6 +46,11 @@ impl LabelIds {
 
     /// The labels as text.
     pub(crate) fn to_labels(&self, symbols: &Symbols) -> Labels {
-        Labels::from_sorted(self.0.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))
+        self.to_labels_with(&mut String::new(), symbols)
+    }
+
+    /// The labels as text, made in `scratch`.
+    pub(crate) fn to_labels_with(&self, scratch: &mut String, symbols: &Symbols) -> Labels {
+        Labels::from_sorted_with(scratch, self.0.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))
     }
 }

@@ -3,11 +3,13 @@
 
 mod labels;
 mod numbers;
+mod order;
 mod postings;
 mod select;
 mod symbols;
 
 pub(crate) use labels::LabelIds;
+pub(crate) use order::sort_by_labels;
 pub(crate) use postings::Postings;
 pub(crate) use symbols::Symbols;
 
