@@ -93,7 +93,7 @@ pub(super) async fn federate(
         .all("match[]")
         .map(|text| promql::parse_series_selector(text).map_err(|e| ApiError::bad_data(e.to_string())))
         .collect::<Result<Vec<_>, _>>()?;
-    let _permit = gate.enter().await?;
+    let _permit = gate.enter(querier.clock(), querier.config().timeout).await?;
     let found = newest(&querier, &tenant, selectors).await?;
     let mut response = Response::new(body(found, format));
     let content_type = HeaderValue::from_str(&format.content_type());

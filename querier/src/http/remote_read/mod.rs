@@ -46,7 +46,7 @@ pub(super) async fn read(
     let limits = BodyLimits { max_bytes: MAX_REQUEST_BYTES as u64, read_timeout: FORM_TIMEOUT };
     let body = read_body(request.into_body(), limits).await?;
     let (queries, response_type) = decode(&querier, &tenant, &body)?;
-    let permit = gate.enter().await?;
+    let permit = gate.enter(querier.clock(), querier.config().timeout).await?;
     match response_type {
         ResponseType::Samples => samples::answer(&querier, &tenant, queries).await,
         ResponseType::Chunks => chunks::answer(querier, tenant, queries, permit).await,
