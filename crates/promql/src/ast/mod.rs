@@ -10,7 +10,7 @@ use crate::syntax::signature::Function;
 pub use operators::{AggregateOp, BinaryOp, Cardinality};
 
 /// A part of the query text, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Span {
     /// The first byte.
     pub start: usize,

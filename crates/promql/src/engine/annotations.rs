@@ -1,5 +1,6 @@
 //! Warnings and infos about a query, with the positions of the expressions that caused them.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::Write;
 
@@ -120,8 +121,7 @@ impl Annotations {
     fn add(&mut self, severity: Severity, position: Option<Span>, message: String, detail: Detail) {
         if let Some(i) = self.by_message.get(&message) {
             let known = &mut self.list[*i];
-            // The one that comes last in the query, whichever comes up last.
-            known.position = known.position.max(position);
+            known.position = last_evaluated(known.position, position);
             known.detail.merge(&detail);
             return;
         }
@@ -182,6 +182,12 @@ impl Annotation {
     }
 }
 
+/// Of two places in a query, the one that is evaluated last where everything is evaluated from left to right, and what is
+/// outside after what is inside.
+fn last_evaluated(a: Option<Span>, b: Option<Span>) -> Option<Span> {
+    a.into_iter().chain(b).max_by_key(|span| (span.end, Reverse(span.start)))
+}
+
 pub(crate) fn with_metric(message: &str, metric: &str) -> String {
     if metric.is_empty() {
         message.to_owned()
@@ -235,6 +241,7 @@ mod tests {
         annotations.warn(Span::new(0, 1), "a");
         annotations.info(Span::new(2, 3), "b");
         annotations.warn(Span::new(4, 5), "a");
+        annotations.warn(Span::new(0, 3), "a");
         assert_eq!(annotations.warnings("x\n  y"), ["PromQL warning: a (2:3)"]);
         assert_eq!(annotations.infos("x y"), ["PromQL info: b (1:3)"]);
     }
