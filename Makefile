@@ -58,6 +58,15 @@ bench-queries: build peers ## Measure what queries cost the three, side by side 
 fuzz: prerequisites ## Feed mutated requests to the decoders, for a bounded number of rounds (part of make test, too).
 	cargo test --profile $(PROFILE) -p wire --test fuzz_decoders
 
+# How many random queries a soak tries, and from which seed on.
+SOAK_QUERIES ?= 100000
+SOAK_FIRST ?= 0
+
+.PHONY: soak
+soak: prerequisites ## Compare the engine with the naive evaluator on 100,000 random queries (SOAK_QUERIES, SOAK_FIRST).
+	PROMQL_DIFFERENTIAL_QUERIES=$(SOAK_QUERIES) PROMQL_DIFFERENTIAL_FIRST=$(SOAK_FIRST) \
+		cargo test --profile $(PROFILE) -p promql --test differential engine_and_naive_evaluator_agree -- --nocapture
+
 .PHONY: deny
 deny: prerequisites ## Check licences and sources of dependencies, and advisories.
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny

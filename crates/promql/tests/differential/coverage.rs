@@ -94,6 +94,13 @@ impl Coverage {
         counted.filter(|(n, _)| *n < times).map(|(n, what)| (what, n)).collect()
     }
 
+    /// The construct that has come up least often, and how often.
+    pub(crate) fn rarest(&self) -> (String, u64) {
+        let mut all = self.rarer_than(u64::MAX);
+        all.sort_by_key(|(_, times)| *times);
+        all.into_iter().next().unwrap_or_default()
+    }
+
     pub(crate) fn add(&mut self, case: &Case) {
         let mut found: Vec<String> = Vec::new();
         case.expr().walk(&mut |e| constructs(e, &mut found));

@@ -97,6 +97,16 @@ impl Growing {
         self.first_bucket = ((self.first_bucket - 1) >> 1) + 1;
     }
 
+    /// Another zero threshold, and nothing else: below all buckets.
+    fn change_threshold(&mut self) {
+        let small = 2f64.powi(-128);
+        match self.zero_threshold {
+            0.0 if self.schema != -53 => self.zero_threshold = small,
+            threshold if threshold == small => self.zero_threshold = 0.0,
+            _ => {}
+        }
+    }
+
     fn snapshot(&self, hint: CounterResetHint, random: &mut Random) -> FloatHistogram {
         let observations = |side: &BTreeMap<i32, f64>| side.values().sum::<f64>();
         let (positive_spans, positive_buckets) = spans(&self.positive, random);
@@ -159,6 +169,7 @@ pub(crate) fn samples(random: &mut Random, family: Family) -> Vec<StoredSample> 
         match random.below(150) {
             0..4 => reset = true,
             4 => growing.reduce(),
+            7..9 => growing.change_threshold(),
             5 => {
                 let changes = random.chance(50);
                 growing = Growing::new(random, custom ^ changes);

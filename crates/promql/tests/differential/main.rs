@@ -118,13 +118,14 @@ fn engine_and_naive_evaluator_agree() {
     });
     let answered = tally.agreed + tally.empty;
     show(&format!(
-        "seeds {first} to {}: {} agree and are not empty, {} agree and are empty, {} fail on both sides, {} are ill-conditioned, {} differ",
+        "seeds {first} to {}: {} agree and are not empty, {} agree and are empty, {} fail on both sides, {} are ill-conditioned, {} differ; rarest construct: {:?}",
         end - 1,
         tally.agreed,
         tally.empty,
         tally.both_fail,
         tally.undecided,
-        tally.problems.len()
+        tally.problems.len(),
+        tally.coverage.rarest()
     ));
     let problems = tally.problems.join("\n");
     assert!(tally.problems.is_empty(), "{} of {count} differ:\n{problems}", tally.problems.len());
