@@ -129,7 +129,7 @@ impl Parts {
             .layer(TenantLayer::new(resolver))
             .merge(status::router(self.status(&pages), origins))
             .merge(pages::router(pages))
-            .fallback(pages::not_found)
-            .method_not_allowed_fallback(pages::method_not_allowed)
+            .fallback(rpc::response::not_found)
+            .method_not_allowed_fallback(rpc::response::method_not_allowed)
     }
 }

@@ -63,16 +63,6 @@ async fn config(State(pages): State<Arc<Pages>>) -> Response {
     ([(CONTENT_TYPE, "text/yaml; charset=utf-8")], pages.config_yaml.clone()).into_response()
 }
 
-/// What is said of a path that leads nowhere, in Go's words, which clients of Prometheus know.
-pub(crate) async fn not_found() -> Response {
-    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
-}
-
-/// What is said of a method that a path does not have. The header Allow says which it has.
-pub(crate) async fn method_not_allowed() -> Response {
-    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
-}
-
 async fn index(State(pages): State<Arc<Pages>>) -> Html<String> {
     let phase = match pages.readiness.phase() {
         Phase::Starting => "starting",

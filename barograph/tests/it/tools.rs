@@ -78,6 +78,30 @@ fn promtool_queries() {
 }
 
 #[test]
+fn promtool_analyzes_histograms() {
+    let data = tempfile::tempdir().expect("a folder");
+    let barograph = Barograph::start(data.path(), &["--self-monitoring.enabled=false"]);
+    crate::api::write(barograph.addr);
+    for url in [format!("http://{}/prometheus", barograph.addr), format!("http://{}", barograph.addr)] {
+        let server = format!("--server={url}");
+        let analyze = |matcher: &str| {
+            said(&[
+                "query",
+                "analyze",
+                &server,
+                "--type=histogram",
+                "--duration=5m",
+                &format!("--match={matcher}"),
+            ])
+        };
+        let classic = analyze("api_seconds_bucket");
+        assert!(classic.contains("- api_seconds_bucket{job=\"api\"} (classic): "), "{classic}");
+        let native = analyze("api_native_seconds");
+        assert!(native.contains("- api_native_seconds{job=\"api\"} (native): "), "{native}");
+    }
+}
+
+#[test]
 fn promtool_finds_nothing_wrong_with_the_metrics() {
     let data = tempfile::tempdir().expect("a folder");
     let barograph = start(&data);

@@ -15,6 +15,8 @@ use model::{MatchOp, Matcher, MatcherError};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
 
+use crate::response::method_not_allowed;
+
 /// Answers smaller than this are not worth compressing: they fit into one packet.
 const MIN_COMPRESSED_BYTES: u64 = 1_024;
 
@@ -68,6 +70,8 @@ pub fn prometheus_api<S: Clone + Send + Sync + 'static>(
     origins: CorsOrigins,
 ) -> Router<S> {
     router
+        // Before the layers, so that these see a request with another method, too.
+        .method_not_allowed_fallback(method_not_allowed)
         .layer(CompressionLayer::new().compress_when(SizeAbove::new(MIN_COMPRESSED_BYTES)))
         .layer(from_fn_with_state(origins, cross_origin))
 }

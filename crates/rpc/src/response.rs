@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use proto::Error;
@@ -19,6 +19,16 @@ pub fn error_response(error: &Error) -> Response {
         headers.insert(RETRY_AFTER, retry_after(after));
     }
     response
+}
+
+/// What is said of a path that leads nowhere, in Go's words, which clients of Prometheus know.
+pub async fn not_found() -> Response {
+    (StatusCode::NOT_FOUND, "404 page not found\n").into_response()
+}
+
+/// What is said of a method that a path does not have. The header `Allow` says which it has.
+pub async fn method_not_allowed() -> Response {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n").into_response()
 }
 
 /// The HTTP status of an error.

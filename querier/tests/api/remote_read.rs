@@ -306,9 +306,10 @@ async fn wrong_requests_and_limits() {
             "server does not support any of the requested response types: [5]; supported: map[SAMPLES:{} STREAMED_XOR_CHUNKS:{}]\n"
         )
     );
-    for (matcher, expected) in
-        [((7, "a", "b"), "invalid matcher type\n"), ((RE, "a", "("), "invalid regular expression")]
-    {
+    for (matcher, expected) in [
+        ((7, "a", "b"), "invalid matcher type\n"),
+        ((RE, "a", "("), "error parsing regexp: missing closing ): `(`"),
+    ] {
         let (status, error) = text(send(&api, &request(&[(0, 1, &[matcher])], &[])).await);
         assert!(status == 400 && error.starts_with(expected), "{status} {error}");
     }
