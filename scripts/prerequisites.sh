@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
-# Installs what building needs beyond Rust: a C compiler for the allocator, make, git and certificates.
+# Installs what building needs beyond Rust: a C++ compiler and libclang for RocksDB, a C compiler for the allocator, make,
+# git and certificates.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)"
 if command -v dpkg-query >/dev/null; then
-    install_packages build-essential make git ca-certificates
+    install_packages build-essential g++ make git ca-certificates
+    # Bindings of RocksDB are made with libclang, of any version; its own headers are enough, a compiler is not needed.
+    if ! ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; then
+        if apt-cache show libclang1-14 libclang-common-14-dev >/dev/null 2>&1; then
+            install_packages libclang1-14 libclang-common-14-dev
+        else
+            install_packages libclang-dev
+        fi
+    fi
 else
     command -v cc >/dev/null || fail "a C compiler is missing"
+    command -v c++ >/dev/null || fail "a C++ compiler is missing"
     command -v git >/dev/null || fail "git is missing"
 fi

@@ -25,3 +25,7 @@ pub use read::{
     TenantStats,
 };
 pub use stored::{KnownFields, Stored};
+
+/// Metadata of an answer of the metastore: where the leader is (host:port), from a node that is not the leader and did
+/// nothing. Ask there.
+pub const METASTORE_LEADER: &str = "barograph-metastore-leader";

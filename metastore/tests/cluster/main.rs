@@ -1,0 +1,10 @@
+//! Metastore clusters over loopback gRPC and RocksDB: leaders killed, disks replaced, members changed, leases, watches.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod failover;
+mod leases;
+mod linearizable;
+mod members;
+mod support;
+mod watches;
