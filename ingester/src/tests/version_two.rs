@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{CrashMode, SimFs};
-use model::{Exemplar, Labels, Matcher, Metadata, MetricType, TimeRange};
+use model::{Exemplar, Labels, Matcher, Metadata, MetricType, SeriesHash, TimeRange, Value};
 use proto::{ExemplarsRequest, IngesterRead, IngesterWrite, MetadataRequest, PushRequest};
 use wire::encode::Rw2Writer;
 
@@ -90,6 +90,48 @@ fn a_tenant_keeps_as_many_exemplars_as_it_may() {
             ExemplarsRequest { tenant: team, matcher_sets: vec![vec![every]], range: TimeRange::ALL };
         let found = host.ingester.exemplars(request).await.unwrap();
         assert_eq!(found.iter().map(|s| s.exemplars.len()).sum::<usize>(), 3);
+        end(host).await;
+    });
+}
+
+/// Among them labels that begin those of another series, and the same texts at other places.
+#[test]
+fn series_that_share_a_hash_are_kept_apart() {
+    run(async {
+        let team = tenant("team-a");
+        let sets = [
+            Labels::from_pairs([("__name__", "up"), ("a", "x")]),
+            Labels::from_pairs([("__name__", "up"), ("a", "x"), ("b", "y")]),
+            Labels::from_pairs([("__name__", "up"), ("a", "y"), ("b", "x")]),
+            Labels::from_pairs([("__name__", "up"), ("b", "x")]),
+        ];
+        let host = start(Arc::new(SimFs::new(1)), limits(Duration::ZERO)).await.unwrap();
+        for round in 0..3 {
+            let at = NOW_MS + round * 1000;
+            let mut writer = Rw2Writer::default();
+            for (i, set) in sets.iter().enumerate() {
+                for (name, value) in set.iter() {
+                    writer.label(name, value);
+                }
+                writer.sample(at, (round * 10) as f64 + i as f64, 0).end_series();
+            }
+            let by_text: Vec<_> = sets
+                .iter()
+                .enumerate()
+                .map(|(i, set)| row(set, at + 500, (round * 10) as f64 + i as f64))
+                .collect();
+            for mut request in [request_v2(&team, &writer, &sets), request(&team, &by_text)] {
+                request.batch.frames.iter_mut().for_each(|frame| frame.hash = SeriesHash(7));
+                assert_eq!(host.ingester.push(request).await.unwrap().rejected, []);
+            }
+        }
+        let found = host.read_all(&team).await;
+        assert_eq!(found.keys().collect::<Vec<_>>().len(), sets.len());
+        for (i, set) in sets.iter().enumerate() {
+            let values: Vec<_> = found[set].values().cloned().collect();
+            let expected = [0, 0, 10, 10, 20, 20].map(|v| Value::Float(f64::from(v) + i as f64));
+            assert_eq!(values, expected, "{set}");
+        }
         end(host).await;
     });
 }
