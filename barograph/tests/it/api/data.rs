@@ -37,7 +37,9 @@ pub(crate) fn write(addr: SocketAddr) -> i64 {
     for bound in ["0.1", "1", "+Inf"] {
         begin(&mut writer, &[("__name__", "api_seconds_bucket"), ("job", "api"), ("le", bound)]);
         let scale = if bound == "0.1" { 1.0 } else { 2.0 };
-        times.iter().enumerate().for_each(|(i, at)| drop(writer.sample(*at, i as f64 * scale)));
+        for (i, at) in times.iter().enumerate() {
+            writer.sample(*at, i as f64 * scale);
+        }
         writer.end_series();
     }
     for (name, schema, custom_values) in
@@ -61,7 +63,9 @@ pub(crate) fn write(addr: SocketAddr) -> i64 {
         writer.end_series();
     }
     begin(&mut writer, &[("__name__", "api.gauge with spaces"), ("http.status", "<200>"), ("job", "api")]);
-    times.iter().enumerate().for_each(|(i, at)| drop(writer.sample(*at, -(i as f64) / 3.0)));
+    for (i, at) in times.iter().enumerate() {
+        writer.sample(*at, -(i as f64) / 3.0);
+    }
     writer.end_series();
     let help = "Requests <so far>.".to_owned();
     writer.metadata(
@@ -73,7 +77,9 @@ pub(crate) fn write(addr: SocketAddr) -> i64 {
 }
 
 fn begin(writer: &mut Rw1Writer, labels: &[(&str, &str)]) {
-    labels.iter().for_each(|(name, value)| drop(writer.label(name, value)));
+    for (name, value) in labels {
+        writer.label(name, value);
+    }
 }
 
 fn push(addr: SocketAddr, message: &[u8]) {
