@@ -108,6 +108,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
             Some(("check", check)) => check_file(&schema, fs, check),
             _ => return Action::Exit(ExitCode::from(2)),
         },
+        Some(("metastore", asked)) => return Action::Exit(crate::metastore::run(fs, asked)),
         _ => return run(&schema, fs, &matches),
     };
     Action::Exit(match done {
@@ -140,6 +141,7 @@ fn command(schema: &Schema) -> Command {
         .arg(config.help_heading("General"))
         .arg(grpc.help_heading("General"))
         .args(absent)
+        .subcommand(crate::metastore::command())
         .subcommand(
             Command::new("config")
                 .about("Show and check configuration")

@@ -8,6 +8,7 @@ mod config;
 mod data_dir;
 mod late;
 mod limits_file;
+mod metastore;
 mod output;
 mod pages;
 mod process;

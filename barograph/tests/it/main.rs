@@ -3,6 +3,7 @@
 mod api;
 mod bad_input;
 mod http;
+mod metastore;
 mod process;
 mod prometheus;
 mod promql_http;
