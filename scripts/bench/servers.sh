@@ -2,6 +2,7 @@
 # Starts and stops the servers that are compared: what the scripts that compare them share. Sourced, not run.
 #
 # Expects $root, $port and $bench; release builds in $release, peers in $peers, both with defaults.
+set -euo pipefail
 . "$root/scripts/lib.sh"
 
 peers=${BAROGRAPH_PEERS_DIR:-$root/.tools/sid}
