@@ -189,16 +189,20 @@ impl Merged {
 
     /// The next series by labels, with the chunks of all that have it.
     async fn next(&mut self) -> Result<Option<SeriesChunks>, Error> {
+        if let [only] = self.inputs.as_mut_slice() {
+            only.fill().await?;
+            let next = only.head.take();
+            if let Some(series) = &next {
+                self.follows(&series.labels)?;
+            }
+            return Ok(next);
+        }
         try_join_all(self.inputs.iter_mut().map(Input::fill)).await?;
         let heads = self.inputs.iter().filter_map(|input| input.head.as_ref());
         let Some(labels) = heads.map(|series| &series.labels).min().cloned() else {
             return Ok(None);
         };
-        // A series that came too late would come twice: merging relies on the order.
-        if self.last.as_ref().is_some_and(|last| *last >= labels) {
-            return Err(Error::internal(format!("an ingester sent series {labels} out of order")));
-        }
-        self.last = Some(labels.clone());
+        self.follows(&labels)?;
         let same = |series: &mut SeriesChunks| series.labels == labels;
         let chunks = self
             .inputs
@@ -207,6 +211,17 @@ impl Merged {
             .map(|series| series.chunks)
             .collect();
         Ok(Some(SeriesChunks { labels, chunks: merge_chunks(chunks) }))
+    }
+}
+
+impl Merged {
+    /// A series that came too late would come twice: merging relies on the order.
+    fn follows(&mut self, labels: &Labels) -> Result<(), Error> {
+        if self.last.as_ref().is_some_and(|last| last >= labels) {
+            return Err(Error::internal(format!("an ingester sent series {labels} out of order")));
+        }
+        self.last = Some(labels.clone());
+        Ok(())
     }
 }
 

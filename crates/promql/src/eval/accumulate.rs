@@ -128,6 +128,74 @@ impl SumColumns {
     }
 }
 
+/// Means at steps, as columns as long as no sum can overflow.
+#[derive(Debug, Clone)]
+pub(crate) enum MeanColumns {
+    Plain {
+        sums: SumColumns,
+        counts: Vec<f64>,
+        /// No sum is larger, whatever its sign.
+        bound: f64,
+    },
+    Any(Vec<Mean>),
+}
+
+impl MeanColumns {
+    /// Sums up to this are far from overflowing.
+    const SAFE: f64 = 1e307;
+
+    pub(crate) fn new(steps: usize) -> Self {
+        Self::Plain { sums: SumColumns::new(steps), counts: vec![0.0; steps], bound: 0.0 }
+    }
+
+    /// Adds the floats of a series.
+    pub(crate) fn add(&mut self, points: &Points) {
+        if let Self::Plain { sums, counts, bound } = self {
+            // NaN, of which nothing is less, does not pass either.
+            let largest = points.values.iter().fold(0.0, |max: f64, v| if v.abs() <= max { max } else { v.abs() });
+            if *bound + largest < Self::SAFE {
+                *bound += largest;
+                sums.add(points);
+                if points.floats.count() == counts.len() {
+                    counts.iter_mut().for_each(|count| *count += 1.0);
+                } else {
+                    points.floats.iter().for_each(|i| counts[i] += 1.0);
+                }
+                return;
+            }
+        }
+        let means = self.any();
+        points.floats.iter().for_each(|i| means[i].add(points.values[i]));
+    }
+
+    fn any(&mut self) -> &mut Vec<Mean> {
+        if let Self::Plain { counts, .. } = self {
+            *self = Self::Any((0..counts.len()).map(|step| self.at(step)).collect());
+        }
+        match self {
+            Self::Any(means) => means,
+            Self::Plain { .. } => unreachable!("it has just been replaced"),
+        }
+    }
+
+    pub(crate) fn at(&self, step: usize) -> Mean {
+        match self {
+            Self::Plain { sums, counts, .. } => Mean { sum: sums.at(step), count: counts[step], scaled: false },
+            Self::Any(means) => means[step],
+        }
+    }
+
+    /// Adds the mean that another has at a step; `fresh` says that there is none here yet.
+    pub(crate) fn merge(&mut self, other: &Self, step: usize, fresh: bool) {
+        let mean = &mut self.any()[step];
+        if fresh {
+            *mean = other.at(step);
+        } else {
+            mean.merge(other.at(step));
+        }
+    }
+}
+
 /// A sum or mean of histograms.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct HistogramAccumulator {

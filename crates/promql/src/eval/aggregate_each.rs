@@ -15,7 +15,7 @@ use crate::plan::steps::Steps;
 use crate::plan::{AggregatePlan, Node};
 use crate::text::number::plain;
 
-use super::accumulate::{HistogramAccumulator, Mean, SumColumns};
+use super::accumulate::{HistogramAccumulator, Mean, MeanColumns, SumColumns};
 use super::aggregate::{Grouping, Parameter};
 use super::column::{Column, Points};
 use super::labels::label_name;
@@ -30,7 +30,7 @@ const SHARDS: usize = 64;
 #[derive(Debug, Clone)]
 enum Sums {
     Sum(SumColumns),
-    Mean(Vec<Mean>),
+    Mean(MeanColumns),
     Moments(Vec<Moments>),
 }
 
@@ -186,8 +186,10 @@ impl Evaluator<'_> {
                 }
             }
             Gathered::Counts(counts) => {
-                for step in points.present().iter() {
-                    counts[step] += 1;
+                if points.histograms.is_none() && points.floats.count() == counts.len() {
+                    counts.iter_mut().for_each(|count| *count += 1);
+                } else {
+                    points.present().iter().for_each(|step| counts[step] += 1);
                 }
             }
             Gathered::Extreme(extreme) => {
@@ -216,7 +218,7 @@ impl Evaluator<'_> {
 
     fn shard(&self, op: AggregateOp, steps: usize) -> Result<Shard, QueryError> {
         let sums = match op {
-            AggregateOp::Avg => Sums::Mean(vec![Mean::default(); steps]),
+            AggregateOp::Avg => Sums::Mean(MeanColumns::new(steps)),
             AggregateOp::Stddev | AggregateOp::Stdvar => Sums::Moments(vec![Moments::default(); steps]),
             _ => Sums::Sum(SumColumns::new(steps)),
         };
@@ -442,7 +444,7 @@ impl Sums {
     fn add(&mut self, points: &Points) {
         match self {
             Self::Sum(sums) => sums.add(points),
-            Self::Mean(means) => points.floats.iter().for_each(|i| means[i].add(points.values[i])),
+            Self::Mean(means) => means.add(points),
             Self::Moments(moments) => points.floats.iter().for_each(|i| moments[i].add(points.values[i])),
         }
     }
@@ -453,8 +455,7 @@ impl Sums {
             let fresh = !ours.has(i);
             match (&mut *self, other) {
                 (Self::Sum(a), Self::Sum(b)) => a.merge(b, i, fresh),
-                (Self::Mean(a), Self::Mean(b)) if fresh => a[i] = b[i],
-                (Self::Mean(a), Self::Mean(b)) => a[i].merge(b[i]),
+                (Self::Mean(a), Self::Mean(b)) => a.merge(b, i, fresh),
                 (Self::Moments(a), Self::Moments(b)) if fresh => a[i] = b[i],
                 (Self::Moments(a), Self::Moments(b)) => a[i].merge(b[i]),
                 _ => {}
@@ -465,7 +466,7 @@ impl Sums {
     fn result(&self, step: usize, op: AggregateOp) -> f64 {
         match self {
             Self::Sum(sums) => sums.at(step).total(),
-            Self::Mean(means) => means[step].mean(),
+            Self::Mean(means) => means.at(step).mean(),
             Self::Moments(moments) => {
                 let variance = moments[step].squares / moments[step].count;
                 if op == AggregateOp::Stddev { variance.sqrt() } else { variance }
