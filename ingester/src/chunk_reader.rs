@@ -1,5 +1,5 @@
-//! Reads stored chunks of many series for one selection. Chunks that lie near each other in a file are read together:
-//! series that are sent together fill their chunks together, so that one read often brings several.
+//! Reads stored chunks of many series for one selection. Where chunks that are wanted lie near each other in a file, they
+//! are read together: more and more at a time as long as that is of use.
 
 use std::sync::Arc;
 
@@ -12,11 +12,13 @@ use crate::chunk_store::{
 };
 
 /// At most so much is read at once, unless a single chunk is longer.
-const WINDOW_BYTES_MAX: usize = 64 << 10;
+const WINDOW_BYTES_MAX: usize = 16 << 10;
 /// So many windows are kept: a selection reads about as many places at a time as its series have chunks.
 const WINDOWS: usize = 32;
-/// A read grows where the next chunk lies within so many lengths of the last one behind it.
-const NEAR: usize = 4;
+/// The next chunk is near where it lies within so many lengths of a window behind it.
+const NEAR: usize = 2;
+/// A window that brought so many chunks is followed by a longer one.
+const ENOUGH_CHUNKS: u32 = 2;
 
 /// A part of a file.
 struct Window {
@@ -25,6 +27,8 @@ struct Window {
     bytes: Bytes,
     /// When it was last of use, in reads.
     used: u64,
+    /// How many chunks it has brought.
+    chunks: u32,
 }
 
 impl Window {
@@ -65,6 +69,7 @@ impl ChunkReader {
         let found = self.windows.iter_mut().find_map(|window| {
             let frame = window.frame(segment, offset)?;
             window.used = self.reads;
+            window.chunks += 1;
             Some(frame)
         });
         let frame = match found {
@@ -93,8 +98,10 @@ impl ChunkReader {
                 && (window.start..window.end() + NEAR * window.bytes.len()).contains(&offset)
         });
         let size = match near.and_then(|at| self.windows.get(at)) {
-            Some(window) => (2 * window.bytes.len()).clamp(READ_BYTES, WINDOW_BYTES_MAX),
-            None => READ_BYTES,
+            Some(window) if window.chunks >= ENOUGH_CHUNKS => {
+                (2 * window.bytes.len()).clamp(READ_BYTES, WINDOW_BYTES_MAX)
+            }
+            _ => READ_BYTES,
         };
         let io = |source| StoreError::Io { segment, offset: offset as u32, source };
         let mut bytes = vec![0; size.min(limit - offset)];
@@ -106,7 +113,7 @@ impl ChunkReader {
             have += read_up_to(&*file, &mut bytes[have..], (offset + have) as u64).map_err(io)?;
         }
         bytes.truncate(have);
-        let window = Window { segment, start: offset, bytes: bytes.into(), used: self.reads };
+        let window = Window { segment, start: offset, bytes: bytes.into(), used: self.reads, chunks: 1 };
         // A frame that is not whole fails to decode.
         let frame = window.frame(segment, offset).unwrap_or_else(|| window.bytes.clone());
         self.keep(window, near);
@@ -130,5 +137,43 @@ impl ChunkReader {
         let file = store.file(segment)?;
         self.file = Some((segment, file.clone()));
         Some(file)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use env::SimFs;
+    use model::TimeRange;
+    use proto::ChunkEncoding;
+
+    use super::*;
+
+    /// Chunks of all lengths, read in several orders while more are written, are what they were.
+    #[test]
+    fn reads_what_the_store_reads() {
+        let store = ChunkStore::open(Arc::new(SimFs::new(1)), PathBuf::from("/chunks"), &[]).unwrap();
+        let mut pointers = Vec::new();
+        let mut reader = ChunkReader::default();
+        for round in 0..6usize {
+            for i in 0..200usize {
+                let length = [3, 90, 240, 700, 1_100, 30_000][(i * i + round) % 6].min(200 * (i % 30) + 5);
+                let data: Vec<u8> = (0..length).map(|k| (k * 31 + i + round) as u8).collect();
+                let range = TimeRange::new(i as i64, (i + 7) as i64).unwrap();
+                pointers.push(store.append(pointers.last().copied(), range, ChunkEncoding::Xor, &data));
+            }
+            if round % 2 == 0 {
+                store.flush().unwrap();
+            }
+            for step in [1, 7, 64, 401] {
+                for at in (0..pointers.len()).map(|i| i * step % pointers.len()) {
+                    let expected = store.read(pointers[at]).unwrap();
+                    assert!(expected.is_some());
+                    assert_eq!(reader.read(&store, pointers[at]).unwrap(), expected, "{round} {step} {at}");
+                }
+            }
+        }
+        assert!(reader.windows.len() <= WINDOWS);
     }
 }

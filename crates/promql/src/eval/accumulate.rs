@@ -152,7 +152,8 @@ impl MeanColumns {
     pub(crate) fn add(&mut self, points: &Points) {
         if let Self::Plain { sums, counts, bound } = self {
             // NaN, of which nothing is less, does not pass either.
-            let largest = points.values.iter().fold(0.0, |max: f64, v| if v.abs() <= max { max } else { v.abs() });
+            let largest =
+                points.values.iter().fold(0.0, |max: f64, v| if v.abs() <= max { max } else { v.abs() });
             if *bound + largest < Self::SAFE {
                 *bound += largest;
                 sums.add(points);
@@ -180,7 +181,9 @@ impl MeanColumns {
 
     pub(crate) fn at(&self, step: usize) -> Mean {
         match self {
-            Self::Plain { sums, counts, .. } => Mean { sum: sums.at(step), count: counts[step], scaled: false },
+            Self::Plain { sums, counts, .. } => {
+                Mean { sum: sums.at(step), count: counts[step], scaled: false }
+            }
             Self::Any(means) => means[step],
         }
     }
