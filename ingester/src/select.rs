@@ -83,7 +83,7 @@ fn find(
         let message = format!("the query selects {} series, at most {max} are allowed", found.len());
         return Err(Error::new(Code::Unprocessable, message));
     }
-    sort_by_labels(&mut found, tenant.index.read().symbols());
+    sort_by_labels(&mut found, tenant.index.read().symbols(), |series| &series.labels);
     Ok(found)
 }
 

@@ -3,12 +3,10 @@
 
 use std::cmp::Ordering;
 use std::ops::Range;
-use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::head::series::Series;
-use crate::index::Symbols;
+use crate::index::{LabelIds, Symbols};
 
 /// So few series are sorted by comparing them.
 const FEW: usize = 12;
@@ -21,10 +19,14 @@ struct Item<'a> {
 }
 
 /// Sorts series by the texts of their labels: by the first pair that differs, its name, then its value; labels that are
-/// the beginning of others come first.
-pub(crate) fn sort_by_labels(series: &mut Vec<Arc<Series>>, symbols: &Symbols) {
-    let mut items: Vec<Item<'_>> =
-        series.iter().enumerate().map(|(at, series)| Item { labels: series.labels.pairs(), at }).collect();
+/// the beginning of others come first. `labels` says which a series has.
+pub(crate) fn sort_by_labels<S: Clone>(
+    series: &mut Vec<S>,
+    symbols: &Symbols,
+    labels: impl Fn(&S) -> &LabelIds,
+) {
+    let item = |(at, series)| Item { labels: labels(series).pairs(), at };
+    let mut items: Vec<Item<'_>> = series.iter().enumerate().map(item).collect();
     sort(&mut items, symbols);
     *series = items.iter().filter_map(|item| series.get(item.at).cloned()).collect();
 }
@@ -122,11 +124,10 @@ impl<'a> Scratch<'a> {
 
 #[cfg(test)]
 mod tests {
-    use model::{Labels, SeriesHash};
+    use model::Labels;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::index::LabelIds;
 
     proptest! {
         #[test]
@@ -136,13 +137,12 @@ mod tests {
             )
         ) {
             let mut symbols = Symbols::default();
-            let mut series = Vec::new();
-            for (id, set) in sets.iter().enumerate() {
-                let ids = LabelIds::acquire(&mut symbols, set.iter().map(|(n, v)| (n.as_str(), v.as_str())));
-                series.push(Arc::new(Series::new(id as u32, SeriesHash(0), ids)));
-            }
-            sort_by_labels(&mut series, &symbols);
-            let sorted: Vec<Labels> = series.iter().map(|s| s.labels.to_labels(&symbols)).collect();
+            let pairs = |set: &std::collections::BTreeMap<String, String>, symbols: &mut Symbols| {
+                LabelIds::acquire(symbols, set.iter().map(|(n, v)| (n.as_str(), v.as_str())))
+            };
+            let mut series: Vec<LabelIds> = sets.iter().map(|set| pairs(set, &mut symbols)).collect();
+            sort_by_labels(&mut series, &symbols, |series| series);
+            let sorted: Vec<Labels> = series.iter().map(|series| series.to_labels(&symbols)).collect();
             let mut expected: Vec<Labels> = sets.iter().map(Labels::from_pairs).collect();
             expected.sort();
             prop_assert_eq!(sorted, expected);

@@ -184,11 +184,11 @@ impl Evaluator<'_> {
             Some(selector) => {
                 let hints = selector.hints(steps, self.lookback_ms, None);
                 let (modifiers, earliest_ms) = self.time_of_sample(selector);
-                let mut time = |found: super::selectors::Found| {
+                let time = |found: super::selectors::Found| {
                     let time = SampleValue::Float(found.timestamp_ms as f64 / 1000.0);
                     (found.timestamp_ms > earliest_ms).then_some(time)
                 };
-                self.latest_samples(&hints, modifiers, steps, &mut time, &mut |mut column| {
+                self.latest_samples(&hints, modifiers, steps, &time, &mut |mut column| {
                     self.drop_name(&mut column);
                     pass_on(column, sink)
                 })
@@ -224,12 +224,12 @@ impl Evaluator<'_> {
         self.renamed(&e.args[0], sink, |sink| {
             let hints = selector.hints(steps, self.lookback_ms, None);
             let (modifiers, earliest_ms) = self.time_of_sample(selector);
-            let mut start = |found: super::selectors::Found| {
+            let start = |found: super::selectors::Found| {
                 let known = self.options.start_timestamps;
                 let fresh = found.timestamp_ms > earliest_ms;
                 (known && fresh).then_some(SampleValue::Float(found.start_ms as f64 / 1000.0))
             };
-            self.latest_samples(&hints, modifiers, steps, &mut start, &mut |mut column| {
+            self.latest_samples(&hints, modifiers, steps, &start, &mut |mut column| {
                 self.drop_name(&mut column);
                 pass_on(column, sink)
             })

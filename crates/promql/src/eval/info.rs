@@ -106,11 +106,11 @@ impl Evaluator<'_> {
         let hints = info_hints(call, steps, self.lookback_ms);
         let (at_ms, offset_ms) = call.args.first().and_then(innermost_modifiers).unwrap_or((None, 0));
         let modifiers = Modifiers { at_ms, offset_ms };
-        let mut time = |found: super::selectors::Found| match found.value {
+        let time = |found: super::selectors::Found| match found.value {
             SampleValue::Float(_) => Some(SampleValue::Float(found.timestamp_ms as f64)),
             SampleValue::Histogram(histogram) => Some(SampleValue::Histogram(histogram)),
         };
-        self.latest_samples(&hints, modifiers, steps, &mut time, &mut |column| {
+        self.latest_samples(&hints, modifiers, steps, &time, &mut |column| {
             let relevant = known.iter().zip(IDENTIFYING).all(|(values, label)| {
                 values.is_empty() || values.contains(column.labels.get_or_empty(label))
             });

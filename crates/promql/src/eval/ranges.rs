@@ -9,7 +9,7 @@ use crate::engine::error::QueryError;
 use crate::engine::source::Samples;
 use crate::engine::value::{RangeSeries, SampleValue};
 use crate::functions::extended::extend_floats;
-use crate::functions::slide::FloatSeries;
+use crate::functions::slide::{FloatSeries, FloatsFunction};
 use crate::functions::window::{Cursor, RangeFunction, Window};
 use crate::plan::steps::{Steps, reference_time};
 use crate::plan::{CallPlan, MatrixPlan, Node, SubqueryPlan};
@@ -179,7 +179,7 @@ impl Evaluator<'_> {
         with_starts: bool,
         samples: &'s Samples,
         steps: &Steps,
-    ) -> Option<(fn(&FloatSeries<'_>, &mut Points), FloatSeries<'s>)> {
+    ) -> Option<(FloatsFunction, FloatSeries<'s>)> {
         let function = computation.function.floats?;
         let Ranges { at_ms, offset_ms, range_ms, mode, .. } = computation.ranges;
         let starts = with_starts && !samples.floats.starts.is_empty();

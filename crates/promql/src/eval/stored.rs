@@ -62,7 +62,7 @@ impl Evaluator<'_> {
                 let divided = self.executor.map(|e| (e, e.part_series(batch.len(), steps).max(1)));
                 match divided.filter(|(_, size)| *size < batch.len()) {
                     Some((executor, size)) => {
-                        self.divided(executor, size, batch, hints, evaluate, &mut take)?
+                        self.divided(executor, size, batch, hints, evaluate, &mut take)?;
                     }
                     None => self.range_of(batch, 0..batch.len(), hints, evaluate, &mut take)?,
                 }

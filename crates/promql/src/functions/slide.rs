@@ -8,6 +8,9 @@ use crate::plan::steps::{Steps, reference_time};
 /// Steps whose presence is written at once.
 const WORD: usize = 64;
 
+/// Computes a function at all steps of a series.
+pub(crate) type FloatsFunction = fn(&FloatSeries<'_>, &mut Points);
+
 /// The floats of a series, none of them stale, and the windows over them.
 pub(crate) struct FloatSeries<'s> {
     /// In milliseconds, ascending.

@@ -9,9 +9,8 @@ use crate::engine::annotations::Annotations;
 use crate::engine::error::QueryError;
 use crate::engine::source::{Run, Samples};
 use crate::engine::value::SampleValue;
-use crate::eval::Points;
 
-use super::slide::FloatSeries;
+use super::slide::FloatsFunction;
 use super::{changes, over_time, rate, regression};
 
 /// The samples of one kind in a window.
@@ -132,7 +131,7 @@ pub(crate) type RangeOutcome = Result<Option<SampleValue>, QueryError>;
 pub(crate) struct RangeFunction {
     pub(crate) eval: fn(&Window<'_>, &mut Annotations) -> RangeOutcome,
     /// The same for floats without start timestamps, at all steps at once. It notes nothing.
-    pub(crate) floats: Option<fn(&FloatSeries<'_>, &mut Points)>,
+    pub(crate) floats: Option<FloatsFunction>,
     /// Whether the result is still the same metric.
     pub(crate) keeps_name: bool,
     /// Whether start timestamps are of use.
@@ -154,7 +153,7 @@ impl RangeFunction {
         Self { uses_starts: true, ..Self::new(eval) }
     }
 
-    const fn and_floats(self, floats: fn(&FloatSeries<'_>, &mut Points)) -> Self {
+    const fn and_floats(self, floats: FloatsFunction) -> Self {
         Self { floats: Some(floats), ..self }
     }
 
