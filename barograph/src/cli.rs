@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgMatches, Command};
-use env::FileSystem;
+use env::{Clock, FileSystem, SystemClock};
 use settings::{LimitsLoader, Problems, Schema, Values};
 
 use crate::config::{Config, schema};
@@ -28,6 +28,9 @@ Examples:
   barograph config defaults > barograph.yaml
   barograph --config barograph.yaml
       A file of every setting with its meaning, and a start from it.
+
+  barograph query instant up
+      Asks a running server; `barograph query --help` has more.
 
 Prometheus then needs, in its own configuration:
   remote_write:
@@ -109,6 +112,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
             _ => return Action::Exit(ExitCode::from(2)),
         },
         Some(("metastore", asked)) => return Action::Exit(crate::metastore::run(fs, asked)),
+        Some(("query", query)) => {
+            return Action::Exit(crate::query::run(query, SystemClock::new().now_ms()));
+        }
         _ => return run(&schema, fs, &matches),
     };
     Action::Exit(match done {
@@ -152,7 +158,8 @@ fn command(schema: &Schema) -> Command {
                         .about("Print every setting with its meaning and default, as YAML"),
                 )
                 .subcommand(check),
-        );
+        )
+        .subcommand(crate::query::command());
     schema.add_flags(command)
 }
 

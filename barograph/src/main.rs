@@ -13,6 +13,7 @@ mod output;
 mod pages;
 mod process;
 mod process_metrics;
+mod query;
 mod readiness;
 mod self_monitoring;
 mod signals;

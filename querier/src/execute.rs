@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use env::{Clock, Scope};
+use env::{Clock, Scope, TaskError};
 use model::{TenantId, TimeRange};
 use promql::{
     Engine, EngineOptions, ErrorKind, PreparedQuery, QueryError, QueryResult, QueryTime, SampleCounts,
@@ -13,7 +13,7 @@ use promql::{
 use settings::Overrides;
 
 use crate::active_queries::ActiveQueries;
-use crate::admission::{Admission, Share};
+use crate::admission::{Admission, Admitted, Share};
 use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
@@ -77,11 +77,8 @@ impl Executor {
             StatsWanted::None => engine,
             StatsWanted::Totals | StatsWanted::PerStep => engine.selecting_all(),
         };
-        let query = engine
-            .prepare(&request.query, request.time, request.lookback.map(whole_ms))
-            .map_err(|e| ApiError::invalid_parameter("query", e))?;
-
         let begun = self.clock.monotonic();
+        let parsed = (!is_dear_to_parse(&request.query)).then(|| prepare(&engine, request)).transpose()?;
         let admitted = self.admission.admit(&request.tenant, Share::of(limits)).await;
         let started = self.clock.monotonic();
         report.cost.queue = started.saturating_sub(begun);
@@ -90,6 +87,10 @@ impl Executor {
         let active = self.active.as_ref().and_then(|log| log.begin(&request.tenant, &request.query));
 
         report.stage = Stage::Select;
+        let (query, admitted, engine) = match parsed {
+            Some(query) => (query, admitted, engine),
+            None => self.prepare_elsewhere(request.clone(), admitted, engine).await?,
+        };
         let source = self.fetch(&request.tenant, &query, limits, memory, report).await;
         let fetched = self.clock.monotonic();
         report.cost.select = fetched.saturating_sub(started);
@@ -102,6 +103,8 @@ impl Executor {
         let evaluated = self.scope.run_blocking(move || {
             // The right to run is held until the work ends, also where nobody waits for it.
             let _held = (admitted, active);
+            // Dropped before it, so that whoever runs next finds the memory free.
+            let (engine, query, source) = (engine, query, source);
             let interrupted = || flag.load(Ordering::Relaxed).then_some(ErrorKind::Canceled);
             let result = engine.run(&query, &source, &interrupted)?;
             let counts = match wanted {
@@ -112,15 +115,26 @@ impl Executor {
             };
             Ok::<_, QueryError>(Evaluated { result, counts })
         });
-        let evaluated = evaluated.await.map_err(|e| {
-            tracing::error!(tenant = %request.tenant, error = %e, "evaluation of a query failed");
-            ApiError::new(ErrorType::Internal, "evaluation failed; the log of the server says more")
-        });
+        let evaluated = evaluated.await.map_err(|e| failed("evaluating a query", &e));
         report.cost.evaluate = self.clock.monotonic().saturating_sub(fetched);
         let evaluated = evaluated??;
         report.cost.samples = evaluated.result.stats.samples_read;
         report.cost.peak_bytes = evaluated.result.stats.peak_bytes;
         Ok(evaluated)
+    }
+
+    /// Parses a query away from the threads that serve everybody, with the right to run held until it is done.
+    async fn prepare_elsewhere(
+        &self,
+        request: QueryRequest,
+        admitted: Admitted,
+        engine: Engine,
+    ) -> Result<(PreparedQuery, Admitted, Engine), ApiError> {
+        let parsed = self.scope.run_blocking(move || {
+            let query = prepare(&engine, &request)?;
+            Ok((query, admitted, engine))
+        });
+        parsed.await.map_err(|e| failed("parsing a query", &e))?
     }
 
     /// Everything that the query selects; what it selects twice is fetched once.
@@ -154,6 +168,24 @@ impl Executor {
         metrics.fetched_chunk_bytes.inc_by(budget.fetched_chunk_bytes() as u64);
         Ok(source)
     }
+}
+
+/// Whether parsing may take more than a moment: regular expressions are compiled by it, and may be made to grow to
+/// megabytes by a few characters.
+fn is_dear_to_parse(query: &str) -> bool {
+    const MANY_BYTES: usize = 4 << 10;
+    query.len() > MANY_BYTES || query.contains("=~") || query.contains("!~")
+}
+
+fn prepare(engine: &Engine, request: &QueryRequest) -> Result<PreparedQuery, ApiError> {
+    engine
+        .prepare(&request.query, request.time, request.lookback.map(whole_ms))
+        .map_err(|e| ApiError::invalid_parameter("query", e))
+}
+
+fn failed(what: &str, error: &TaskError) -> ApiError {
+    tracing::error!(%error, "{what} failed");
+    ApiError::new(ErrorType::Internal, "evaluation failed; the log of the server says more")
 }
 
 impl From<QueryError> for ApiError {

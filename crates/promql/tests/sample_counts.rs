@@ -159,6 +159,14 @@ fn steps() {
     check_range("sum_over_time(one[2s:1s])", [2; 4], [2; 4]);
 }
 
+/// Where steps are further apart than a subquery reaches, what it would read between them does not count.
+#[test]
+fn gaps_between_the_ranges_of_subqueries() {
+    let time = QueryTime::Range { start_ms: 201_000, end_ms: 261_000, step_ms: 60_000 };
+    let counts = count("max_over_time(one[30s:10s])", time);
+    assert_eq!((counts.queryable, counts.read), (vec![3, 3], vec![3, 3]));
+}
+
 #[test]
 fn info_series_count_where_they_belong() {
     check_at(21, "info(one)", 2, 2);
