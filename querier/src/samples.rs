@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chunk::{ChunkError, Cursor, Started, ValueRef};
+use chunk::{ChunkError, Cursor, Encoding, Started, ValueRef, XorCursor};
 use model::{FloatHistogram, TimeRange, Value};
 use proto::Chunk;
 
@@ -82,18 +82,19 @@ impl<'a> SeriesReader<'a> {
     }
 
     fn read_chunk(&mut self, chunk: &Chunk, sink: &mut impl Sink) -> Result<(), ChunkError> {
-        let mut cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
-        if let (Cursor::Xor(floats), Some((timestamps, values))) = (&mut cursor, sink.columns()) {
+        if chunk.encoding == Encoding::Xor
+            && let Some((timestamps, values)) = sink.columns()
+        {
             let first = timestamps.len();
-            let decoded = floats.decode_into(timestamps, values);
+            let decoded = XorCursor::new(&chunk.data)?.decode_into(timestamps, values);
             if decoded.is_ok() && self.keep_inside(first, timestamps, values) {
                 return Ok(());
             }
             timestamps.truncate(first);
             values.truncate(first);
             decoded?;
-            cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
         }
+        let mut cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
         let floats = match &mut cursor {
             Cursor::Xor(floats) => {
                 self.clear();

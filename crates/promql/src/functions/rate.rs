@@ -86,28 +86,27 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
 }
 
 pub(crate) fn rate_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    change_floats(series, points, Change { counter: true, per_second: true });
+    change_floats::<true, true>(series, points);
 }
 
 pub(crate) fn increase_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    change_floats(series, points, Change { counter: true, per_second: false });
+    change_floats::<true, false>(series, points);
 }
 
 pub(crate) fn delta_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    change_floats(series, points, Change { counter: false, per_second: false });
+    change_floats::<false, false>(series, points);
 }
 
-/// As [`float_change`], at all steps.
-#[inline(always)]
-fn change_floats(series: &FloatSeries<'_>, points: &mut Points, change: Change) {
+/// As [`float_change`], at all steps; a function for each kind of change.
+fn change_floats<const COUNTER: bool, const PER_SECOND: bool>(series: &FloatSeries<'_>, points: &mut Points) {
     let (timestamps, values, range_ms) = (series.timestamps, series.values, series.range_ms);
     // The falls that the windows have reached, and those that they have left behind.
-    let falls = if change.counter { find_falls(values) } else { Vec::new() };
+    let falls = if COUNTER { find_falls(values) } else { Vec::new() };
     let (mut from, mut to) = (0, 0);
     series.slide(points, |range, start_ms, end_ms| {
         let (first, last) = (range.start, range.end - 1);
         let mut result = values[last] - values[first];
-        if change.counter && !falls.is_empty() {
+        if COUNTER && !falls.is_empty() {
             while falls.get(to).is_some_and(|fall| *fall <= last) {
                 to += 1;
             }
@@ -128,6 +127,7 @@ fn change_floats(series: &FloatSeries<'_>, points: &mut Points, change: Change) 
             gaps: (last - first) as f64,
             starts_inside: false,
         };
+        let change = Change { counter: COUNTER, per_second: PER_SECOND };
         let (times, divisor) = extent.factor(range_ms, change, values[first], result);
         Some(result * (times / divisor))
     });
@@ -235,17 +235,17 @@ pub(crate) fn idelta(window: &Window<'_>, annotations: &mut Annotations) -> Rang
 }
 
 pub(crate) fn irate_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    instant_change_floats(series, points, true);
+    instant_change_floats::<true>(series, points);
 }
 
 pub(crate) fn idelta_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    instant_change_floats(series, points, false);
+    instant_change_floats::<false>(series, points);
 }
 
 /// As [`instant_change`], at all steps.
-fn instant_change_floats(series: &FloatSeries<'_>, points: &mut Points, per_second: bool) {
+fn instant_change_floats<const PER_SECOND: bool>(series: &FloatSeries<'_>, points: &mut Points) {
     series.slide(points, |range, _, _| {
-        last_change(&series.timestamps[range.clone()], &series.values[range], per_second)
+        last_change(&series.timestamps[range.clone()], &series.values[range], PER_SECOND)
     });
 }
 

@@ -62,6 +62,11 @@ impl FloatSeries<'_> {
 
     /// The best value of each window; of equal ones the first. NaN only where there is nothing else.
     pub(crate) fn best(&self, points: &mut Points, better: impl Fn(f64, f64) -> bool) {
+        if self.steps.count == 1 {
+            let pick =
+                |best: f64, value: &f64| if better(*value, best) || best.is_nan() { *value } else { best };
+            return self.slide(points, |range, _, _| Some(self.values[range].iter().fold(f64::NAN, pick)));
+        }
         // Those that no later one beats, so far: the first of them is the best.
         let mut rivals: Vec<usize> = Vec::new();
         let (mut seen, mut head) = (0, 0);
