@@ -129,7 +129,7 @@ for _ in $(seq 30); do bomb="label_replace($bomb, \"x\", \"\$1\$1\$1\$1\", \"x\"
 hostile "a label_replace bomb" query "$at" "$bomb"
 hostile "count_values over time" query_range "$day&step=10" "count_values(\"v\", $all * 0 + time())"
 hostile "a quantile at every step" query_range "start=$((now - 11000))&end=$now&step=1" \
-    "quantile_over_time(0.5, (vector(1) + time())[1d:1s])"
+    "quantile_over_time(0.5, (vector(1) + time())[7d:1s])"
 hostile "sorted, joined and counted" query_range "$day&step=10" \
     "count(sort(topk(1000000, $all * on() group_left vector(1)))) by (__name__, instance)"
 rm "$work/beside.go" && wait "$calm_pid" && calm_pid=
