@@ -1,6 +1,7 @@
 //! The command line: flags from the schema, and the `config` commands.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -52,8 +53,11 @@ const ABSENT: [(&str, &str); 1] = [(
     "metastore",
     "this version keeps its control state in the process; there is no metastore to connect to",
 )];
-/// Said where `--grpc` gives an address: scripts that start a cluster give one to every process.
-const GRPC_UNUSED: &str = "--grpc is not used: roles of this version talk inside one process";
+/// Said where `--grpc` gives an address to a process that needs none: scripts that start a cluster give one to every
+/// process.
+const GRPC_UNUSED: &str = "--grpc is not used: the roles of this process talk inside it";
+/// Where a node of the metastore listens when `--grpc` does not say.
+const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9095);
 
 /// What the process was asked to do.
 pub(crate) enum Action {
@@ -66,6 +70,8 @@ pub(crate) enum Action {
 /// What a run needs to know from the command line.
 pub(crate) struct Run {
     pub(crate) config: Config,
+    /// Where other processes reach this one, if it is one that others talk to.
+    pub(crate) grpc: SocketAddr,
     /// What is odd about the environment, to be logged once there is a log.
     pub(crate) warnings: Vec<String>,
 }
@@ -131,9 +137,9 @@ fn command(schema: &Schema) -> Command {
     let grpc = Arg::new("grpc")
         .long("grpc")
         .value_name("ADDRESS")
-        .value_parser(clap::value_parser!(std::net::SocketAddr))
+        .value_parser(clap::value_parser!(SocketAddr))
         .help(
-            "The address that other processes reach this one at. Not used yet: roles talk inside one process",
+            "The address at which other processes reach this one, for --target=metastore [default: 127.0.0.1:9095]. The roles of the data plane talk inside one process",
         );
     let check = Command::new("check")
         .about("Check a configuration file, and the file of per-tenant limits that it names")
@@ -184,9 +190,11 @@ fn run_config(schema: &Schema, fs: &dyn FileSystem, matches: &ArgMatches) -> Res
         }
         None => format!("environment variable {} is none of ours", unknown.variable),
     });
-    let unused = matches.contains_id("grpc").then(|| GRPC_UNUSED.to_owned());
+    let config = Config::from_values(&values).map_err(Refused::Wrong)?;
+    let grpc = matches.get_one::<SocketAddr>("grpc").copied();
+    let unused = grpc.filter(|_| !config.process.is_metastore()).map(|_| GRPC_UNUSED.to_owned());
     let warnings = warnings.chain(unused).collect();
-    Ok(Run { config: Config::from_values(&values).map_err(Refused::Wrong)?, warnings })
+    Ok(Run { config, grpc: grpc.unwrap_or(DEFAULT_GRPC), warnings })
 }
 
 fn values(

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use distributor::DistributorConfig;
 use ingester::IngesterConfig;
+use metastore::MetastoreConfig;
 use model::TenantId;
 use querier::QuerierConfig;
 use rpc::ServerConfig;
+use rpc::grpc::GrpcConfig;
 use settings::{Problems, Schema, Shown, Values};
 
 settings::choices! {
@@ -23,6 +25,8 @@ settings::choices! {
         Ingester = "ingester",
         /// The front door for reads.
         Querier = "querier",
+        /// A node of the control plane, in a process of its own.
+        Metastore = "metastore",
     }
 }
 
@@ -43,7 +47,8 @@ settings::section! {
         data: PathBuf = "./data";
         /// The address that HTTP is served on: writes, queries, metrics and the pages.
         http: SocketAddr = "127.0.0.1:9009";
-        /// The roles that this process runs. All of them have to be in one process in this version.
+        /// The roles that this process runs: all of the data plane, or `metastore` alone. The roles of the data plane
+        /// have to be in one process in this version, and do without a metastore.
         target: Vec<Target> = "all";
         /// The zone that this process stands in. Without one it is a zone of its own.
         zone: Option<String> = "";
@@ -55,7 +60,7 @@ settings::section! {
         /// How log lines look.
         log_format: LogStyle = "text";
         /// What is logged: error, warn, info, debug or trace, or by part such as info,ingester=debug.
-        log_level: String = "info";
+        log_level: String = "info,openraft=warn";
         /// How long a stop may take before the process ends without having finished it. No acknowledged sample is lost
         /// then, but the next start takes longer.
         shutdown_timeout: Duration = "1m", range "1s"..="1h";
@@ -96,13 +101,24 @@ settings::section! {
     }
 }
 
+impl ProcessConfig {
+    /// Whether the process is a node of the metastore and nothing else.
+    pub(crate) fn is_metastore(&self) -> bool {
+        self.target == [Target::Metastore]
+    }
+}
+
 fn process_is_consistent(config: &ProcessConfig) -> Result<(), String> {
     let all = [Target::Distributor, Target::Ingester, Target::Querier];
     let complete =
         config.target.contains(&Target::All) || all.iter().all(|role| config.target.contains(role));
-    if !complete {
-        return Err("target: this version runs all roles in one process; leave target out, or set it to all"
-            .to_owned());
+    let beside_others = config.target.contains(&Target::Metastore) && !config.is_metastore();
+    if beside_others || !(complete || config.is_metastore()) {
+        return Err(
+            "target: this version runs all roles of the data plane in one process; leave target out, or \
+                    set it to all, or to metastore alone"
+                .to_owned(),
+        );
     }
     telemetry::logging::check_filter(&config.log_level).map_err(|error| format!("log_level: {error}"))
 }
@@ -122,6 +138,8 @@ pub(crate) fn schema() -> Schema {
         .with::<ProcessConfig>()
         .with::<WebConfig>()
         .with::<ServerConfig>()
+        .with::<GrpcConfig>()
+        .with::<MetastoreConfig>()
         .with::<RuntimeConfig>()
         .with::<SelfMonitoringConfig>()
         .with::<DistributorConfig>()
@@ -138,6 +156,8 @@ pub(crate) struct Config {
     pub(crate) process: ProcessConfig,
     pub(crate) web: WebConfig,
     pub(crate) server: ServerConfig,
+    pub(crate) grpc: GrpcConfig,
+    pub(crate) metastore: MetastoreConfig,
     pub(crate) runtime: RuntimeConfig,
     pub(crate) self_monitoring: SelfMonitoringConfig,
     pub(crate) distributor: DistributorConfig,
@@ -155,6 +175,8 @@ impl Config {
             process: values.get()?,
             web: values.get()?,
             server: values.get()?,
+            grpc: values.get()?,
+            metastore: values.get()?,
             runtime: values.get()?,
             self_monitoring: values.get()?,
             distributor: values.get()?,
@@ -181,6 +203,8 @@ impl Config {
         shown.add(&self.process);
         shown.add(&self.web);
         shown.add(&self.server);
+        shown.add(&self.grpc);
+        shown.add(&self.metastore);
         shown.add(&self.runtime);
         shown.add(&self.self_monitoring);
         shown.add(&self.distributor);

@@ -5,6 +5,7 @@
 mod cli;
 mod compose;
 mod config;
+mod control;
 mod data_dir;
 mod late;
 mod limits_file;

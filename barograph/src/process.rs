@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskHandle};
+use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskError, TaskHandle};
 use ingester::Ingester;
+use metastore::store::EngineError;
 use proto::Write;
 use ring::RingError;
 use rpc::{Drain, HttpMetrics, HttpServer};
@@ -19,10 +20,11 @@ use tokio::sync::Notify;
 use crate::cli::Run;
 use crate::compose::{Limits, Parts};
 use crate::config::{Config, LogStyle};
+use crate::control::Node;
 use crate::data_dir::{DataDir, DataDirError};
 use crate::late::LateIngester;
 use crate::limits_file::LimitsFile;
-use crate::pages::Pages;
+use crate::pages::{self, Pages};
 use crate::readiness::{Phase, Readiness};
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
@@ -33,7 +35,7 @@ const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why the process could not start, or did not stop in order.
 #[derive(Debug, Error)]
-enum ProcessError {
+pub(crate) enum ProcessError {
     /// The log cannot be set up.
     #[error("cannot set up the log")]
     Log(#[from] telemetry::LogError),
@@ -53,6 +55,25 @@ enum ProcessError {
         #[source]
         source: io::Error,
     },
+    /// The address for gRPC cannot be had.
+    #[error("cannot listen on {addr}; choose another address with --grpc")]
+    ListenGrpc {
+        addr: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
+    /// The secret cannot be sent.
+    #[error(transparent)]
+    ClusterSecret(#[from] rpc::grpc::InvalidSecret),
+    /// The metastore's data cannot be opened.
+    #[error("the metastore cannot open its data")]
+    Engine(#[from] EngineError),
+    /// Opening was cut short.
+    #[error("the metastore cannot open its data")]
+    Open(#[source] TaskError),
+    /// The metastore cannot start.
+    #[error("the metastore cannot start")]
+    Metastore(#[from] metastore::StartError),
     /// The ingester cannot start.
     #[error("the ingester cannot start")]
     Ingester(#[from] ingester::StartError),
@@ -93,8 +114,12 @@ fn try_run(run: Run) -> Result<(), ProcessError> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ProcessError::System)?;
     let done = runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let metastore = run.config.process.is_metastore();
         let process = Process::start(run.config, clock).await?;
-        process.serve().await
+        match metastore {
+            true => process.serve_metastore(run.grpc).await,
+            false => process.serve().await,
+        }
     });
     // What still blocks, such as a recovery that was interrupted, must not hold the process up.
     runtime.shutdown_background();
@@ -176,6 +201,49 @@ impl Process {
         stop_in_order(&parts, http, &background, ingester).await
     }
 
+    /// Serves as a node of the metastore until it is asked to stop.
+    async fn serve_metastore(self, grpc: SocketAddr) -> Result<(), ProcessError> {
+        let base_url = self.base_url();
+        let config = &self.parts.config;
+        output::out(&format!(
+            "Barograph {}, with pages on http://{}\n\
+             \x20 Metastore    node {}, reached at {grpc}\n\
+             \x20 Data         in {}\n",
+            env!("CARGO_PKG_VERSION"),
+            self.server.local_addr(),
+            config.metastore.name,
+            config.process.data.display(),
+        ));
+        let Self { parts, data, server, stop } = self;
+        let readiness = Readiness::new();
+        let router = pages::router(Pages {
+            readiness: readiness.clone(),
+            registry: parts.registry.clone(),
+            config_yaml: parts.config.to_yaml(),
+            base_url,
+        });
+        let drain = Arc::new(Notify::new());
+        let drain_begun = Arc::clone(&drain);
+        let mut http = parts.scope.spawn("http", async move {
+            server.serve(router, async move { drain_begun.notified().await }).await
+        });
+        let node = Node::start(&parts, &data.role("metastore"), grpc).await?;
+        readiness.set(Phase::Ready);
+        tokio::select! {
+            biased;
+            () = stop.notified() => {}
+            _ = &mut http => return Err(ProcessError::ListenerEnded),
+        }
+        readiness.set(Phase::Stopping);
+        drain.notify_one();
+        let stopping = async {
+            node.stop().await;
+            // How it ended has been logged; requests that were cut are no reason to fail.
+            let _ = http.await;
+        };
+        within_the_bound(&parts, stopping).await
+    }
+
     /// Where users reach the process, without a slash at the end.
     fn base_url(&self) -> String {
         match &self.parts.config.web.external_url {
@@ -235,6 +303,11 @@ async fn stop_in_order(
             ingester.stop().await;
         }
     };
+    within_the_bound(parts, stopping).await
+}
+
+/// Waits for everything to be stopped, as long as that may take, and ends what is left.
+async fn within_the_bound(parts: &Parts, stopping: impl Future<Output = ()>) -> Result<(), ProcessError> {
     let timeout = parts.config.process.shutdown_timeout;
     tokio::select! {
         biased;

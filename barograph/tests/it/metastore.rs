@@ -1,6 +1,7 @@
-//! `barograph metastore …` against a running node.
+//! Nodes of the metastore as processes, and `barograph metastore …` against running nodes.
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -10,8 +11,11 @@ use env::{Clock, OsSeededRng, Scope, SystemClock};
 use metastore::store::{Engine, MemoryEngine, RocksEngine};
 use metastore::{Deps, Metastore, MetastoreConfig, Peer};
 use rpc::grpc::{ClientPolicy, GrpcConfig, GrpcMetrics, GrpcServer, ServerPolicy, TcpDial};
+use rustix::process::Signal;
 use settings::{Secret, Setting as _};
 use telemetry::Registry;
+
+use crate::support::{Barograph, wait_until};
 
 const SECRET: &str = "not for everybody";
 
@@ -121,4 +125,59 @@ async fn an_operator_looks_adds_removes_backs_up_and_restores() {
     }
     assert!(status.as_ref().is_ok_and(|text| text.contains("again")), "{status:?}");
     restored.stop().await;
+}
+
+/// A node as a process; `voters` are all of them.
+fn process(name: &str, at: SocketAddr, voters: &str, data: &Path) -> Barograph {
+    let at = at.to_string();
+    let arguments = [
+        ["--target", "metastore"],
+        ["--metastore.name", name],
+        ["--metastore.voters", voters],
+        ["--grpc.cluster-secret", SECRET],
+        ["--grpc", &at],
+    ];
+    Barograph::start(data, &arguments.concat())
+}
+
+#[test]
+fn three_processes_found_a_cluster_and_outlive_a_kill() {
+    const NAMES: [&str; 3] = ["a", "b", "c"];
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, SECRET).unwrap();
+    // Held until all three are known, so that they differ.
+    let held = NAMES.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
+    let at = held.each_ref().map(|listener| listener.local_addr().unwrap());
+    drop(held);
+    let voters = NAMES.iter().zip(at).map(|(name, at)| format!("{name}={at}")).collect::<Vec<_>>().join(",");
+    let start = |i: usize| process(NAMES[i], at[i], &voters, &dir.path().join(NAMES[i]));
+    let mut nodes: BTreeMap<usize, Barograph> = (0..3).map(|i| (i, start(i))).collect();
+    // Who leads, once as many as this are there, as one that runs sees it.
+    let leader_of = |nodes: &BTreeMap<usize, Barograph>, not: Option<&str>| {
+        let asked = at[*nodes.keys().next().unwrap()];
+        wait_until("a leader", || {
+            let mut command = Barograph::command(&["metastore", "status", "--format", "json"]);
+            command.args(["--endpoint", &asked.to_string(), "--secret-file", secret.to_str().unwrap()]);
+            let output = command.output().unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let status: serde_json::Value = serde_json::from_str(&text)
+                .map_err(|_| String::from_utf8_lossy(&output.stderr).into_owned())?;
+            let all = status["nodes"].as_array().ok_or("no nodes")?;
+            let leader =
+                all.iter().find(|node| node["leader"] == true).and_then(|node| node["name"].as_str());
+            let leader = leader.filter(|name| all.len() == 3 && Some(*name) != not);
+            leader.map(str::to_owned).ok_or(text.clone())
+        })
+    };
+    let first = leader_of(&nodes, None);
+    let killed = NAMES.iter().position(|name| *name == first).unwrap();
+    nodes.remove(&killed);
+    leader_of(&nodes, Some(&first));
+    nodes.insert(killed, start(killed));
+    leader_of(&nodes, None);
+    for (_, mut node) in nodes {
+        node.program.signal(Signal::TERM);
+        assert!(node.program.wait().success());
+    }
 }

@@ -155,8 +155,9 @@ fn a_bad_limits_file_is_refused_at_the_start() {
 fn flags_of_absent_parts_get_an_answer() {
     refused(&["--grpc", "nowhere"], "--grpc");
     refused(&["--metastore", "a:1,b:1"], "flag --metastore: ");
-    refused(&["--target", "ingester"], "this version runs all roles in one process");
-    refused(&["--target", "nothing"], "expected one of all, distributor, ingester, querier");
+    refused(&["--target", "ingester"], "this version runs all roles of the data plane in one process");
+    refused(&["--target", "all,metastore"], "or to metastore alone");
+    refused(&["--target", "nothing"], "expected one of all, distributor, ingester, querier, metastore");
     refused(&["--no-such-flag"], "--no-such-flag");
 }
 

@@ -33,7 +33,7 @@ pub use dial::{ChannelPool, Dial, InvalidAddress, TcpDial};
 pub use executor::ScopeExecutor;
 pub use metrics::GrpcMetrics;
 pub use retry::{Backoff, RetryBudget};
-pub use secret::ClusterSecret;
+pub use secret::{ClusterSecret, InvalidSecret};
 pub use server::GrpcServer;
 pub use service::{GrpcService, ServerPolicy};
 pub use status::{from_status, to_status};
