@@ -9,7 +9,7 @@ use crate::METRIC_NAME;
 /// An immutable label set. Cheap to clone. Sorted by name; names are unique; a label with an empty value is the same
 /// as no label and is never stored.
 ///
-/// It is one text: each name and value behind its length. Lengths are written in ASCII ([`push_length`]), so that the
+/// It is one text: each name and value behind its length. Lengths are written in ASCII (`push_length`), so that the
 /// whole is a text of which parts can be lent.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels(Arc<str>);
