@@ -8,7 +8,8 @@ command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newe
 if command -v dpkg-query >/dev/null; then
     install_packages build-essential g++ make git ca-certificates
     # Bindings of RocksDB are made with libclang, of any version; its own headers are enough, a compiler is not needed.
-    if ! ls /usr/lib/llvm-*/lib/libclang*.so* /usr/lib/*/libclang*.so* >/dev/null 2>&1; then
+    # (libclang-cpp is another library.)
+    if ! compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null && ! compgen -G '/usr/lib/*/libclang-[0-9]*.so*' >/dev/null; then
         if apt-cache show libclang1-14 libclang-common-14-dev >/dev/null 2>&1; then
             install_packages libclang1-14 libclang-common-14-dev
         else
