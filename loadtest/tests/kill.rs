@@ -4,7 +4,6 @@
 //! `cargo test --workspace` builds.
 
 use std::io::{self, Write};
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,13 +36,9 @@ fn barograph() -> io::Result<PathBuf> {
     Ok(path)
 }
 
-fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 fn config(folder: &std::path::Path, protocol: Protocol, now_ms: i64) -> io::Result<CrashConfig> {
-    let http = free_port()?;
-    let base = format!("http://127.0.0.1:{http}");
+    let http = testkit::free_address();
+    let base = format!("http://{http}");
     let population = PopulationConfig {
         seed: 7,
         series: 4_000,
@@ -75,7 +70,7 @@ fn config(folder: &std::path::Path, protocol: Protocol, now_ms: i64) -> io::Resu
             "--data".to_owned(),
             folder.join("data").display().to_string(),
             "--http".to_owned(),
-            format!("127.0.0.1:{http}"),
+            http.to_string(),
             "--multitenancy-enabled".to_owned(),
             "--self-monitoring.enabled=false".to_owned(),
             // So small and so often that kills fall into segments being cut and snapshots being taken too.

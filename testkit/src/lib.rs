@@ -1,8 +1,10 @@
 //! Builders, check helpers and fakes for tests; a dev-dependency only.
 
+pub mod address;
 pub mod conformance;
 pub mod ingester;
 pub mod remote_write;
 
+pub use address::free_address;
 pub use conformance::conformance;
 pub use ingester::FakeIngester;

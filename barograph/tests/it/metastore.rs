@@ -1,7 +1,7 @@
 //! Nodes of the metastore as processes, and `barograph metastore …` against running nodes.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +14,8 @@ use rpc::grpc::{ClientPolicy, GrpcConfig, GrpcMetrics, GrpcServer, ServerPolicy,
 use rustix::process::Signal;
 use settings::{Secret, Setting as _};
 use telemetry::Registry;
+
+use testkit::free_address;
 
 use crate::support::{Barograph, wait_until};
 
@@ -146,10 +148,7 @@ fn three_processes_found_a_cluster_and_outlive_a_kill() {
     let dir = tempfile::tempdir().unwrap();
     let secret = dir.path().join("secret");
     std::fs::write(&secret, SECRET).unwrap();
-    // Held until all three are known, so that they differ.
-    let held = NAMES.map(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    let at = held.each_ref().map(|listener| listener.local_addr().unwrap());
-    drop(held);
+    let at = NAMES.map(|_| free_address());
     let voters = NAMES.iter().zip(at).map(|(name, at)| format!("{name}={at}")).collect::<Vec<_>>().join(",");
     let start = |i: usize| process(NAMES[i], at[i], &voters, &dir.path().join(NAMES[i]));
     let mut nodes: BTreeMap<usize, Barograph> = (0..3).map(|i| (i, start(i))).collect();

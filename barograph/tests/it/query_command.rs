@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::{Output, Stdio};
 
 use crate::http::get;
-use crate::support::{Barograph, free_port, wait_for};
+use testkit::free_address;
+
+use crate::support::{Barograph, wait_for};
 
 fn started(data: &std::path::Path) -> Barograph {
     let arguments = ["--self-monitoring.interval", "1s"];
@@ -100,9 +102,10 @@ fn what_is_wrong_is_shown_where_it_is() {
     assert!(info.starts_with("info: PromQL info: metric might not be a counter"), "{info}");
     assert!(info.ends_with("  rate(barograph_querier_queries_running[5m])\n       ^\n"), "{info}");
 
-    let nobody = format!("http://127.0.0.1:{}", free_port());
+    let nowhere = free_address();
+    let (nobody, at) = (format!("http://{nowhere}"), nowhere.to_string());
     for (url, arguments, code, words) in [
-        (nobody.as_str(), vec!["instant", "1"], 1, "127.0.0.1"),
+        (nobody.as_str(), vec!["instant", "1"], 1, at.as_str()),
         ("https://example.org", vec!["instant", "1"], 1, "plain HTTP only"),
         ("example", vec!["instant", "1"], 1, "--url"),
         (&url, vec!["instant", "1", "--time", "noon"], 1, "--time: \"noon\" is no time"),

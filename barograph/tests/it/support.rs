@@ -1,7 +1,7 @@
 //! Starting programs, and waiting for conditions.
 
 use std::io::{BufRead, BufReader};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -141,12 +141,6 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
         }
     });
     receiver
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("bound").port()
 }
 
 /// The program of a peer, such as `prometheus`: from the folder that BAROGRAPH_PEERS_DIR names, or `.tools/sid` in the

@@ -77,10 +77,7 @@ impl Cluster {
 
     /// A place for one more node, which does not run yet.
     pub(crate) async fn make(&mut self, name: &str) -> usize {
-        // A port that is free now, and which nobody else is given for a while.
-        let probe = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let addr = probe.local_addr().unwrap();
-        drop(probe);
+        let addr = testkit::free_address();
         let dir = tempfile::tempdir().unwrap();
         self.nodes.push(Node { name: name.to_owned(), addr, dir, running: None });
         self.nodes.len() - 1

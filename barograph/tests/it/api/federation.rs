@@ -9,10 +9,12 @@ use serde_json::{Value, json};
 
 use super::data::write;
 use crate::http::{Connection, get, query_value};
-use crate::support::{Barograph, Program, free_port, peer, wait_for};
+use testkit::free_address;
+
+use crate::support::{Barograph, Program, peer, wait_for};
 
 fn start_prometheus(folder: &Path, barograph: SocketAddr, protocol: &str) -> (Program, SocketAddr) {
-    let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let addr = free_address();
     let file = folder.join(format!("{protocol}.yml"));
     let configuration = format!(
         "scrape_configs:\n  - job_name: federate\n    scrape_interval: 1s\n    scrape_timeout: 1s\n    \

@@ -7,11 +7,13 @@ use serde_json::Value;
 
 use super::data::{SAMPLES, STEP_MS, write};
 use crate::http::{get, query_value};
-use crate::support::{Barograph, Program, free_port, peer, wait_for};
+use testkit::free_address;
+
+use crate::support::{Barograph, Program, peer, wait_for};
 
 /// A Prometheus that reads from `barograph` and scrapes nothing.
 fn start_prometheus(folder: &std::path::Path, barograph: SocketAddr) -> (Program, SocketAddr) {
-    let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let addr = free_address();
     let file = folder.join("prometheus.yml");
     let configuration =
         format!("remote_read:\n  - url: http://{barograph}/api/v1/read\n    read_recent: true\n");

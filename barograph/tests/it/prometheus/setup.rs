@@ -10,7 +10,9 @@ use tempfile::TempDir;
 use super::compare::Sides;
 use super::target::Target;
 use crate::http::{get, query_value};
-use crate::support::{Barograph, Program, free_port, now_ms, peer, wait_for, wait_until};
+use testkit::free_address;
+
+use crate::support::{Barograph, Program, now_ms, peer, wait_for, wait_until};
 
 /// How many scrapes of each target are compared, at least.
 const SCRAPES: f64 = 25.0;
@@ -53,7 +55,7 @@ impl Setup {
         let (prometheus, exporter) = (peer("prometheus"), peer("prometheus-node-exporter"));
         let folder = tempfile::tempdir().expect("a folder");
         let barograph = Barograph::start(&folder.path().join("barograph"), ARGUMENTS);
-        let [addr, exporter_addr] = [(); 2].map(|()| SocketAddr::from(([127, 0, 0, 1], free_port())));
+        let [addr, exporter_addr] = [(); 2].map(|()| free_address());
         let mut command = Command::new(exporter);
         command.arg(format!("--web.listen-address={exporter_addr}"));
         // It complains about what containers do not have.

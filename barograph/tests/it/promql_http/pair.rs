@@ -15,7 +15,9 @@ use wire::snappy;
 
 use super::data::{START_MS, Series};
 use crate::http::{Connection, get, query_value};
-use crate::support::{Barograph, Program, free_port, peer, wait_for};
+use testkit::free_address;
+
+use crate::support::{Barograph, Program, peer, wait_for};
 
 /// How many connections to each side are used at the same time.
 const CONNECTIONS: usize = 4;
@@ -232,7 +234,7 @@ fn open(addr: SocketAddr) -> Connection {
 
 /// Prometheus that scrapes nothing and takes remote writes.
 fn start_prometheus(folder: &Path, features: Features) -> (Program, SocketAddr) {
-    let addr = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let addr = free_address();
     let file = folder.join("prometheus.yml");
     std::fs::write(&file, "{}\n").expect("written");
     let mut command = Command::new(peer("prometheus"));
