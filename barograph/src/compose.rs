@@ -9,7 +9,7 @@ use env::{Clock, FileSystem, Scope};
 use ingester::Ingester;
 use proto::IngesterWrite;
 use querier::{FixedIngesters, Querier};
-use ring::{Instance, InstanceId, Quorum, Ring, RingError};
+use ring::{Instance, InstanceId, Quorum, Ring, RingError, RingView};
 use rpc::api::CorsOrigins;
 use rpc::{TenantLayer, TenantResolver};
 use settings::{LimitsLoader, Overrides};
@@ -63,14 +63,14 @@ impl Parts {
         let zone = self.config.process.zone.as_deref().map(Arc::from);
         let members = Instance::all_active([(id.clone(), zone)]);
         let quorum = Quorum::at_bootstrap(REPLICATION_FACTOR, members.len());
-        let (_, ring) = watch::channel(Arc::new(Ring::new(members, quorum)?));
+        let (_, view) = watch::channel(Arc::new(RingView::fixed(Ring::new(members, quorum)?)));
         let ingester: Arc<dyn IngesterWrite> = Arc::new(late);
         let deps = distributor::Deps {
             clock: Arc::clone(&self.clock),
             scope: self.scope.child("distributor"),
             registry: self.registry.clone(),
             ingesters: Arc::new(BTreeMap::from([(id, ingester)])),
-            ring,
+            view,
             limits: self.limits.write.clone(),
         };
         Ok(Distributor::build(self.config.distributor.clone(), deps))

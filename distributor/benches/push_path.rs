@@ -12,7 +12,7 @@ use distributor::{Deps, Distributor, DistributorConfig, WriteLimits};
 use env::{Scope, SystemClock};
 use model::TenantId;
 use proto::{Error, IngesterWrite, PushRequest, PushResponse, Version, Write, WriteRequest};
-use ring::{Instance, InstanceId, Quorum, Ring};
+use ring::{Instance, InstanceId, Quorum, Ring, RingView};
 use settings::Overrides;
 use telemetry::Registry;
 use tokio::sync::watch;
@@ -68,13 +68,13 @@ fn distributor(ingesters: usize, replication_factor: u8, limits: WriteLimits) ->
     let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
     let pool: BTreeMap<InstanceId, Arc<dyn IngesterWrite>> =
         names.into_iter().map(|id| (id, Arc::new(NullIngester) as Arc<dyn IngesterWrite>)).collect();
-    let (_, ring) = watch::channel(Arc::new(ring));
+    let (_, view) = watch::channel(Arc::new(RingView::fixed(ring)));
     let deps = Deps {
         clock: Arc::new(SystemClock::new()),
         scope: Scope::new("bench"),
         registry: Registry::new(),
         ingesters: Arc::new(pool),
-        ring,
+        view,
         limits: Overrides::fixed(limits),
     };
     Distributor::build(DistributorConfig::default(), deps)

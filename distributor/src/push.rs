@@ -7,13 +7,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::{Clock, Scope};
-use proto::{Error, IngesterWrite, PushRequest, PushResponse, SeriesBatch, WriteRequest};
+use proto::{Error, IngesterWrite, IngesterWriters, PushRequest, PushResponse, SeriesBatch, WriteRequest};
 use ring::Ring;
 use tokio::sync::mpsc;
 
 use crate::inflight::Permit;
 use crate::metrics::Metrics;
-use crate::pool::IngesterPool;
 use crate::walk::Plan;
 
 use answers::Answers;
@@ -24,7 +23,7 @@ pub(crate) use answers::Combined;
 pub(crate) struct Pusher {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) scope: Scope,
-    pub(crate) ingesters: Arc<dyn IngesterPool>,
+    pub(crate) ingesters: Arc<dyn IngesterWriters>,
     pub(crate) metrics: Metrics,
     /// What a push may take.
     pub(crate) timeout: Duration,
@@ -59,7 +58,7 @@ impl Pusher {
                 },
                 metadata: group.metadata,
             };
-            let ingester = instance.and_then(|instance| self.ingesters.get(&instance.id));
+            let ingester = instance.and_then(|instance| self.ingesters.writer(&instance.id));
             answers.expect(group.items, group.metadata_items);
             parts.push((ingester, push));
         }

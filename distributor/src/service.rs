@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use env::{Clock, Scope};
 use model::TenantId;
-use proto::{Code, Error, Version, Write, WriteRequest, WriteResponse};
-use ring::Ring;
+use proto::{Code, Error, IngesterWriters, Version, Write, WriteRequest, WriteResponse};
+use ring::RingView;
 use settings::Overrides;
 use telemetry::Registry;
 use tokio::sync::watch;
@@ -18,7 +18,6 @@ use crate::error::WriteError;
 use crate::ha::{HaTracker, MemoryHaTracker};
 use crate::inflight::{Inflight, Permit};
 use crate::metrics::Metrics;
-use crate::pool::IngesterPool;
 use crate::push::{Combined, Pusher};
 use crate::tenants::{Tenant, Tenants};
 use crate::walk::{self, Context, Plan};
@@ -35,9 +34,9 @@ pub struct Deps {
     /// Where metrics are registered.
     pub registry: Registry,
     /// The ingesters.
-    pub ingesters: Arc<dyn IngesterPool>,
+    pub ingesters: Arc<dyn IngesterWriters>,
     /// Who owns which series.
-    pub ring: watch::Receiver<Arc<Ring>>,
+    pub view: watch::Receiver<Arc<RingView>>,
     /// The limits of tenants.
     pub limits: Overrides<WriteLimits>,
 }
@@ -46,7 +45,7 @@ pub struct Deps {
 pub struct Distributor {
     config: DistributorConfig,
     clock: Arc<dyn Clock>,
-    ring: watch::Receiver<Arc<Ring>>,
+    view: watch::Receiver<Arc<RingView>>,
     limits: Overrides<WriteLimits>,
     ha: Arc<dyn HaTracker>,
     tenants: Tenants,
@@ -77,7 +76,7 @@ impl Distributor {
         };
         Arc::new(Self {
             clock: deps.clock,
-            ring: deps.ring,
+            view: deps.view,
             limits: deps.limits,
             ha: Arc::new(MemoryHaTracker::new(config.ha_tracker_failover_timeout)),
             tenants: Tenants::new(&metrics),
@@ -127,14 +126,14 @@ impl Distributor {
 
     async fn store(&self, request: WriteRequest, permits: Vec<Permit>) -> Result<Outcome, Error> {
         let now = self.clock.monotonic();
-        let ring = Arc::clone(&self.ring.borrow());
+        let view = Arc::clone(&self.view.borrow());
         let limits = self.limits.of(&request.tenant);
         let tenant = self.tenants.of(&request.tenant, now);
         let context = Context {
             tenant: &request.tenant,
             seed: tenant.seed,
             limits: &limits,
-            ring: &ring,
+            ring: view.ring(),
             ha: &*self.ha,
             now_ms: self.clock.now_ms(),
             now,
@@ -155,7 +154,7 @@ impl Distributor {
         }
         let deduplicated = plan.deduped > 0 && plan.tallies.is_empty();
         let received = plan.received;
-        let combined = self.pusher.push(&ring, &request, plan, Arc::new(permits)).await;
+        let combined = self.pusher.push(view.ring(), &request, plan, Arc::new(permits)).await;
         count_refusals(&tenant, &combined.refusals);
         let response = self.answer(combined, received)?;
         Ok(Outcome { deduplicated: deduplicated && response.error.is_none(), response })

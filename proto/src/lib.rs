@@ -4,6 +4,7 @@
 pub mod cardinality;
 pub mod error;
 mod generated;
+pub mod peers;
 pub mod push;
 pub mod read;
 mod stored;
@@ -15,6 +16,7 @@ pub use cardinality::{
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
 pub use generated::{ingester, metastore, rpc};
+pub use peers::{IngesterReaders, IngesterWriters};
 pub use push::{
     Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,
     Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,

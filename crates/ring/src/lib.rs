@@ -10,6 +10,7 @@ mod placement;
 mod quorum;
 mod reading;
 mod shard;
+mod view;
 
 pub mod lookup;
 
@@ -19,3 +20,4 @@ pub use placement::{TOKENS_PER_INSTANCE, place};
 pub use quorum::{Outcome, Quorum, Tally};
 pub use reading::{LostRange, ReadSet, ZoneReaders};
 pub use shard::{SERIES_PER_INSTANCE, ShardSize};
+pub use view::RingView;

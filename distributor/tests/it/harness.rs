@@ -11,7 +11,7 @@ use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use model::{Labels, TenantId, Value};
 use proto::{IngesterWrite, Write, WriteRequest};
-use ring::{Instance, InstanceId, Quorum, Ring};
+use ring::{Instance, InstanceId, Quorum, Ring, RingView};
 use rpc::{TenantLayer, TenantResolver};
 use settings::LimitsLoader;
 use telemetry::Registry;
@@ -29,7 +29,7 @@ pub(crate) struct Harness {
     pub(crate) ingesters: Vec<Arc<FakeIngester>>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) registry: Registry,
-    pub(crate) ring: watch::Sender<Arc<Ring>>,
+    pub(crate) view: watch::Sender<Arc<RingView>>,
     pub(crate) limits: LimitsLoader,
     router: Router,
 }
@@ -56,7 +56,7 @@ impl Harness {
             (0..ingesters).map(|i| InstanceId::new(&format!("ingester-{i}"))).collect();
         let members = Instance::all_active(names.iter().map(|id| (id.clone(), None)));
         let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
-        let (ring, receiver) = watch::channel(Arc::new(ring));
+        let (view, receiver) = watch::channel(Arc::new(RingView::fixed(ring)));
         let ingesters: Vec<Arc<FakeIngester>> = names.iter().map(|_| Arc::default()).collect();
         let pool: BTreeMap<InstanceId, Arc<dyn IngesterWrite>> = names
             .into_iter()
@@ -71,14 +71,14 @@ impl Harness {
             scope: Scope::new("test"),
             registry: registry.clone(),
             ingesters: Arc::new(pool),
-            ring: receiver,
+            view: receiver,
             limits: limits.register(WriteLimits::default()),
         };
         limits.load("overrides.yml", overrides).expect("the overrides are right");
         let distributor = Distributor::build(config, deps);
         let router = distributor::http::router(Arc::clone(&distributor))
             .layer(TenantLayer::new(TenantResolver::multi_tenant()));
-        Self { distributor, ingesters, clock, registry, ring, limits, router }
+        Self { distributor, ingesters, clock, registry, view, limits, router }
     }
 
     /// Sends a request through the router.

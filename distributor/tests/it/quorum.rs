@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Code, Error, RejectReason, Version};
-use ring::{Quorum, Ring, State};
+use ring::{Quorum, Ring, RingView, State};
 use testkit::ingester::Behaviour;
 
 use crate::harness::{Harness, NOW_MS};
@@ -108,12 +108,12 @@ async fn each_series_is_on_as_many_ingesters_as_replicas() {
 async fn a_new_ring_is_used_at_once() {
     let harness = Harness::replicated(3, 3);
     let change = |states: [State; 3]| {
-        let mut instances = harness.ring.borrow().instances().to_vec();
+        let mut instances = harness.view.borrow().ring().instances().to_vec();
         for (instance, state) in instances.iter_mut().zip(states) {
             instance.state = state;
         }
         let ring = Ring::new(instances, Quorum::new(3)).expect("names are unique");
-        harness.ring.send_replace(Arc::new(ring));
+        harness.view.send_replace(Arc::new(RingView::fixed(ring)));
     };
     change([State::Active, State::Unhealthy, State::Active]);
     harness.write(Version::V1, many(Version::V1)).await.expect("two zones are enough");
