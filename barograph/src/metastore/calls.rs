@@ -80,8 +80,8 @@ fn client(fs: &dyn FileSystem, matches: &ArgMatches) -> Result<Client, Failed> {
     let policy = ClientPolicy::new(&grpc, metrics, Arc::clone(&clock))
         .map_err(|error| Failed::Other(error.to_string()))?;
     let pool = ChannelPool::new(Arc::new(TcpDial::new(grpc, policy, &Scope::new("metastore client"))));
-    let endpoints = matches.get_many::<String>("endpoint").unwrap_or_default().cloned().collect();
-    let config = MembershipConfig { endpoints, timeout, ..MembershipConfig::default() };
+    let addresses = matches.get_many::<String>("endpoint").unwrap_or_default().cloned().collect();
+    let config = MembershipConfig { addresses, call_timeout: timeout, ..MembershipConfig::default() };
     Ok(Client::new(config, Arc::new(pool), clock, Arc::new(OsSeededRng::new()), &registry))
 }
 

@@ -98,7 +98,7 @@ impl Client {
     /// Where no node that may answer does so in time.
     pub async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
         let anybody = request.consistency() == Consistency::Stale;
-        self.call(Repeat::Always, anybody, self.inner.config.timeout, |mut client, deadline| {
+        self.call(Repeat::Always, anybody, self.inner.config.call_timeout, |mut client, deadline| {
             let request = within(request.clone(), deadline);
             async move { client.range(request).await }
         })
@@ -112,7 +112,7 @@ impl Client {
     /// Where it was refused, or no leader did it in time.
     pub async fn txn(&self, txn: Txn) -> Result<TxnResponse, Error> {
         let request = TxnRequest { txn: Some(txn) };
-        self.call(Repeat::IfNotDone, false, self.inner.config.timeout, |mut client, deadline| {
+        self.call(Repeat::IfNotDone, false, self.inner.config.call_timeout, |mut client, deadline| {
             let request = within(request.clone(), deadline);
             async move { client.txn(request).await }
         })
@@ -126,7 +126,7 @@ impl Client {
     pub async fn register(&self, lease: Lease) -> Result<Lease, Error> {
         let request = RegisterLeaseRequest { lease: Some(lease) };
         let answer = self
-            .call(Repeat::Always, false, self.inner.config.timeout, |mut client, deadline| {
+            .call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, deadline| {
                 let request = within(request.clone(), deadline);
                 async move { client.register_lease(request).await }
             })
@@ -155,7 +155,7 @@ impl Client {
     /// Where no leader did it in time.
     pub async fn release(&self, instance: &str, token: u64) -> Result<(), Error> {
         let request = ReleaseLeaseRequest { instance: instance.to_owned(), token };
-        self.call(Repeat::Always, false, self.inner.config.timeout, |mut client, deadline| {
+        self.call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, deadline| {
             let request = within(request.clone(), deadline);
             async move { client.release_lease(request).await }
         })
@@ -168,7 +168,7 @@ impl Client {
     /// # Errors
     /// Where no node answers in time.
     pub async fn status(&self) -> Result<StatusResponse, Error> {
-        self.call(Repeat::Always, true, self.inner.config.timeout, |mut client, deadline| {
+        self.call(Repeat::Always, true, self.inner.config.call_timeout, |mut client, deadline| {
             let request = within(StatusRequest {}, deadline);
             async move { client.status(request).await }
         })
@@ -211,7 +211,7 @@ impl Client {
     /// Where no leader answers in time, or the connection breaks on the way.
     pub async fn backup(&self) -> Result<Bytes, Error> {
         let mut parts = self
-            .call(Repeat::Always, false, self.inner.config.timeout, |mut client, _| async move {
+            .call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, _| async move {
                 client.backup(BackupRequest {}).await
             })
             .await?;
@@ -302,7 +302,7 @@ impl Client {
             }
             inner.metrics.retries.inc();
             // Nobody waits before asking the leader that was named, or the nodes that were not asked yet.
-            let all_asked = attempts.is_multiple_of(inner.config.endpoints.len().max(1));
+            let all_asked = attempts.is_multiple_of(inner.config.addresses.len().max(1));
             if !hop && !to_leader && all_asked {
                 let wait = backoff.wait(&*inner.rng).min(left);
                 inner.clock.sleep(wait).await;
@@ -318,14 +318,14 @@ impl Client {
 
     /// The endpoint whose turn it is; the first by chance.
     fn next_endpoint(&self) -> Result<String, Error> {
-        let endpoints = &self.inner.config.endpoints;
+        let addresses = &self.inner.config.addresses;
         let mut turn = self.inner.turn.lock();
         if *turn == 0 {
-            *turn = usize::try_from(self.inner.rng.below(endpoints.len() as u64)).unwrap_or(0);
+            *turn = usize::try_from(self.inner.rng.below(addresses.len() as u64)).unwrap_or(0);
         }
         *turn += 1;
-        let chosen = turn.checked_rem(endpoints.len()).and_then(|at| endpoints.get(at));
-        chosen.cloned().ok_or_else(|| Error::invalid("membership.endpoints names no node of the metastore"))
+        let chosen = turn.checked_rem(addresses.len()).and_then(|at| addresses.get(at));
+        chosen.cloned().ok_or_else(|| Error::invalid("metastore.addresses names no node of the metastore"))
     }
 }
 

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 settings::section! {
     /// The connection to the metastore.
-    pub struct MembershipConfig ("membership") {
-        /// Where the metastore's nodes are: host:port of each. Which of them leads is found out.
-        endpoints: Vec<String> = "";
+    pub struct MembershipConfig ("metastore") {
+        /// Where the metastore's nodes are, for the other processes of a cluster: host:port of each. Which of them leads
+        /// is found out.
+        addresses: Vec<String> = "";
         /// How long a call may take, repetitions included.
-        timeout: Duration = "10s", range "100ms"..="5m";
+        call_timeout: Duration = "10s", range "100ms"..="5m";
         /// How long one attempt of a call may take.
         attempt_timeout: Duration = "3s", range "50ms"..="1m";
         /// How long this process counts as alive without renewing its lease.

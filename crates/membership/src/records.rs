@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use proto::metastore::compare::Condition;
 use proto::metastore::{
-    Compare, HaElection, Instance, JobHolder, KeyRevision, LeaseToken, Op, Overrides, Put, Record, Tenant,
-    Txn, op,
+    Compare, HaElection, Instance, JobHolder, KeyRevision, LeaseToken, Op, Overrides, Placement, Put, Record,
+    Tenant, Txn, op,
 };
 use proto::{KnownFields, Stored};
 
@@ -35,6 +35,8 @@ macro_rules! kinds {
 kinds! {
     /// `instances/<ring>/<instance>`: a place in a ring.
     Instances: "instances/" => Instance;
+    /// `placements/<ring>/<zone>`: who was placed last in a zone of a ring.
+    Placements: "placements/" => Placement;
     /// `tenants/<tenant>`
     Tenants: "tenants/" => Tenant;
     /// `overrides/<tenant>`: a tenant's limits.

@@ -72,8 +72,8 @@ pub struct Instance {
     pub zone: Option<Arc<str>>,
     /// What it may be used for.
     pub state: State,
-    /// Its tokens: see [`crate::place`].
-    pub tokens: Vec<u64>,
+    /// Its tokens: see [`crate::place`]. Rings that have the instance share them.
+    pub tokens: Arc<[u64]>,
     /// Whether it takes no new series, because somebody wants it to become empty.
     pub read_only: bool,
     /// Since when it has been in the ring, and `read_only` as it is, in milliseconds since the Unix epoch.
@@ -84,12 +84,12 @@ pub struct Instance {
 
 impl Instance {
     /// An instance that has been active for ever, with these tokens.
-    pub fn active(id: InstanceId, zone: Option<Arc<str>>, tokens: Vec<u64>) -> Self {
+    pub fn active(id: InstanceId, zone: Option<Arc<str>>, tokens: impl Into<Arc<[u64]>>) -> Self {
         Self {
             id,
             zone,
             state: State::Active,
-            tokens,
+            tokens: tokens.into(),
             read_only: false,
             member_since_ms: i64::MIN,
             state_since_ms: i64::MIN,
@@ -101,7 +101,7 @@ impl Instance {
         let mut joined: Vec<Self> = Vec::new();
         for (id, zone) in members {
             let others = joined.iter().filter(|other| other.zone == zone);
-            let others: Vec<&[u64]> = others.map(|other| other.tokens.as_slice()).collect();
+            let others: Vec<&[u64]> = others.map(|other| &*other.tokens).collect();
             let tokens = crate::place(zone.as_deref(), &others);
             joined.push(Self::active(id, zone, tokens));
         }

@@ -11,7 +11,7 @@ use crate::{InstanceId, LostRange, Ring, ShardSize};
 /// never changes; whoever watches the members makes a new one, and holders compare `Arc`s to see whether it is another.
 #[derive(Debug, Clone)]
 pub struct RingView {
-    ring: Ring,
+    ring: Arc<Ring>,
     addresses: BTreeMap<InstanceId, Arc<str>>,
     lost: Vec<LostRange>,
     shards: BTreeMap<TenantId, ShardSize>,
@@ -29,12 +29,18 @@ impl RingView {
     /// A view of a cluster: `addresses` (host:port) of the instances that have one, what zones have `lost`, and the
     /// shards of those tenants that have had more than one ingester per zone.
     pub fn new(
-        ring: Ring,
+        ring: impl Into<Arc<Ring>>,
         addresses: BTreeMap<InstanceId, Arc<str>>,
         lost: Vec<LostRange>,
         shards: impl IntoIterator<Item = (TenantId, ShardSize)>,
     ) -> Self {
-        Self { ring, addresses, lost, shards: shards.into_iter().collect(), smallest: ShardSize::new(1) }
+        Self {
+            ring: ring.into(),
+            addresses,
+            lost,
+            shards: shards.into_iter().collect(),
+            smallest: ShardSize::new(1),
+        }
     }
 
     /// The ring of all instances.

@@ -77,7 +77,7 @@ impl World {
         }
         let zone = self.zones.then(|| format!("zone-{}", i % 3).into());
         let others = self.members.values().filter(|other| other.zone == zone);
-        let others: Vec<&[u64]> = others.map(|other| other.tokens.as_slice()).collect();
+        let others: Vec<&[u64]> = others.map(|other| &*other.tokens).collect();
         // A few of them suffice here, and make rings quickly.
         let mut tokens = place(zone.as_deref(), &others);
         tokens.truncate(4);

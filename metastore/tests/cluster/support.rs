@@ -169,7 +169,7 @@ impl Cluster {
 
     pub(crate) fn client_of(&self, nodes: &[usize]) -> Client {
         let config = MembershipConfig {
-            endpoints: nodes.iter().map(|at| self.nodes[*at].addr.to_string()).collect(),
+            addresses: nodes.iter().map(|at| self.nodes[*at].addr.to_string()).collect(),
             attempt_timeout: Duration::from_secs(1),
             lease_ttl: Duration::from_secs(1),
             save_interval: Duration::from_millis(10),
