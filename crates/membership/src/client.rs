@@ -105,6 +105,23 @@ impl Client {
         .await
     }
 
+    /// All records under a prefix, as the leader has them; those of one moment only as far as one answer reaches.
+    ///
+    /// # Errors
+    /// Where no leader answers in time.
+    pub async fn all(&self, prefix: impl Into<Bytes>) -> Result<Vec<Record>, Error> {
+        let mut request = RangeRequest { key: prefix.into(), prefix: true, ..RangeRequest::default() };
+        let mut records: Vec<Record> = Vec::new();
+        loop {
+            let answer = self.range(request.clone()).await?;
+            records.extend(answer.records);
+            match records.last() {
+                Some(last) if answer.more => request.after = last.key.clone(),
+                _ => return Ok(records),
+            }
+        }
+    }
+
     /// A transaction. It is repeated only where it was certainly not done; an error of another kind than
     /// [`Code::Unavailable`] or [`Code::InvalidArgument`] may mean that it was, or still will be.
     ///

@@ -24,12 +24,23 @@ pub struct Held {
     pub token: u64,
     /// Until when nobody else acts for this process, in the clock's monotonic time.
     pub valid_until: Duration,
+    /// When it was registered, by the clock of the metastore's leader, in milliseconds since the Unix epoch.
+    pub registered_ms: i64,
+    /// Before that, by this process' monotonic clock.
+    pub registered_at: Duration,
 }
 
 impl Held {
     /// Whether the lease holds at `now` and for `margin` longer: to be asked just before an effect outside.
     pub fn is_valid(&self, now: Duration, margin: Duration) -> bool {
         self.token != 0 && now + margin < self.valid_until
+    }
+
+    /// What time it is for the metastore at `now` (monotonic), in milliseconds since the Unix epoch: never earlier than
+    /// it is there, and later by what the registration took at most. `None` where nothing was registered.
+    pub fn cluster_time_ms(&self, now: Duration) -> Option<i64> {
+        let since = i64::try_from(now.saturating_sub(self.registered_at).as_millis()).unwrap_or(i64::MAX);
+        (self.token != 0).then(|| self.registered_ms.saturating_add(since))
     }
 }
 
@@ -115,7 +126,13 @@ impl Keep {
                     backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
                     tracing::info!(instance = lease.instance, token = lease.token, "lease registered");
                     let valid_until = begun + Duration::from_millis(lease.ttl_ms);
-                    self.publish.send_replace(Held { token: lease.token, valid_until });
+                    let (token, registered_ms) = (lease.token, lease.registered_ms);
+                    self.publish.send_replace(Held {
+                        token,
+                        valid_until,
+                        registered_ms,
+                        registered_at: begun,
+                    });
                     self.renew(lease.token).await;
                     self.client.metrics().lease_losses.inc();
                 }

@@ -6,13 +6,16 @@
 //! * [`LeaseHolder`]: the process' own lease, registered and renewed.
 //! * [`records`]: what is under which key, with its type.
 //!
-//! Nothing here knows the ring: whoever needs one makes it from a view.
+//! * [`rings`]: from a view to the ring that roles work with.
+//! * [`Lifecycle`]: the place of this process in a ring, from joining to leaving.
 
 mod client;
 mod config;
 mod lease;
+mod lifecycle;
 mod metrics;
 pub mod records;
+pub mod rings;
 mod saved;
 mod view;
 mod watcher;
@@ -20,6 +23,7 @@ mod watcher;
 pub use client::{Client, WatchStream};
 pub use config::MembershipConfig;
 pub use lease::{Held, LeaseHolder};
+pub use lifecycle::{Announcement, Lifecycle, Place, WrongPlace};
 pub use saved::SavedViewError;
 pub use view::{Changed, View, ViewError};
 pub use watcher::{Watcher, WatcherDeps};

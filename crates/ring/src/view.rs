@@ -48,6 +48,11 @@ impl RingView {
         &self.ring
     }
 
+    /// The same, to be shared with a view that differs in the rest.
+    pub fn shared_ring(&self) -> Arc<Ring> {
+        Arc::clone(&self.ring)
+    }
+
     /// Where an instance serves gRPC (host:port); `None` where nobody has said so.
     pub fn address(&self, id: &InstanceId) -> Option<&Arc<str>> {
         self.addresses.get(id)
