@@ -3,9 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use env::Clock;
+use env::{Clock, Rng};
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use tonic::body::Body;
@@ -16,14 +15,15 @@ use tower::{BoxError, Service};
 use super::config::GrpcConfig;
 use super::deadline::{self, DeadlineBody};
 use super::metrics::GrpcMetrics;
+use super::peer::{Call, PeerGuard, UnderWay};
 use super::secret::{ClusterSecret, InvalidSecret};
+use super::status::to_status;
 
 /// What every call of a process carries and keeps to.
 #[derive(Clone)]
 pub struct ClientPolicy {
     secret: ClusterSecret,
-    timeout: Duration,
-    max_message_bytes: usize,
+    config: GrpcConfig,
     metrics: GrpcMetrics,
     clock: Arc<dyn Clock>,
 }
@@ -40,8 +40,7 @@ impl ClientPolicy {
     ) -> Result<Self, InvalidSecret> {
         Ok(Self {
             secret: ClusterSecret::new(&config.cluster_secret)?,
-            timeout: config.timeout,
-            max_message_bytes: config.max_message_bytes(),
+            config: config.clone(),
             metrics,
             clock,
         })
@@ -50,7 +49,7 @@ impl ClientPolicy {
 
 impl fmt::Debug for ClientPolicy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ClientPolicy").field("timeout", &self.timeout).finish_non_exhaustive()
+        f.debug_struct("ClientPolicy").field("timeout", &self.config.timeout).finish_non_exhaustive()
     }
 }
 
@@ -59,6 +58,7 @@ impl fmt::Debug for ClientPolicy {
 pub struct GrpcChannel {
     transport: BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>,
     policy: Arc<ClientPolicy>,
+    guard: Option<Arc<PeerGuard>>,
 }
 
 impl GrpcChannel {
@@ -70,12 +70,35 @@ impl GrpcChannel {
         S::Future: Send + 'static,
     {
         let transport = tower::util::MapErr::new(transport, Into::into as fn(S::Error) -> BoxError);
-        Self { transport: BoxCloneSyncService::new(transport), policy }
+        Self { transport: BoxCloneSyncService::new(transport), policy, guard: None }
+    }
+
+    /// The same channel with a breaker, and with bounds on what is under way, as the configuration has them. Logs and
+    /// metrics call the peer `peer`; `rng` spreads the times at which it is tried again.
+    ///
+    /// Not for calls that keep time themselves, as those between voters do.
+    #[must_use]
+    pub fn guarded(self, peer: &str, rng: Arc<dyn Rng>) -> Self {
+        let ClientPolicy { config, metrics, clock, .. } = &*self.policy;
+        let guard = PeerGuard::new(peer, config, metrics, Arc::clone(clock), rng);
+        Self { guard: Some(guard), ..self }
+    }
+
+    /// The peer is no longer one: its metrics go.
+    pub(crate) fn forget_peer(&self) {
+        if let Some(guard) = &self.guard {
+            guard.forget();
+        }
+    }
+
+    /// Sets bytes of a call aside, where the channel has a bound on them.
+    pub(crate) fn bytes(&self, bytes: u64) -> Result<Option<UnderWay>, proto::Error> {
+        self.guard.as_ref().map(|guard| guard.bytes(bytes)).transpose()
     }
 
     /// The largest message to take, for `max_decoding_message_size` of a generated client.
     pub fn max_message_bytes(&self) -> usize {
-        self.policy.max_message_bytes
+        self.policy.config.max_message_bytes()
     }
 }
 
@@ -95,11 +118,15 @@ impl Service<Request<Body>> for GrpcChannel {
     }
 
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
+        let call = match self.guard.as_ref().map(PeerGuard::call).transpose() {
+            Ok(call) => call,
+            Err(error) => return Box::pin(std::future::ready(Err(to_status(&error).into()))),
+        };
         let policy = Arc::clone(&self.policy);
         policy.secret.add(request.headers_mut());
         let asked = deadline::timeout(request.headers());
-        let timeout = asked.unwrap_or(policy.timeout);
-        let mut observed = Observed { code: Code::Cancelled, method: method(&request), policy };
+        let timeout = asked.unwrap_or(policy.config.timeout);
+        let mut observed = Observed { code: Code::Cancelled, method: method(&request), policy, call };
         let answer = self.transport.call(request);
         Box::pin(async move {
             let started = observed.policy.clock.monotonic();
@@ -112,11 +139,12 @@ impl Service<Request<Body>> for GrpcChannel {
                     if passed { deadline::exceeded(timeout).into() } else { error }
                 }),
                 () = &mut expired => {
-                    observed.came_to(Code::DeadlineExceeded);
+                    observed.came_to(Code::DeadlineExceeded, Reached::No);
                     return Err(deadline::exceeded(timeout).into());
                 }
             };
-            observed.came_to(code(&answer));
+            let reached = if answer.is_ok() { Reached::Yes } else { Reached::No };
+            observed.came_to(code(&answer), reached);
             let response = answer?;
             // Without a deadline of the caller, the answer has begun in time, and is a stream perhaps.
             Ok(match asked {
@@ -132,11 +160,25 @@ struct Observed {
     code: Code,
     method: Box<str>,
     policy: Arc<ClientPolicy>,
+    call: Option<Call>,
+}
+
+/// Whether a call got to its peer, and an answer back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reached {
+    Yes,
+    No,
 }
 
 impl Observed {
-    fn came_to(&mut self, code: Code) {
+    fn came_to(&mut self, code: Code, reached: Reached) {
         self.code = code;
+        let Some(call) = self.call.take() else { return };
+        // A peer that says in time that it had no time did not answer in time.
+        match (reached, code) {
+            (Reached::No, _) | (Reached::Yes, Code::DeadlineExceeded) => call.failed(),
+            (Reached::Yes, _) => call.answered(),
+        }
     }
 }
 

@@ -25,6 +25,19 @@ settings::section! {
         connect_timeout: Duration = "1s", range "10ms"..="1m";
         /// Within which time an answer must begin where the caller sets no deadline of its own.
         timeout: Duration = "10s", range "10ms"..="10m";
+        /// After how many calls in a row that did not reach a peer, or were not answered in time, calls to it are kept
+        /// back.
+        breaker_failures: u32 = "5", range "1"..="1000";
+        /// For how long at most they are kept back the first time, before one of them tries again. Each time that fails,
+        /// it is twice as long.
+        breaker_first_wait: Duration = "500ms", range "1ms"..="1m";
+        /// The longest that it becomes.
+        breaker_longest_wait: Duration = "10s", range "1ms"..="10m";
+        /// How many calls to one ingester may wait for their answers; further ones fail at once. No more than max_streams
+        /// times connections_per_peer, or calls wait for their turn on the connection.
+        max_calls_per_peer: usize = "512", range "1"..="1000000";
+        /// How many bytes of writes to one ingester may be on their way; further ones fail at once.
+        max_bytes_per_peer: ByteSize = "128MiB", range "1MiB"..="64GiB";
         /// How often a connection is asked for a sign of life, also while nothing is called.
         keepalive_interval: Duration = "5s", range "100ms"..="10m";
         /// How long it may take to give one, before it is closed.

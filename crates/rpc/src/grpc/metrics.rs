@@ -25,6 +25,10 @@ pub struct GrpcMetrics {
     pub(super) connections: Gauge,
     pub(super) shed: Counter,
     pub(super) unauthenticated: Counter,
+    peer_open: Family<PeerLabels, Gauge>,
+    peer_openings: Family<PeerLabels, Counter>,
+    kept_back: Family<PeerLabels, Counter>,
+    peer_shed: Family<PeerLabels, Counter>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -32,6 +36,32 @@ pub struct GrpcMetrics {
 struct CallLabels {
     method: Arc<str>,
     code: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PeerLabels {
+    peer: Arc<str>,
+}
+
+/// The metrics of the calls to one peer.
+pub(super) struct PeerMetrics {
+    labels: PeerLabels,
+    metrics: GrpcMetrics,
+    pub(super) open: Gauge,
+    pub(super) openings: Counter,
+    pub(super) kept_back: Counter,
+    pub(super) shed: Counter,
+}
+
+impl PeerMetrics {
+    /// Takes the metrics away. What is still under way counts for nobody.
+    pub(super) fn forget(&self) {
+        let Self { labels, metrics, .. } = self;
+        metrics.peer_open.remove(labels);
+        metrics.peer_openings.remove(labels);
+        metrics.kept_back.remove(labels);
+        metrics.peer_shed.remove(labels);
+    }
 }
 
 impl GrpcMetrics {
@@ -50,7 +80,31 @@ impl GrpcMetrics {
             shed: registry.counter("shed_requests", "Calls refused because too many are being served"),
             unauthenticated: registry
                 .counter("unauthenticated_requests", "Calls without the cluster's secret"),
+            peer_open: registry.family(
+                "peer_breaker_open",
+                "1 while calls to the peer are kept back because it does not answer",
+            ),
+            peer_openings: registry
+                .family("peer_breaker_openings", "How often calls to the peer began to be kept back"),
+            kept_back: registry.family(
+                "peer_kept_back_calls",
+                "Calls to the peer that were kept back because it does not answer",
+            ),
+            peer_shed: registry
+                .family("peer_shed_calls", "Calls to the peer refused because too much was under way to it"),
             clock,
+        }
+    }
+
+    pub(super) fn of_peer(&self, peer: &str) -> PeerMetrics {
+        let labels = PeerLabels { peer: peer.into() };
+        PeerMetrics {
+            open: self.peer_open.get_or_create(&labels).clone(),
+            openings: self.peer_openings.get_or_create(&labels).clone(),
+            kept_back: self.kept_back.get_or_create(&labels).clone(),
+            shed: self.peer_shed.get_or_create(&labels).clone(),
+            metrics: self.clone(),
+            labels,
         }
     }
 

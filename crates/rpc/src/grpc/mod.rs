@@ -10,22 +10,26 @@
 //! * A deadline that a caller sets (`Request::set_timeout`) travels with the call, ends it on both sides, and is in the
 //!   extensions of the request as [`Deadline`], so that the callee can pass on what is left. Without one, an answer
 //!   must begin within `grpc.timeout`; a stream may then go on for ever.
+//! * [`GrpcChannel::guarded`] adds a [`Breaker`] and bounds on what is under way to a peer; calls to ingesters have them.
 //! * Errors are [`proto::Error`] on both sides: [`to_status`] and [`from_status`].
 //!
 //! In one process roles call each other's traits directly, and nothing here is used.
 
+mod breaker;
 mod channel;
 mod config;
 mod deadline;
 mod dial;
 mod executor;
 mod metrics;
+mod peer;
 mod retry;
 mod secret;
 mod server;
 mod service;
 mod status;
 
+pub use breaker::{Admitted, Breaker, BreakerPolicy, Change};
 pub use channel::{ClientPolicy, GrpcChannel};
 pub use config::GrpcConfig;
 pub use deadline::Deadline;

@@ -20,13 +20,19 @@ use crate::grpc::{GrpcChannel, from_status};
 #[derive(Debug, Clone)]
 pub struct RemoteIngester {
     client: IngesterClient<GrpcChannel>,
+    channel: GrpcChannel,
 }
 
 impl RemoteIngester {
     /// The ingester at the other end of a channel.
     pub fn new(channel: GrpcChannel) -> Self {
         let max = channel.max_message_bytes();
-        Self { client: IngesterClient::new(channel).max_decoding_message_size(max) }
+        Self { client: IngesterClient::new(channel.clone()).max_decoding_message_size(max), channel }
+    }
+
+    /// The ingester is no longer one of the cluster's.
+    pub(super) fn forget(&self) {
+        self.channel.forget_peer();
     }
 
     fn client(&self) -> IngesterClient<GrpcChannel> {
@@ -60,6 +66,7 @@ async fn all<M: Send + 'static, T: Send + 'static>(
 impl IngesterWrite for RemoteIngester {
     async fn push(&self, request: PushRequest) -> Result<PushResponse, Error> {
         let message = write::to_push(&request)?;
+        let _under_way = self.channel.bytes(message.bodies.len() as u64)?;
         one(self.client().push(message).await).map(write::from_response)
     }
 }

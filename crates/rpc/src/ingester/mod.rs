@@ -1,12 +1,13 @@
 //! An ingester in another process: the traits [`proto::IngesterWrite`] and [`proto::IngesterRead`] over gRPC.
 //!
-//! [`RemoteIngester`] is the caller's side and implements both traits; [`IngesterService`] serves what implements
-//! them. Bodies of series and chunks are copied once into the message that is sent, and not at all out of the one that
+//! [`RemoteIngester`] is the caller's side and implements both traits; [`RemoteIngesters`] finds it by
+//! the name of the instance; [`IngesterService`] serves what implements them. Bodies of series and chunks are copied once into the message that is sent, and not at all out of the one that
 //! came. Long answers come as streams of bounded messages.
 
 mod cardinality;
 mod client;
 mod labels;
+mod peers;
 mod read;
 mod server;
 mod symbols;
@@ -16,6 +17,7 @@ mod write;
 mod tests;
 
 pub use client::RemoteIngester;
+pub use peers::RemoteIngesters;
 pub use server::IngesterService;
 
 use proto::{Code, Error};

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -26,11 +27,14 @@ use wire::protobuf::{put_bytes_field, put_varint};
 use super::{IngesterService, RemoteIngester};
 use crate::grpc::{ClientPolicy, Dial, GrpcConfig, GrpcMetrics, GrpcServer, Routes, ServerPolicy, TcpDial};
 
+mod peers;
+
 /// Answers the same to everything, and keeps what it was asked, as text.
 #[derive(Default)]
 struct Fixed {
     pushed: Mutex<Vec<PushRequest>>,
     asked: Mutex<Vec<String>>,
+    hangs: AtomicBool,
 }
 
 fn labels(n: usize) -> Labels {
@@ -105,11 +109,23 @@ const MANY: usize = 40_000;
 impl IngesterWrite for Fixed {
     async fn push(&self, request: PushRequest) -> Result<PushResponse, Error> {
         self.pushed.lock().push(request);
-        Ok(response())
+        match self.hangs.load(Ordering::Relaxed) {
+            true => std::future::pending().await,
+            false => Ok(response()),
+        }
     }
 }
 
 impl Fixed {
+    /// Answers no push from now on.
+    fn hang(&self) {
+        self.hangs.store(true, Ordering::Relaxed);
+    }
+
+    fn recover(&self) {
+        self.hangs.store(false, Ordering::Relaxed);
+    }
+
     fn note(&self, request: &impl std::fmt::Debug) {
         self.asked.lock().push(format!("{request:?}"));
     }
@@ -186,20 +202,28 @@ impl IngesterRead for Fixed {
 struct Pair {
     ingester: Arc<Fixed>,
     remote: RemoteIngester,
+    address: String,
+    _scope: Scope,
     /// Dropped, it ends the listener.
     _stop: oneshot::Sender<()>,
-    _scope: Scope,
+}
+
+fn config() -> GrpcConfig {
+    let secret = Secret::parse("a secret of this test").expect("a secret");
+    GrpcConfig { cluster_secret: secret, ..GrpcConfig::default() }
 }
 
 async fn pair() -> Pair {
-    let secret = Secret::parse("a secret of this test").expect("a secret");
-    let config = GrpcConfig { cluster_secret: secret, ..GrpcConfig::default() };
+    pair_at(SocketAddr::from(([127, 0, 0, 1], 0))).await
+}
+
+async fn pair_at(address: SocketAddr) -> Pair {
+    let config = config();
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let scope = Scope::new("test");
     let metrics = GrpcMetrics::register(&Registry::new(), clock.clone());
     let server_policy = ServerPolicy::new(&config, metrics.clone(), clock.clone()).expect("a policy");
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let server = GrpcServer::bind(any, config.clone(), server_policy, &scope, clock.clone());
+    let server = GrpcServer::bind(address, config.clone(), server_policy, &scope, clock.clone());
     let server = server.await.expect("a port");
     let address = server.local_addr().to_string();
     let ingester = Arc::new(Fixed::default());
@@ -214,7 +238,7 @@ async fn pair() -> Pair {
     }));
     let policy = ClientPolicy::new(&config, metrics, clock).expect("a policy");
     let channel = TcpDial::new(config, policy, &scope).dial(&address).expect("an address");
-    Pair { ingester, remote: RemoteIngester::new(channel), _stop: stop, _scope: scope }
+    Pair { ingester, remote: RemoteIngester::new(channel), address, _scope: scope, _stop: stop }
 }
 
 fn tenant() -> TenantId {
