@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use distributor::Distributor;
-use env::{Clock, FileSystem, Scope};
+use env::{Clock, FileSystem, OsSeededRng, Scope};
 use ingester::Ingester;
 use proto::IngesterWrite;
 use querier::{FixedIngesters, Querier};
@@ -100,6 +100,8 @@ impl Parts {
             dir: data.role("ingester"),
             retention: self.config.process.retention,
             limits: self.limits.ingester.clone(),
+            instance: INSTANCE.to_owned(),
+            rng: Arc::new(OsSeededRng::new()),
         }
     }
 

@@ -83,6 +83,8 @@ async fn start(dir: &Path, clock: &Arc<dyn Clock>) -> (Ingester, Scope) {
         dir: dir.to_owned(),
         retention: Duration::from_secs(86_400),
         limits: Overrides::fixed(Limits::default()),
+        instance: "bench".to_owned(),
+        rng: Arc::new(env::SeededRng::new(1)),
     };
     (Ingester::start(IngesterConfig::default(), deps).await.expect("the directory is new"), scope)
 }

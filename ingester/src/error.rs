@@ -30,6 +30,19 @@ pub enum StartError {
         /// What this version writes.
         known: &'static str,
     },
+    /// The directory is that of another instance.
+    #[error(
+        "{} says that the directory is that of instance {found:?}: start it as {found:?}, or give {instance:?} another --data",
+        path.display()
+    )]
+    OtherInstance {
+        /// The file that says so.
+        path: PathBuf,
+        /// Whose it is.
+        found: String,
+        /// Who wanted it.
+        instance: String,
+    },
     /// The disk failed.
     #[error("cannot read or write {}", path.display())]
     Io {

@@ -9,8 +9,11 @@ mod codec;
 mod config;
 mod data_dir;
 mod error;
+mod gate;
 mod head;
+mod identity;
 mod index;
+mod lost;
 mod maintenance;
 mod metrics;
 mod push;
@@ -19,9 +22,12 @@ mod recovery;
 mod select;
 mod service;
 mod snapshot;
+mod standing;
 
 pub use config::{IngesterConfig, Limits, WalSync};
 pub use error::StartError;
+pub use identity::{Identity, Wishes};
+pub use lost::merge_lost;
 pub use service::{Deps, Ingester, Restored};
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use env::{Clock, FileSystem, Scope};
+use env::{Clock, FileSystem, Rng, Scope};
 use model::{Labels, TenantId};
 use proto::{
     ActiveSeriesStream, CardinalityRequest, Code, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
@@ -14,6 +14,7 @@ use proto::{
     LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
     SeriesExemplars, SeriesRequest, TenantStats, Written,
 };
+use ring::State;
 use settings::Overrides;
 use telemetry::Registry;
 use wal::{AppendError, CommitError, Position, SyncMode, Ticket, TimeHull, Wal, WalConfig, WalDeps};
@@ -22,11 +23,14 @@ use crate::codec::Malformed;
 use crate::config::{IngesterConfig, Limits, WalSync};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
+use crate::gate::Gate;
 use crate::head::Head;
 use crate::head::apply::Applied;
 use crate::head::tenant::Tenant;
+use crate::identity::IdentityFile;
 use crate::metrics::Metrics;
 use crate::push::{self, Outline};
+use crate::standing::{Standing, note_losses};
 use crate::{cardinality, maintenance, recovery, select};
 
 /// Writes are shed while this many bytes of full chunks wait for the disk.
@@ -52,6 +56,10 @@ pub struct Deps {
     pub retention: Duration,
     /// The tenants' limits.
     pub limits: Overrides<Limits>,
+    /// The name of the instance; a directory belongs to one.
+    pub instance: String,
+    /// For the incarnation of a new directory.
+    pub rng: Arc<dyn Rng>,
 }
 
 /// What a start restored.
@@ -87,6 +95,8 @@ pub(crate) struct Inner {
     pub(crate) logged_bytes: AtomicU64,
     /// The snapshots that exist, by the segment of the log that their replay begins with; newest first.
     pub(crate) snapshots: tokio::sync::Mutex<Vec<u32>>,
+    pub(crate) gate: Gate,
+    pub(crate) standing: Standing,
     limits: Overrides<Limits>,
 }
 
@@ -104,17 +114,35 @@ impl wal::Apply for Applier {
 }
 
 impl Ingester {
-    /// Restores what the directory has, and starts.
+    /// Restores what the directory has, and starts as the only one there is: it answers at once.
+    ///
+    /// # Errors
+    /// Where the directory cannot be used, or belongs to another instance.
     pub async fn start(config: IngesterConfig, deps: Deps) -> Result<Self, StartError> {
-        let Deps { fs, clock, scope, registry, dir, retention, limits } = deps;
+        Self::start_as(State::Active, config, deps).await
+    }
+
+    /// Restores what the directory has, and starts in this state: with [`State::Joining`] it answers nobody until
+    /// [`Ingester::set_state`] says that it counts.
+    ///
+    /// # Errors
+    /// Where the directory cannot be used, or belongs to another instance.
+    pub async fn start_as(state: State, config: IngesterConfig, deps: Deps) -> Result<Self, StartError> {
+        let Deps { fs, clock, scope, registry, dir, retention, limits, instance, rng } = deps;
         let metrics = Metrics::new(&registry);
         let begun = clock.monotonic();
-        let (dir, recovered) = {
-            let fs = fs.clone();
+        let (dir, recovered, identity) = {
+            let (fs, clock, config) = (fs.clone(), clock.clone(), config.clone());
             let work = move || {
-                let dir = DataDir::open(&fs, &dir)?;
-                let recovered = recovery::recover(&fs, &dir)?;
-                Ok::<_, StartError>((dir, recovered))
+                let root = dir;
+                let dir = DataDir::open(&fs, &root)?;
+                let mut identity = IdentityFile::open(&fs, &root, &instance, &*rng)?;
+                let mut recovered = recovery::recover(&fs, &dir)?;
+                let time = (oldest_ms(&*clock, retention), clock.now_ms());
+                recovered.lost =
+                    note_losses(&mut identity, &*fs, &config, &recovered.head, &recovered.lost, time)
+                        .map_err(|source| StartError::Io { path: root, source })?;
+                Ok::<_, StartError>((dir, recovered, identity))
             };
             let interrupted = |e: env::TaskError| StartError::Interrupted { reason: e.to_string() };
             scope.run_blocking(work).await.map_err(interrupted)??
@@ -150,6 +178,8 @@ impl Ingester {
             metrics,
             logged_bytes,
             snapshots: tokio::sync::Mutex::new(recovered.snapshots),
+            gate: Gate::new(state),
+            standing: Standing::new(identity),
             limits,
         });
         maintenance::spawn(&inner);
@@ -169,7 +199,14 @@ impl Ingester {
             tracing::warn!(%error, "no snapshot at the stop, the next start replays the log");
         }
         self.inner.log.close().await;
+        self.note_clean_stop().await;
     }
+}
+
+/// Samples before this are outside the retention.
+fn oldest_ms(clock: &dyn Clock, retention: Duration) -> i64 {
+    let retention = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    clock.now_ms().saturating_sub(retention)
 }
 
 fn wal_config(config: &IngesterConfig, dir: &DataDir) -> WalConfig {
@@ -190,12 +227,12 @@ fn wal_config(config: &IngesterConfig, dir: &DataDir) -> WalConfig {
 impl Inner {
     /// Samples before this are outside the retention.
     pub(crate) fn oldest_ms(&self) -> i64 {
-        let retention = i64::try_from(self.retention.as_millis()).unwrap_or(i64::MAX);
-        self.clock.now_ms().saturating_sub(retention)
+        oldest_ms(&*self.clock, self.retention)
     }
 
     /// Hands a request's record to the log; `None` where there is nothing to log.
     fn append(&self, request: &PushRequest) -> Result<(Option<Ticket<Applier>>, Outline), Error> {
+        let _admitted = self.gate.write()?;
         let tenant = self.head.tenant_or_new(&request.tenant);
         let limits = self.limits.of(&request.tenant);
         tenant.max_exemplars.store(limits.max_global_exemplars_per_user, Ordering::Relaxed);
@@ -294,36 +331,43 @@ impl IngesterWrite for Ingester {
 #[async_trait]
 impl IngesterRead for Ingester {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
+        self.inner.gate.read()?;
         select::select(&self.inner.head, &self.inner.scope, request).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
+        self.inner.gate.read()?;
         let id = request.tenant.clone();
         self.inner.ask(&id, move |tenant| select::series(tenant, &request)).await
     }
 
     async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
+        self.inner.gate.read()?;
         let id = request.tenant.clone();
         self.inner.ask(&id, move |tenant| select::label_names(tenant, &request)).await
     }
 
     async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
+        self.inner.gate.read()?;
         let id = request.series.tenant.clone();
         self.inner.ask(&id, move |tenant| select::label_values(tenant, &request)).await
     }
 
     async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
+        self.inner.gate.read()?;
         let Some(tenant) = self.inner.tenant(&request.tenant) else { return Ok(Vec::new()) };
         let families = tenant.metadata.lock();
         Ok(families.list(request.family.as_deref(), request.limit, request.limit_per_family))
     }
 
     async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
+        self.inner.gate.read()?;
         let id = request.tenant.clone();
         self.inner.ask(&id, move |tenant| select::exemplars(tenant, &request)).await
     }
 
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
+        self.inner.gate.read()?;
         Ok(self.tenant_stats(tenant))
     }
 
@@ -332,6 +376,7 @@ impl IngesterRead for Ingester {
         request: CardinalityRequest,
         max_values: usize,
     ) -> Result<Vec<LabelNameCardinality>, Error> {
+        self.inner.gate.read()?;
         let id = request.tenant.clone();
         let names = move |tenant: &Tenant| cardinality::label_names(tenant, &request, max_values);
         self.inner.ask(&id, move |tenant| Some(names(tenant))).await?.unwrap_or(Ok(Vec::new()))
@@ -343,6 +388,7 @@ impl IngesterRead for Ingester {
         request: CardinalityRequest,
         max_values: usize,
     ) -> Result<LabelValuesCardinality, Error> {
+        self.inner.gate.read()?;
         let id = request.tenant.clone();
         let values = move |tenant: &Tenant| cardinality::label_values(tenant, &names, &request, max_values);
         let counted = self.inner.ask(&id, move |tenant| Some(values(tenant))).await?;
@@ -354,6 +400,7 @@ impl IngesterRead for Ingester {
         request: CardinalityRequest,
         max_series: usize,
     ) -> Result<ActiveSeriesStream, Error> {
+        self.inner.gate.read()?;
         let id = request.tenant.clone();
         let series = move |tenant: &Tenant| cardinality::active_series(tenant, &request, max_series);
         let listed = self.inner.ask(&id, move |tenant| Some(series(tenant))).await?;
@@ -361,6 +408,7 @@ impl IngesterRead for Ingester {
     }
 
     async fn index_stats(&self, tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
+        self.inner.gate.read()?;
         self.inner.ask(tenant, move |tenant| cardinality::index_stats(tenant, limit)).await
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use model::{Labels, Matcher, SeriesHash, TenantId};
+use model::{Labels, Matcher, SeriesHash, TenantId, TimeRange};
 use parking_lot::{Mutex, RwLock};
 
 use crate::head::exemplars::Exemplars;
@@ -86,6 +86,18 @@ impl Index {
     #[inline]
     pub(crate) fn get(&self, id: u32) -> Option<&Arc<Series>> {
         self.by_id.get(id)
+    }
+
+    /// The time of the newest sample of all series.
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        let (mut page, mut next, mut newest) = (Vec::new(), Some(0), None);
+        while let Some(first) = next {
+            page.clear();
+            next = self.page_from(first, &mut page);
+            let ends = page.iter().filter_map(|series| series.state.lock().hull()).map(TimeRange::end_ms);
+            newest = ends.max().max(newest);
+        }
+        newest
     }
 
     /// See [`IdMap::page_from`].

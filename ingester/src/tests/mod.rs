@@ -5,6 +5,7 @@ mod crash;
 mod faults;
 mod random;
 mod retention;
+mod standing;
 mod start_timestamps;
 mod support;
 mod version_two;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use env::{FileSystem, Scope, SimClock};
+use env::{FileSystem, Scope, SeededRng, SimClock};
 use futures::StreamExt;
 use model::{Labels, Matcher, SeriesHash, TenantId, TenantSeed, TimeRange, Value};
 use proto::{
     Chunk, Error, Frame, IngesterRead, IngesterWrite, PushRequest, PushResponse, SelectRequest, SeriesBatch,
     Source, SymbolTable, Version,
 };
+use ring::State;
 use settings::Overrides;
 use telemetry::Registry;
 use wire::encode::{Rw1Writer, Rw2Writer};
@@ -130,6 +131,24 @@ pub(super) async fn start_with(
     fs: Arc<dyn FileSystem>,
     limits: Overrides<Limits>,
 ) -> Result<Host, StartError> {
+    start_named("ingester-1", fs, limits, IngesterConfig::default(), State::Active).await
+}
+
+pub(super) async fn start_configured(
+    fs: Arc<dyn FileSystem>,
+    config: IngesterConfig,
+    state: State,
+) -> Result<Host, StartError> {
+    start_named("ingester-1", fs, Overrides::fixed(Limits::default()), config, state).await
+}
+
+pub(super) async fn start_named(
+    instance: &str,
+    fs: Arc<dyn FileSystem>,
+    limits: Overrides<Limits>,
+    config: IngesterConfig,
+    state: State,
+) -> Result<Host, StartError> {
     let clock = Arc::new(SimClock::new(NOW_MS, 0));
     let scope = Scope::simulated("ingester");
     let deps = Deps {
@@ -140,8 +159,10 @@ pub(super) async fn start_with(
         dir: PathBuf::from("/data/ingester"),
         retention: Duration::from_secs(15 * 86_400),
         limits,
+        instance: instance.to_owned(),
+        rng: Arc::new(SeededRng::new(1)),
     };
-    let ingester = Ingester::start(IngesterConfig::default(), deps).await?;
+    let ingester = Ingester::start_as(state, config, deps).await?;
     Ok(Host { ingester, clock, scope })
 }
 

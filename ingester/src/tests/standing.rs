@@ -1,0 +1,174 @@
+//! What an ingester says of itself to its cluster: replaced disks, damage, power failures, and whom it answers meanwhile.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{CrashMode, FileSystem, SimFs};
+use model::TimeRange;
+use proto::{Code, IngesterRead};
+use ring::State;
+
+use super::support::*;
+use crate::config::{IngesterConfig, WalSync};
+
+const MINUTE_MS: i64 = 60_000;
+
+async fn up(fs: &SimFs) -> Host {
+    start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap()
+}
+
+async fn push_at(host: &Host, at_ms: i64) {
+    host.push(&tenant("a"), &[row(&labels("up", 1), at_ms, 1.0)]).await.unwrap();
+}
+
+#[test]
+fn who_never_held_anything_has_lost_nothing() {
+    run(async {
+        let host = up(&SimFs::new(1)).await;
+        let identity = host.ingester.identify(None).await.unwrap();
+        assert_eq!(identity.lost, []);
+        let again = host.ingester.identify(Some(identity.incarnation)).await.unwrap();
+        assert_eq!(again, identity);
+        end(host).await;
+    });
+}
+
+#[test]
+fn another_directory_than_the_recorded_one_has_lost_everything_until_that_is_published() {
+    run(async {
+        let fs = SimFs::new(1);
+        let host = up(&fs).await;
+        let identity = host.ingester.identify(Some(4711)).await.unwrap();
+        let retention_ms = 15 * 24 * 60 * MINUTE_MS;
+        let [lost] = identity.lost[..] else { panic!("{:?}", identity.lost) };
+        assert!(
+            lost.contains(NOW_MS)
+                && lost.contains(NOW_MS - retention_ms)
+                && lost.contains(NOW_MS + MINUTE_MS)
+        );
+        end(host).await;
+
+        // The record may have been written, or not: until that is certain it is said again.
+        let fs = fs.crash(CrashMode::LoseAll);
+        let host = up(&fs).await;
+        let again = host.ingester.identify(Some(identity.incarnation)).await.unwrap();
+        assert_eq!(again, identity);
+        host.ingester.published(&again.lost).await.unwrap();
+        assert_eq!(host.ingester.identify(Some(identity.incarnation)).await.unwrap().lost, []);
+        end(host).await;
+
+        let host = up(&fs.crash(CrashMode::LoseAll)).await;
+        assert_eq!(host.ingester.identify(Some(identity.incarnation)).await.unwrap().lost, []);
+        end(host).await;
+    });
+}
+
+#[test]
+fn a_damaged_log_is_a_lost_range_until_that_is_published() {
+    run(async {
+        let fs = SimFs::new(5);
+        let host = up(&fs).await;
+        for minute in 0..60 {
+            push_at(&host, NOW_MS - (60 - minute) * MINUTE_MS).await;
+        }
+        end(host).await;
+        let dir = Path::new("/data/ingester/wal");
+        let segment = fs.read_dir(dir).unwrap().remove(0);
+        let damaged = fs.crash(CrashMode::KeepAll);
+        damaged.flip_bit(&dir.join(&segment.name), segment.len / 2, 0).unwrap();
+        for round in 0..2 {
+            let host = up(&damaged).await;
+            // A snapshot, so that the next start does not meet the damage again.
+            assert!(host.snapshot().await && host.snapshot().await);
+            let lost = host.ingester.identify(None).await.unwrap().lost;
+            let [range] = lost[..] else { panic!("round {round}: {lost:?}") };
+            let found = host.read_all(&tenant("a")).await;
+            let there = |at: i64| found.values().any(|samples| samples.contains_key(&at));
+            let missing: Vec<_> =
+                (0..60).map(|m| NOW_MS - (60 - m) * MINUTE_MS).filter(|at| !there(*at)).collect();
+            assert!(
+                !missing.is_empty() && missing.iter().all(|at| range.contains(*at)),
+                "{range:?} {missing:?}"
+            );
+            end(host).await;
+        }
+        let host = up(&damaged).await;
+        host.ingester.published(&[TimeRange::ALL]).await.unwrap();
+        assert_eq!(host.ingester.identify(None).await.unwrap().lost, []);
+        end(host).await;
+    });
+}
+
+/// With `wal_sync: interval` the last of what was acknowledged may go with the power; a clean stop loses nothing.
+#[test]
+fn power_that_fails_before_a_sync_is_a_lost_range() {
+    run(async {
+        let config = IngesterConfig { wal_sync: WalSync::Interval, ..IngesterConfig::default() };
+        let fs = SimFs::new(1);
+        let up = async |fs: &SimFs, config: &IngesterConfig| {
+            start_configured(Arc::new(fs.clone()), config.clone(), State::Active).await.unwrap()
+        };
+        let host = up(&fs, &config).await;
+        push_at(&host, NOW_MS).await;
+        host.ingester.stop().await;
+        end(host).await;
+
+        let host = up(&fs, &config).await;
+        assert_eq!(host.ingester.identify(None).await.unwrap().lost, [], "it was stopped cleanly");
+        push_at(&host, NOW_MS + MINUTE_MS).await;
+        end(host).await;
+
+        let fs = fs.crash(CrashMode::LoseAll);
+        let host = up(&fs, &IngesterConfig::default()).await;
+        let lost = host.ingester.identify(None).await.unwrap().lost;
+        let [range] = lost[..] else { panic!("{lost:?}") };
+        assert!(range.contains(NOW_MS + MINUTE_MS), "{range:?}");
+        assert!(!range.contains(NOW_MS - 180 * MINUTE_MS), "what is old was synced long ago: {range:?}");
+        host.ingester.published(&lost).await.unwrap();
+        end(host).await;
+
+        let host = up(&fs.crash(CrashMode::LoseAll), &IngesterConfig::default()).await;
+        assert_eq!(host.ingester.identify(None).await.unwrap().lost, [], "that run synced everything");
+        end(host).await;
+    });
+}
+
+#[test]
+fn who_joins_answers_nobody_until_it_counts() {
+    run(async {
+        let config = IngesterConfig::default();
+        let host = start_configured(Arc::new(SimFs::new(1)), config, State::Joining).await.unwrap();
+        let rows = [row(&labels("up", 1), NOW_MS, 1.0)];
+        let error = host.push(&tenant("a"), &rows).await.unwrap_err();
+        assert_eq!(error.code, Code::Unavailable);
+        assert!(error.retry_after.is_some(), "{error}");
+        let error = host.ingester.stats(&tenant("a")).await.unwrap_err();
+        assert_eq!(error.code, Code::Unavailable, "nothing is no answer: {error}");
+        host.ingester.set_state(State::Active);
+        host.push(&tenant("a"), &rows).await.unwrap();
+        assert_eq!(host.ingester.stats(&tenant("a")).await.unwrap().samples, 1);
+        host.ingester.set_state(State::Left);
+        assert!(
+            host.push(&tenant("a"), &rows).await.is_err() && host.ingester.stats(&tenant("a")).await.is_err()
+        );
+        end(host).await;
+    });
+}
+
+#[test]
+fn wishes_survive_a_crash_and_whoever_watches_sees_them() {
+    run(async {
+        let fs = SimFs::new(1);
+        let host = up(&fs).await;
+        let mut watched = host.ingester.wishes();
+        host.ingester.wish(|wishes| wishes.shutdown_prepared = true).await.unwrap();
+        host.ingester.wish(|wishes| wishes.read_only_since_ms = Some(NOW_MS)).await.unwrap();
+        let seen = *watched.borrow_and_update();
+        assert!(seen.shutdown_prepared && seen.read_only_since_ms == Some(NOW_MS));
+        end(host).await;
+        let host = up(&fs.crash(CrashMode::LoseAll)).await;
+        assert_eq!(*host.ingester.wishes().borrow(), seen);
+        end(host).await;
+    });
+}
