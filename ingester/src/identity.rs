@@ -28,6 +28,9 @@ pub struct Identity {
     pub incarnation: u64,
     /// Ranges of which samples that it acknowledged may be missing, and which are not known to be published.
     pub lost: Vec<TimeRange>,
+    /// What it has lost besides if its record in the cluster has another incarnation: from the beginning of the retention
+    /// to a little after now.
+    pub everything: TimeRange,
 }
 
 /// What its operator wants of an ingester, beyond restarts.

@@ -27,7 +27,6 @@ mod standing;
 pub use config::{IngesterConfig, Limits, WalSync};
 pub use error::StartError;
 pub use identity::{Identity, Wishes};
-pub use lost::merge_lost;
 pub use service::{Deps, Ingester, Restored};
 
 #[cfg(test)]

@@ -9,15 +9,14 @@ const MAX_RANGES: usize = 64;
 /// Samples may be this far ahead of an ingester's clock: the grace that tenants have, and clocks that differ.
 const AHEAD_MS: i64 = 60 * 60 * 1000;
 
-/// Everything that an ingester may have had at `now_ms`, when its retention begins at `oldest_ms`. `None` where that is
-/// nothing.
-pub(crate) fn everything(oldest_ms: i64, now_ms: i64) -> Option<TimeRange> {
-    TimeRange::new(oldest_ms, now_ms.saturating_add(AHEAD_MS))
+/// Everything that an ingester may have had at `now_ms`, when its retention begins at `oldest_ms`.
+pub(crate) fn everything(oldest_ms: i64, now_ms: i64) -> TimeRange {
+    TimeRange::new(oldest_ms, now_ms.saturating_add(AHEAD_MS)).unwrap_or(TimeRange::ALL)
 }
 
 /// What is known to be lost, `more` included, without what lies before `oldest_ms`: sorted, apart from each other, and
 /// bounded in number.
-pub fn merge_lost(known: &[TimeRange], more: &[TimeRange], oldest_ms: i64) -> Vec<TimeRange> {
+pub(crate) fn merge_lost(known: &[TimeRange], more: &[TimeRange], oldest_ms: i64) -> Vec<TimeRange> {
     let mut ranges: Vec<_> = known.iter().chain(more).filter(|range| range.end_ms() >= oldest_ms).collect();
     ranges.sort_by_key(|range| range.start_ms());
     let mut merged: Vec<TimeRange> = Vec::with_capacity(ranges.len());
@@ -63,7 +62,7 @@ mod tests {
         assert_eq!(merged, [range(50, 80), range(100, 110)]);
         assert_eq!(clip(range(0, 10), range(5, 20)), Some(range(5, 10)));
         assert_eq!(clip(range(0, 4), range(5, 20)), None);
-        assert_eq!(clip(TimeRange::ALL, everything(-5, 7).unwrap()), TimeRange::new(-5, 7 + AHEAD_MS));
+        assert_eq!(clip(TimeRange::ALL, everything(-5, 7)), TimeRange::new(-5, 7 + AHEAD_MS));
     }
 
     proptest! {

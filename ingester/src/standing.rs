@@ -55,7 +55,7 @@ pub(crate) fn note_losses(
         lost.push(tail(head, before.interval, oldest_ms, now_ms));
     }
     let all = everything(oldest_ms, now_ms);
-    let lost: Vec<_> = lost.into_iter().filter_map(|range| clip(range, all?)).collect();
+    let lost: Vec<_> = lost.into_iter().filter_map(|range| clip(range, all)).collect();
     // The losses first: as long as they are not noted, the run before this one counts as one that did not end by itself.
     file.add_lost(&lost, oldest_ms)?;
     file.set_unsynced(match config.wal_sync {
@@ -76,34 +76,18 @@ fn tail(head: &Head, interval: Duration, oldest_ms: i64, now_ms: i64) -> TimeRan
 }
 
 impl Ingester {
-    /// Who this is, for its record in the cluster; `recorded` is the incarnation that the record has, `None` where the
-    /// instance never had one. Another one than its own means that the directory was replaced: what was acknowledged
-    /// before is lost.
+    /// Who this is, for its record in the cluster. If the record has another incarnation, the directory was replaced, and
+    /// [`Identity::everything`] is lost.
     ///
-    /// The record must have all of [`Identity::lost`] before the state of the instance becomes one that counts. Then
-    /// call [`Ingester::published`]. Until then the losses are kept on the disk, and reported again.
-    ///
-    /// # Errors
-    /// Where the losses cannot be written down: the instance must not count then.
-    pub async fn identify(&self, recorded: Option<u64>) -> Result<Identity, Error> {
-        let (oldest_ms, now_ms) = (self.inner.oldest_ms(), self.inner.clock.now_ms());
-        self.with_file(move |file| {
-            let replaced = recorded.is_some_and(|recorded| recorded != file.incarnation());
-            let gone = replaced.then(|| everything(oldest_ms, now_ms)).flatten();
-            if replaced {
-                tracing::error!(
-                    recorded,
-                    incarnation = file.incarnation(),
-                    "this data directory is not the one that the cluster knows: what the instance held is lost"
-                );
-            }
-            file.add_lost(gone.as_slice(), oldest_ms)?;
-            Ok(Identity { incarnation: file.incarnation(), lost: file.lost().to_vec() })
-        })
-        .await
+    /// The record must say what is lost before it says a state that counts. Then call [`Ingester::published`]; until then
+    /// the losses are kept on the disk, and told again.
+    pub fn identity(&self) -> Identity {
+        let everything = everything(self.inner.oldest_ms(), self.inner.clock.now_ms());
+        let file = self.inner.standing.file.lock();
+        Identity { incarnation: file.incarnation(), lost: file.lost().to_vec(), everything }
     }
 
-    /// These losses, and the incarnation, are in the record of the instance.
+    /// These losses are in the record of the instance.
     ///
     /// # Errors
     /// Where that cannot be written down. They will be reported again.

@@ -23,44 +23,22 @@ async fn push_at(host: &Host, at_ms: i64) {
 }
 
 #[test]
-fn who_never_held_anything_has_lost_nothing() {
-    run(async {
-        let host = up(&SimFs::new(1)).await;
-        let identity = host.ingester.identify(None).await.unwrap();
-        assert_eq!(identity.lost, []);
-        let again = host.ingester.identify(Some(identity.incarnation)).await.unwrap();
-        assert_eq!(again, identity);
-        end(host).await;
-    });
-}
-
-#[test]
-fn another_directory_than_the_recorded_one_has_lost_everything_until_that_is_published() {
+fn an_incarnation_is_that_of_the_directory_and_a_new_one_has_lost_nothing_of_its_own() {
     run(async {
         let fs = SimFs::new(1);
         let host = up(&fs).await;
-        let identity = host.ingester.identify(Some(4711)).await.unwrap();
+        let identity = host.ingester.identity();
+        assert_eq!(identity.lost, []);
         let retention_ms = 15 * 24 * 60 * MINUTE_MS;
-        let [lost] = identity.lost[..] else { panic!("{:?}", identity.lost) };
-        assert!(
-            lost.contains(NOW_MS)
-                && lost.contains(NOW_MS - retention_ms)
-                && lost.contains(NOW_MS + MINUTE_MS)
-        );
+        let all = identity.everything;
+        assert!(all.contains(NOW_MS - retention_ms) && all.contains(NOW_MS + MINUTE_MS), "{all:?}");
         end(host).await;
-
-        // The record may have been written, or not: until that is certain it is said again.
-        let fs = fs.crash(CrashMode::LoseAll);
-        let host = up(&fs).await;
-        let again = host.ingester.identify(Some(identity.incarnation)).await.unwrap();
-        assert_eq!(again, identity);
-        host.ingester.published(&again.lost).await.unwrap();
-        assert_eq!(host.ingester.identify(Some(identity.incarnation)).await.unwrap().lost, []);
-        end(host).await;
-
         let host = up(&fs.crash(CrashMode::LoseAll)).await;
-        assert_eq!(host.ingester.identify(Some(identity.incarnation)).await.unwrap().lost, []);
+        assert_eq!(host.ingester.identity(), identity);
         end(host).await;
+        let other = start_seeded(2, Arc::new(SimFs::new(1))).await;
+        assert_ne!(other.ingester.identity().incarnation, identity.incarnation);
+        end(other).await;
     });
 }
 
@@ -81,7 +59,7 @@ fn a_damaged_log_is_a_lost_range_until_that_is_published() {
             let host = up(&damaged).await;
             // A snapshot, so that the next start does not meet the damage again.
             assert!(host.snapshot().await && host.snapshot().await);
-            let lost = host.ingester.identify(None).await.unwrap().lost;
+            let lost = host.ingester.identity().lost;
             let [range] = lost[..] else { panic!("round {round}: {lost:?}") };
             let found = host.read_all(&tenant("a")).await;
             let there = |at: i64| found.values().any(|samples| samples.contains_key(&at));
@@ -95,7 +73,7 @@ fn a_damaged_log_is_a_lost_range_until_that_is_published() {
         }
         let host = up(&damaged).await;
         host.ingester.published(&[TimeRange::ALL]).await.unwrap();
-        assert_eq!(host.ingester.identify(None).await.unwrap().lost, []);
+        assert_eq!(host.ingester.identity().lost, []);
         end(host).await;
     });
 }
@@ -115,13 +93,13 @@ fn power_that_fails_before_a_sync_is_a_lost_range() {
         end(host).await;
 
         let host = up(&fs, &config).await;
-        assert_eq!(host.ingester.identify(None).await.unwrap().lost, [], "it was stopped cleanly");
+        assert_eq!(host.ingester.identity().lost, [], "it was stopped cleanly");
         push_at(&host, NOW_MS + MINUTE_MS).await;
         end(host).await;
 
         let fs = fs.crash(CrashMode::LoseAll);
         let host = up(&fs, &IngesterConfig::default()).await;
-        let lost = host.ingester.identify(None).await.unwrap().lost;
+        let lost = host.ingester.identity().lost;
         let [range] = lost[..] else { panic!("{lost:?}") };
         assert!(range.contains(NOW_MS + MINUTE_MS), "{range:?}");
         assert!(!range.contains(NOW_MS - 180 * MINUTE_MS), "what is old was synced long ago: {range:?}");
@@ -129,7 +107,7 @@ fn power_that_fails_before_a_sync_is_a_lost_range() {
         end(host).await;
 
         let host = up(&fs.crash(CrashMode::LoseAll), &IngesterConfig::default()).await;
-        assert_eq!(host.ingester.identify(None).await.unwrap().lost, [], "that run synced everything");
+        assert_eq!(host.ingester.identity().lost, [], "that run synced everything");
         end(host).await;
     });
 }

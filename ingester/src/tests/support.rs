@@ -142,6 +142,15 @@ pub(super) async fn start_configured(
     start_named("ingester-1", fs, Overrides::fixed(Limits::default()), config, state).await
 }
 
+/// An ingester whose random numbers are those of `seed`.
+pub(super) async fn start_seeded(seed: u64, fs: Arc<dyn FileSystem>) -> Host {
+    let deps = |scope: &Scope, clock: &Arc<SimClock>| Deps {
+        rng: Arc::new(SeededRng::new(seed)),
+        ..deps("ingester-1", fs, Overrides::fixed(Limits::default()), scope, clock)
+    };
+    start_deps(IngesterConfig::default(), State::Active, deps).await.unwrap()
+}
+
 pub(super) async fn start_named(
     instance: &str,
     fs: Arc<dyn FileSystem>,
@@ -149,9 +158,28 @@ pub(super) async fn start_named(
     config: IngesterConfig,
     state: State,
 ) -> Result<Host, StartError> {
+    start_deps(config, state, |scope, clock| deps(instance, fs, limits, scope, clock)).await
+}
+
+async fn start_deps(
+    config: IngesterConfig,
+    state: State,
+    deps: impl FnOnce(&Scope, &Arc<SimClock>) -> Deps,
+) -> Result<Host, StartError> {
     let clock = Arc::new(SimClock::new(NOW_MS, 0));
     let scope = Scope::simulated("ingester");
-    let deps = Deps {
+    let ingester = Ingester::start_as(state, config, deps(&scope, &clock)).await?;
+    Ok(Host { ingester, clock, scope })
+}
+
+fn deps(
+    instance: &str,
+    fs: Arc<dyn FileSystem>,
+    limits: Overrides<Limits>,
+    scope: &Scope,
+    clock: &Arc<SimClock>,
+) -> Deps {
+    Deps {
         fs,
         clock: clock.clone(),
         scope: scope.clone(),
@@ -161,9 +189,7 @@ pub(super) async fn start_named(
         limits,
         instance: instance.to_owned(),
         rng: Arc::new(SeededRng::new(1)),
-    };
-    let ingester = Ingester::start_as(state, config, deps).await?;
-    Ok(Host { ingester, clock, scope })
+    }
 }
 
 impl Host {
