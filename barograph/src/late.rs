@@ -6,10 +6,10 @@ use std::time::Duration;
 use async_trait::async_trait;
 use model::{Labels, TenantId};
 use proto::{
-    ActiveSeriesStream, CardinalityRequest, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
-    IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
-    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
-    SeriesExemplars, SeriesRequest, TenantStats,
+    ActiveSeriesStream, CardinalityRequest, ChecksumStream, Error, ExemplarsRequest, FamilyMetadata,
+    IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
+    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
+    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TenantStats,
 };
 
 /// When clients may come back.
@@ -55,6 +55,14 @@ impl<I: IngesterWrite> IngesterWrite for LateIngester<I> {
 impl<I: IngesterRead> IngesterRead for LateIngester<I> {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
         self.get()?.select(request).await
+    }
+
+    async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
+        self.get()?.select_checksums(request).await
+    }
+
+    async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
+        self.get()?.select_referenced(request).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

@@ -2,6 +2,7 @@
 //! directly; between processes the same traits are carried over the network. Nothing here knows about sockets.
 
 pub mod cardinality;
+pub mod checksums;
 pub mod error;
 mod generated;
 pub mod peers;
@@ -12,6 +13,10 @@ mod stored;
 pub use cardinality::{
     ActiveSeries, ActiveSeriesStream, CardinalityRequest, Counted, IndexStats, LabelNameCardinality,
     LabelValueCardinality, LabelValuesCardinality, Stat,
+};
+pub use checksums::{
+    Checked, ChecksumBatch, ChecksumStream, ChecksummedSeries, MAX_REFERENCED_SERIES, ReferencedRequest,
+    ReferencedSeries,
 };
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};

@@ -3,12 +3,13 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use chunk::Encoding;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt};
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange};
 
 use crate::cardinality::{
     ActiveSeriesStream, CardinalityRequest, IndexStats, LabelNameCardinality, LabelValuesCardinality,
 };
+use crate::checksums::{Checked, ChecksumStream, ReferencedRequest};
 use crate::{Code, Error};
 
 /// An encoded chunk.
@@ -134,6 +135,17 @@ pub struct TenantStats {
 pub trait IngesterRead: Send + Sync {
     /// Series and their chunks, sorted by labels.
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error>;
+    /// The same series, with checksums in the place of labels and chunks, sorted by labels all the same. Who has no
+    /// checksums sends chunks.
+    async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
+        Ok(self.select(request).await?.map(|batch| batch.map(Checked::Chunks)).boxed())
+    }
+    /// Series of which checksums were sent, each once and in the order of the request, with their chunks from the time
+    /// that each is asked from. If one of them is gone, [`Code::NotFound`]: then nothing was said about it.
+    async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
+        drop(request);
+        Err(unanswered("series by reference"))
+    }
     /// Label sets, sorted.
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error>;
     /// Names of labels, sorted.

@@ -7,11 +7,15 @@ use futures::future::try_join_all;
 use futures::stream::{self, BoxStream, StreamExt};
 use model::TenantId;
 use proto::{
-    ActiveSeries, ActiveSeriesStream, CardinalityRequest, Error, IndexStats, LabelValuesCardinality, Stat,
+    ActiveSeries, ActiveSeriesStream, CardinalityRequest, Code, Error, IndexStats, LabelValuesCardinality,
+    Stat,
 };
 
 use crate::error::ApiError;
 use crate::service::Querier;
+
+/// So many merged active series are handed on at once.
+const ACTIVE_BATCH_SERIES: usize = 1024;
 
 /// Active series, one after the other.
 pub(crate) type ActiveSeriesItems = BoxStream<'static, Result<ActiveSeries, Error>>;
@@ -111,6 +115,19 @@ impl Querier {
             series_by_pair: lists(|s| &s.series_by_pair, add, copies),
         })
     }
+}
+
+/// Lists of active series as one, sorted by labels, each series once; an error where there are more than `max_series`.
+pub(crate) fn merge_active(streams: Vec<ActiveSeriesStream>, max_series: usize) -> ActiveSeriesStream {
+    let merged = Merged { inputs: streams.into_iter().map(Input::new).collect() };
+    let numbered = stream::try_unfold(merged, Merged::next).enumerate().map(move |(number, series)| {
+        if number >= max_series {
+            let message = format!("more than {max_series} active series");
+            return Err(Error::new(Code::Unprocessable, message));
+        }
+        series
+    });
+    numbered.ready_chunks(ACTIVE_BATCH_SERIES).map(|batch| batch.into_iter().collect()).boxed()
 }
 
 /// Several lists as one.

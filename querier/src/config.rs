@@ -42,6 +42,11 @@ settings::section! {
         remote_read_max_concurrent: usize = "10", range "1"..="10000";
         /// How large a frame of a streamed remote read may become before it is sent, about.
         remote_read_max_frame_bytes: ByteSize = "1MiB", range "1KiB"..="64MiB";
+        /// How long ingesters hold samples that are nowhere else: whoever may have been written to within this time is asked.
+        /// 0 for as long as samples are kept at all.
+        ingesters_hold: Duration = "0";
+        /// When zones have not answered after this time, another one is asked besides.
+        zone_hedge_after: Duration = "500ms", range "1ms"..="1h";
         /// The largest limit that a search may ask for; 0 for no bound.
         search_max_limit: usize = "10000";
     }

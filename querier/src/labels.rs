@@ -13,6 +13,7 @@ use proto::{
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
 use crate::service::{Querier, oldest_ms, whole_ms};
+use crate::zones::merge_exemplars;
 
 /// A request about series rather than samples.
 #[derive(Debug, Clone)]
@@ -106,23 +107,7 @@ impl Querier {
     pub async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, ApiError> {
         let readers = self.ingesters().readers(&request.tenant)?;
         let answers = try_join_all(readers.iter().map(|reader| reader.exemplars(request.clone()))).await?;
-        let mut by_series = BTreeMap::<Labels, Vec<model::Exemplar>>::new();
-        for series in answers.into_iter().flatten() {
-            by_series.entry(series.labels).or_default().extend(series.exemplars);
-        }
-        let merge = |(labels, mut exemplars): (Labels, Vec<model::Exemplar>)| {
-            exemplars.sort_by(|a, b| {
-                let key = |e: &model::Exemplar| (e.timestamp_ms, e.value.to_bits());
-                key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels))
-            });
-            exemplars.dedup_by(|a, b| {
-                a.timestamp_ms == b.timestamp_ms
-                    && a.value.to_bits() == b.value.to_bits()
-                    && a.labels == b.labels
-            });
-            SeriesExemplars { labels, exemplars }
-        };
-        Ok(by_series.into_iter().map(merge).collect())
+        Ok(merge_exemplars(answers.into_iter().flatten()))
     }
 
     /// Asks all ingesters, and merges what they say.

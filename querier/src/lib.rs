@@ -18,6 +18,7 @@ mod samples;
 mod select;
 pub mod service;
 mod source;
+pub mod zones;
 
 pub use config::{QuerierConfig, QuerierLimits};
 pub use error::{ApiError, ErrorType};
@@ -27,3 +28,4 @@ pub use metrics::QuerierMetrics;
 pub use promql::{QueryTime, QueryValue};
 pub use report::{Cost, Report};
 pub use service::{Deps, Querier, QueryRequest, QueryResponse, StatsWanted, Timings};
+pub use zones::{ZoneDeps, ZoneIngesters};

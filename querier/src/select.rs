@@ -243,7 +243,7 @@ impl Input {
 }
 
 /// The chunks of one series from several ingesters: sorted, and equal ones, which replicas have, once.
-fn merge_chunks(mut sets: Vec<Vec<Chunk>>) -> Vec<Chunk> {
+pub(crate) fn merge_chunks(mut sets: Vec<Vec<Chunk>>) -> Vec<Chunk> {
     if sets.len() == 1 {
         return sets.swap_remove(0);
     }
