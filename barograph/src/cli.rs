@@ -118,6 +118,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
             _ => return Action::Exit(ExitCode::from(2)),
         },
         Some(("metastore", asked)) => return Action::Exit(crate::metastore::run(fs, asked)),
+        Some(("ready", asked)) => return Action::Exit(crate::ready::run(asked)),
         Some(("query", query)) => {
             return Action::Exit(crate::query::run(query, SystemClock::new().now_ms()));
         }
@@ -165,7 +166,8 @@ fn command(schema: &Schema) -> Command {
                 )
                 .subcommand(check),
         )
-        .subcommand(crate::query::command());
+        .subcommand(crate::query::command())
+        .subcommand(crate::ready::command());
     schema.add_flags(command)
 }
 

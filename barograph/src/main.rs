@@ -16,6 +16,7 @@ mod process;
 mod process_metrics;
 mod query;
 mod readiness;
+mod ready;
 mod self_monitoring;
 mod signals;
 mod status;

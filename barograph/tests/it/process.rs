@@ -52,6 +52,18 @@ fn the_first_lines_say_where_to_point_prometheus_and_grafana() {
 }
 
 #[test]
+fn health_checks_of_containers() {
+    let data = folder();
+    let mut barograph = Barograph::start(data.path(), &[]);
+    let addr = barograph.addr.to_string();
+    let ready = run(&["ready", &addr]);
+    assert!(ready.status.success(), "{}", String::from_utf8_lossy(&ready.stderr));
+    barograph.program.signal(Signal::TERM);
+    assert!(barograph.program.wait().success());
+    refused(&["ready", &addr], &addr);
+}
+
+#[test]
 fn pages_are_served() {
     let data = folder();
     let barograph = Barograph::start(data.path(), &["--retention", "9d"]);
