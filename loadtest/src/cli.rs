@@ -5,10 +5,16 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::chaos::ChaosConfig;
 use crate::encode::Protocol;
 use crate::population::PopulationConfig;
 use crate::query::QueryConfig;
+use crate::scenario::LoadConfig;
+use crate::verify::{Failures, VerifyConfig};
 use crate::write::{RetryPolicy, WriteConfig};
+
+/// The most samples that one query asks for while writing goes on.
+const SAMPLES_PER_QUERY_DURING: u32 = 50_000;
 
 /// Load generator and oracle for remote write receivers.
 #[derive(Debug, Parser)]
@@ -28,6 +34,8 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Ask what dashboards ask, and report what each query costs the server.
     Query(QueryArgs),
+    /// Start a cluster, kill, freeze and cut off its processes at random under load, and check every answer.
+    Chaos(ChaosArgs),
     /// Print stored reports of `write --json` or `query --json` side by side.
     Report {
         /// The reports.
@@ -39,9 +47,9 @@ pub enum Command {
 /// Arguments of `loadtest write`.
 #[derive(Debug, Args)]
 pub struct WriteArgs {
-    /// Where remote write is accepted
+    /// Where remote write is accepted; given several times, requests are spread over the servers, and one that failed is repeated at the next
     #[arg(long, default_value = "http://127.0.0.1:9009/api/v1/push")]
-    pub url: String,
+    pub url: Vec<String>,
     /// Active series
     #[arg(long, default_value_t = 10_000)]
     pub series: u32,
@@ -105,9 +113,12 @@ pub struct WriteArgs {
     /// Go on where the run of --acks ended, with its population
     #[arg(long, requires = "acks")]
     pub resume: bool,
-    /// Read back while writing, from the API below this URL
+    /// Read back while writing, from the API below this URL; given several times, queries are spread over the servers
     #[arg(long)]
-    pub verify_during: Option<String>,
+    pub verify_during: Vec<String>,
+    /// Between two queries of --verify-during
+    #[arg(long, default_value = "200ms", value_parser = parse_duration)]
+    pub read_every: Duration,
     /// Measure this process; may be given several times
     #[arg(long)]
     pub pid: Vec<u32>,
@@ -134,9 +145,9 @@ pub struct WriteArgs {
 /// Arguments of `loadtest verify`.
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
-    /// The Prometheus API: /api/v1/query and so on follow
+    /// The Prometheus API: /api/v1/query and so on follow; given several times, queries are spread over the servers
     #[arg(long, default_value = "http://127.0.0.1:9009/prometheus")]
-    pub url: String,
+    pub url: Vec<String>,
     /// What `loadtest write --acks` noted
     #[arg(long)]
     pub acks: PathBuf,
@@ -149,12 +160,61 @@ pub struct VerifyArgs {
     /// How long one query may take
     #[arg(long, default_value = "120s", value_parser = parse_duration)]
     pub timeout: Duration,
+    /// For how long a query that fails is asked again
+    #[arg(long, default_value = "1s", value_parser = parse_duration)]
+    pub keep_trying: Duration,
+    /// Count queries that fail instead of giving up at the first; answers that come have to be whole
+    #[arg(long)]
+    pub allow_failures: bool,
     /// Result as JSON
     #[arg(long)]
     pub json: bool,
     /// No progress bar
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// Arguments of `loadtest chaos`.
+#[derive(Debug, Args)]
+pub struct ChaosArgs {
+    /// The server's program
+    #[arg(long, default_value = "target/release/barograph")]
+    pub program: PathBuf,
+    /// What lists the processes, when it is run with `commands`
+    #[arg(long, default_value = "scripts/cluster.sh")]
+    pub cluster: PathBuf,
+    /// For how long
+    #[arg(long, default_value = "10m", value_parser = parse_duration)]
+    pub length: Duration,
+    /// Which faults; another one each time by default
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Gets data, output, timeline and summary
+    #[arg(long, default_value = "target/chaos")]
+    pub folder: PathBuf,
+    /// Active series, each with a sample a second
+    #[arg(long, default_value_t = 2_000)]
+    pub series: u32,
+    /// Spread the series over so many tenants; 0 names none
+    #[arg(long, default_value_t = 0)]
+    pub tenants: u32,
+    /// Result as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl ChaosArgs {
+    /// The configuration that these arguments ask for. `now_ms` is the time of the wall clock.
+    pub fn config(&self, now_ms: i64) -> ChaosConfig {
+        ChaosConfig {
+            program: self.program.clone(),
+            script: self.cluster.clone(),
+            length: self.length,
+            seed: self.seed.unwrap_or(now_ms.unsigned_abs() % 1_000_000),
+            folder: self.folder.clone(),
+            load: LoadConfig { series: self.series, tenants: self.tenants, ..LoadConfig::default() },
+        }
+    }
 }
 
 /// Arguments of `loadtest query`.
@@ -214,6 +274,21 @@ impl QueryArgs {
     }
 }
 
+impl VerifyArgs {
+    /// The configuration that these arguments ask for.
+    pub fn config(&self) -> VerifyConfig {
+        VerifyConfig {
+            urls: self.url.clone(),
+            concurrency: self.concurrency as usize,
+            samples_per_query: self.samples_per_query,
+            timeout: self.timeout,
+            keep_trying: self.keep_trying,
+            failures: if self.allow_failures { Failures::Count } else { Failures::End },
+            ..VerifyConfig::new(String::new())
+        }
+    }
+}
+
 /// A version of remote write.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub enum ProtocolArg {
@@ -226,6 +301,16 @@ pub enum ProtocolArg {
 }
 
 impl WriteArgs {
+    /// How to read back meanwhile, if that is asked for.
+    pub fn reading(&self) -> Option<VerifyConfig> {
+        (!self.verify_during.is_empty()).then(|| VerifyConfig {
+            urls: self.verify_during.clone(),
+            samples_per_query: SAMPLES_PER_QUERY_DURING,
+            read_every: self.read_every,
+            ..VerifyConfig::new(String::new())
+        })
+    }
+
     /// The configuration that these arguments ask for. `now_ms` is the time of the wall clock.
     pub fn config(&self, now_ms: i64) -> WriteConfig {
         let interval_ms = i64::try_from(self.interval.as_millis()).unwrap_or(i64::MAX);
@@ -242,7 +327,7 @@ impl WriteArgs {
             None => now_ms.saturating_sub(length_ms),
         };
         WriteConfig {
-            url: self.url.clone(),
+            urls: self.url.clone(),
             population: PopulationConfig {
                 seed: self.seed,
                 series: self.series,

@@ -172,6 +172,14 @@ pub fn parse_url(url: &str) -> Result<Uri, ClientError> {
         .ok_or_else(|| ClientError::Url { url: url.to_owned() })
 }
 
+/// Reads the URLs of servers of which each does for the others; there has to be one.
+pub fn parse_urls(urls: &[String]) -> Result<Vec<Uri>, ClientError> {
+    if urls.is_empty() {
+        return Err(ClientError::Url { url: String::new() });
+    }
+    urls.iter().map(|url| parse_url(url)).collect()
+}
+
 fn tenant_header(tenant: Option<&str>) -> Result<HeaderMap, ClientError> {
     let mut headers = HeaderMap::new();
     if let Some(tenant) = tenant {

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
 /// Sub-buckets per power of two: 1.6 % wide.
 const SUB_BUCKETS: u64 = 64;
 
 /// Counts of durations by size.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Latencies {
+pub struct Latencies {
     counts: Vec<u64>,
     total: u64,
 }
@@ -23,8 +26,24 @@ impl Latencies {
         self.total += 1;
     }
 
+    /// Adds those of another.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+    }
+
+    /// How many there are.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
     /// The latency that a share `q` (0 to 1) of all do not exceed, in milliseconds; 0 when there are none.
-    pub(crate) fn quantile_ms(&self, q: f64) -> f64 {
+    pub fn quantile_ms(&self, q: f64) -> f64 {
         let rank = (q * self.total as f64).ceil() as u64;
         let mut seen = 0;
         for (bucket, count) in self.counts.iter().enumerate() {
@@ -34,6 +53,18 @@ impl Latencies {
             }
         }
         0.0
+    }
+}
+
+impl Serialize for Latencies {
+    /// How many there are, and the quantiles that people ask for.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Latencies", 4)?;
+        fields.serialize_field("count", &self.total)?;
+        fields.serialize_field("p50_ms", &self.quantile_ms(0.5))?;
+        fields.serialize_field("p99_ms", &self.quantile_ms(0.99))?;
+        fields.serialize_field("max_ms", &self.quantile_ms(1.0))?;
+        fields.end()
     }
 }
 
@@ -69,5 +100,18 @@ mod tests {
             let found = latencies.quantile_ms(q);
             assert!((found / expected - 1.0).abs() < 0.02, "{q}: {found} instead of {expected}");
         }
+    }
+
+    #[test]
+    fn merged_they_are_as_recorded_in_one() {
+        let (mut low, mut high, mut all) = (Latencies::default(), Latencies::default(), Latencies::default());
+        for micros in 1..=1_000u64 {
+            let latency = Duration::from_micros(micros * micros);
+            let part = if micros < 300 { &mut low } else { &mut high };
+            part.record(latency);
+            all.record(latency);
+        }
+        low.merge(&high);
+        assert_eq!((low.total(), &low.counts), (all.total(), &all.counts));
     }
 }

@@ -1,17 +1,20 @@
 //! Load generator and correctness oracle for remote write receivers. It speaks public HTTP APIs only and knows
 //! nothing of any server's inside, so that it measures and checks every one alike.
 
+pub mod chaos;
 pub mod cli;
 pub mod client;
+pub mod cluster;
 pub mod crash;
 pub mod encode;
 pub mod group;
-mod latency;
+pub mod latency;
 pub mod ledger;
 pub mod measure;
 pub mod population;
 pub mod process;
 pub mod query;
 pub mod report;
+pub mod scenario;
 pub mod verify;
 pub mod write;

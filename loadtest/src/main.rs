@@ -9,17 +9,22 @@ use std::time::Duration;
 use clap::Parser;
 use env::{Clock, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use loadtest::cli::{Cli, Command, QueryArgs, VerifyArgs, WriteArgs};
+use loadtest::chaos::ChaosReport;
+use loadtest::cli::{ChaosArgs, Cli, Command, QueryArgs, VerifyArgs, WriteArgs};
 use loadtest::measure::{Cost, Measurement};
 use loadtest::process::pids_of_port;
 use loadtest::query::QueryReport;
 use loadtest::report::{WriteReport, side_by_side};
-use loadtest::verify::{Oracle, VerifyConfig, VerifyReport};
+use loadtest::verify::{Oracle, VerifyReport};
 use loadtest::write::Run;
+use parking_lot::Mutex;
 use serde::Serialize;
 
 /// How often the progress bar moves.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// How often a line tells where the run is, where no bar can.
+const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Everything went well, and everything agrees.
 const SUCCESS: u8 = 0;
@@ -34,6 +39,7 @@ async fn main() -> ExitCode {
         Command::Write(args) => write(&args).await,
         Command::Verify(args) => verify(&args).await,
         Command::Query(args) => query(&args).await,
+        Command::Chaos(args) => chaos(&args).await,
         Command::Report { files } => match side_by_side(&files) {
             Ok(table) => print(&table).map(|()| SUCCESS),
             Err(error) => Err(error.into()),
@@ -66,11 +72,10 @@ async fn write(args: &WriteArgs) -> Result<u8, Box<dyn Error>> {
         true => None,
         false => Some(Measurement::begin(pids, args.data_dir.clone())?),
     };
-    let mut read_back = VerifyReport::default();
-    let oracle = args.verify_during.as_ref().map(|url| {
-        let config = VerifyConfig { samples_per_query: 50_000, ..VerifyConfig::new(url.clone()) };
-        Oracle::new(config, run.population().clone(), run.series_per_request(), clock.clone())
-    });
+    let reading = Mutex::new(VerifyReport::default());
+    let oracle = args
+        .reading()
+        .map(|config| Oracle::new(config, run.population().clone(), run.series_per_request(), clock.clone()));
     let bar = progress_bar(run.expected_samples(), args.quiet);
     {
         let watch = async {
@@ -81,7 +86,7 @@ async fn write(args: &WriteArgs) -> Result<u8, Box<dyn Error>> {
         };
         let read = async {
             match &oracle {
-                Some(oracle) => oracle.watch(run.ledger(), &mut read_back).await,
+                Some(oracle) => oracle.watch(run.ledger(), &reading).await,
                 None => std::future::pending().await,
             }
         };
@@ -89,7 +94,7 @@ async fn write(args: &WriteArgs) -> Result<u8, Box<dyn Error>> {
             biased;
             result = run.go() => result?,
             () = stop_on_interrupt(&run) => {}
-            () = show_progress(&run, &bar, clock.as_ref()) => {}
+            () = show_progress(&run, &reading, &bar, clock.as_ref(), args.quiet) => {}
             () = watch => {}
             () = read => {}
         }
@@ -97,14 +102,9 @@ async fn write(args: &WriteArgs) -> Result<u8, Box<dyn Error>> {
     bar.finish_and_clear();
     let cost = finish(measurement, clock.as_ref(), args.settle).await?;
     let series = run.population().slots();
-    let report = WriteReport::new(args.name.clone(), args.url.clone(), series, run.summary(), cost);
+    let mut report = WriteReport::new(args.name.clone(), args.url.join(","), series, run.summary(), cost);
+    report.reading = oracle.map(|_| reading.into_inner());
     print_report(&report, args.json, WriteReport::readable)?;
-    if oracle.is_some() && !args.json {
-        print(&format!("while writing: {}", read_back.readable()))?;
-    }
-    if !read_back.agrees() {
-        return Err(format!("reading back while writing: {}", read_back.readable()).into());
-    }
     Ok(if report.complete() { SUCCESS } else { DIFFERENT })
 }
 
@@ -116,13 +116,38 @@ async fn stop_on_interrupt(run: &Run) {
     std::future::pending::<()>().await;
 }
 
-async fn show_progress(run: &Run, bar: &ProgressBar, clock: &dyn Clock) {
+/// Moves the bar; where nobody sees one, writes a line from time to time.
+async fn show_progress(
+    run: &Run,
+    reading: &Mutex<VerifyReport>,
+    bar: &ProgressBar,
+    clock: &dyn Clock,
+    quiet: bool,
+) {
+    let lines = bar.is_hidden() && !quiet;
+    let mut next_line = clock.monotonic() + LINE_EVERY;
     loop {
         clock.sleep(PROGRESS_EVERY).await;
         let summary = run.summary();
         bar.set_position(summary.samples);
         if let Some((kind, count)) = summary.errors.last_key_value() {
             bar.set_message(format!("{count} × {kind}, {} retries", summary.retries));
+        }
+        if lines && clock.monotonic() >= next_line {
+            next_line += LINE_EVERY;
+            let (answered, failed) = {
+                let reading = reading.lock();
+                (reading.queries, reading.failures())
+            };
+            // Nothing can be done about a closed stderr.
+            let _ = writeln!(
+                io::stderr(),
+                "{:.0} s: {} of {} samples acknowledged, {} retries; {answered} queries answered, {failed} failed",
+                summary.seconds,
+                summary.samples,
+                run.expected_samples(),
+                summary.retries,
+            );
         }
     }
 }
@@ -139,13 +164,7 @@ async fn finish(
 }
 
 async fn verify(args: &VerifyArgs) -> Result<u8, Box<dyn Error>> {
-    let config = VerifyConfig {
-        url: args.url.clone(),
-        concurrency: args.concurrency as usize,
-        samples_per_query: args.samples_per_query,
-        timeout: args.timeout,
-    };
-    let (oracle, fates) = Oracle::of_ledger(config, &args.acks, Arc::new(SystemClock::new()))?;
+    let (oracle, fates) = Oracle::of_ledger(args.config(), &args.acks, Arc::new(SystemClock::new()))?;
     let bar = progress_bar(0, args.quiet);
     let report = oracle
         .verify(&fates, |done, total| {
@@ -171,6 +190,14 @@ async fn query(args: &QueryArgs) -> Result<u8, Box<dyn Error>> {
     let report = QueryReport { name: args.name.clone(), server: args.server.clone(), queries };
     print_report(&report, args.json, QueryReport::readable)?;
     Ok(SUCCESS)
+}
+
+async fn chaos(args: &ChaosArgs) -> Result<u8, Box<dyn Error>> {
+    let clock = Arc::new(SystemClock::new());
+    let config = args.config(clock.now_ms());
+    let report = loadtest::chaos::chaos(&config, clock).await?;
+    print_report(&report, args.json, ChaosReport::readable)?;
+    Ok(if report.passed() { SUCCESS } else { DIFFERENT })
 }
 
 fn progress_bar(length: u64, quiet: bool) -> ProgressBar {

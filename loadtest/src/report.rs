@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::measure::Cost;
 use crate::query::QueryReport;
+use crate::verify::VerifyReport;
 use crate::write::Summary;
 
 /// Result of one `loadtest write`.
@@ -17,7 +18,7 @@ use crate::write::Summary;
 pub struct WriteReport {
     /// What the run is called.
     pub name: String,
-    /// Where it went.
+    /// Where it went; several places are separated by commas.
     pub url: String,
     /// Active series at the end.
     pub series: u32,
@@ -28,6 +29,8 @@ pub struct WriteReport {
     pub per: Ratios,
     /// What it cost the server, where processes were named.
     pub cost: Option<Cost>,
+    /// What was read back while writing, where that was asked for.
+    pub reading: Option<VerifyReport>,
 }
 
 /// The figures that runs are compared by.
@@ -73,12 +76,13 @@ impl WriteReport {
             per.file_bytes_per_series = each(cost.after.file_bytes, cost.before.file_bytes);
             per.disk_bytes_per_sample = cost.disk_bytes.map(|bytes| bytes as f64 / samples);
         }
-        Self { name, url, series, summary, per, cost }
+        Self { name, url, series, summary, per, cost, reading: None }
     }
 
-    /// Whether everything was acknowledged.
+    /// Whether everything was acknowledged, and what was read back meanwhile was right.
     pub fn complete(&self) -> bool {
-        self.summary.samples_not_acknowledged == 0 && self.summary.miscounted == 0
+        let read = self.reading.as_ref().is_none_or(VerifyReport::agrees);
+        read && self.summary.samples_not_acknowledged == 0 && self.summary.miscounted == 0
     }
 
     /// For people.
@@ -120,6 +124,9 @@ impl WriteReport {
         for (what, value) in rows {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "  {what:<26}{value}");
+        }
+        if let Some(reading) = &self.reading {
+            let _ = write!(text, "while writing: {}", reading.readable());
         }
         text
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use env::Clock;
@@ -11,28 +12,31 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
 
 use super::answer::{Envelope, Matrix, key};
-use super::difference::DifferenceKind;
+use super::difference::{DifferenceKind, Differences};
 use super::window::{Knowledge, Part, Window, describe, expected_series, group_of};
-use super::{VerifyConfig, VerifyError, VerifyReport};
-use crate::client::{Answer, Client};
+use super::{Failures, VerifyConfig, VerifyError, VerifyReport};
+use crate::client::{Answer, Client, ClientError};
 use crate::group::{Group, groups};
-use crate::ledger::{self, Fate, Fates, Ledger};
-use crate::population::{PARTITION_LABEL, Population, noise_unit};
+use crate::ledger::{self, Fate, Fates};
+use crate::population::{PARTITION_LABEL, Population};
+
+/// The labels of a series, as the series API lists them.
+pub(super) type Labels = BTreeMap<String, String>;
 
 /// How far before the first and after the last step is looked for samples that nobody wrote.
 const MARGIN: Duration = Duration::from_secs(3_600);
-/// How often a query is tried.
-const ATTEMPTS: u32 = 3;
-/// Between two attempts, and between two queries while writing.
+/// Between two attempts at all servers.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// An oracle of one population on one server.
 pub struct Oracle {
-    config: VerifyConfig,
+    pub(super) config: VerifyConfig,
     client: Client,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     pub(super) population: Arc<Population>,
     groups: Vec<Group>,
+    /// Counts queries, so that they are spread over the servers.
+    turn: AtomicUsize,
 }
 
 impl Oracle {
@@ -45,7 +49,7 @@ impl Oracle {
     ) -> Self {
         let groups = groups(&population, series_per_request);
         let client = Client::new(config.timeout);
-        Self { config, client, clock, population, groups }
+        Self { config, client, clock, population, groups, turn: AtomicUsize::new(0) }
     }
 
     /// An oracle of the run that a ledger tells of, and its fates.
@@ -80,38 +84,14 @@ impl Oracle {
         }
         drop(results);
         for tenant in 0..self.population.tenants() {
-            self.verify_label_values(&knowledge, tenant, &mut report).await?;
+            let outcome = self.verify_label_values(&knowledge, tenant, &mut report).await;
+            self.judge(outcome, &mut report)?;
         }
         Ok(report)
     }
 
-    /// Reads back parts, one query at a time, until dropped. Queries that fail are not differences (the server may
-    /// be down on purpose); they are just not counted.
-    pub async fn watch(&self, ledger: &Ledger, report: &mut VerifyReport) {
-        let parts = self.parts();
-        for n in 0u64.. {
-            self.clock.sleep(PAUSE).await;
-            let before = ledger.fates();
-            let part = &parts[(noise_unit(1, n) * parts.len() as f64) as usize];
-            let windows = self.windows(part, before.steps());
-            let Some(steps) = windows.get((noise_unit(2, n) * windows.len() as f64) as usize) else {
-                continue;
-            };
-            let what = format!("query of part {part:?}");
-            // No further than the window, whatever is written meanwhile.
-            let Ok(answer) = self.matrix(part, steps, u32::MAX, &what).await else { continue };
-            let after = ledger.fates();
-            let knowledge = self.knowledge(&before, &after);
-            let Ok(matrix) = parse::<Matrix<'_>>(&answer, &what) else { continue };
-            let compared =
-                Window::new(&knowledge, part, steps.clone()).compare(&matrix, &mut report.differences);
-            report.acknowledged_samples += self.acknowledged(&before, part, steps.clone());
-            report.compared(compared);
-        }
-    }
-
     /// How many samples of a part have to be there.
-    fn acknowledged(&self, fates: &Fates, part: &Part, steps: Range<u32>) -> u64 {
+    pub(super) fn acknowledged(&self, fates: &Fates, part: &Part, steps: Range<u32>) -> u64 {
         let of_slot = |slot| {
             let group = group_of(&self.groups, slot);
             steps.clone().filter(|step| fates.of(group, *step) == Fate::Acknowledged).count() as u64
@@ -119,7 +99,7 @@ impl Oracle {
         part.slots.clone().map(of_slot).sum()
     }
 
-    fn knowledge<'a>(&'a self, before: &'a Fates, after: &'a Fates) -> Knowledge<'a> {
+    pub(super) fn knowledge<'a>(&'a self, before: &'a Fates, after: &'a Fates) -> Knowledge<'a> {
         Knowledge { population: &self.population, groups: &self.groups, before, after }
     }
 
@@ -151,25 +131,52 @@ impl Oracle {
         let acknowledged_samples = self.acknowledged(knowledge.before, part, 0..steps);
         let mut report = VerifyReport { acknowledged_samples, ..VerifyReport::default() };
         for window in self.windows(part, steps) {
-            let what = format!("query of part {part:?}, steps {window:?}");
-            let answer = self.matrix(part, &window, steps, &what).await?;
-            let matrix = parse::<Matrix<'_>>(&answer, &what)?;
-            let compared = Window::new(knowledge, part, window).compare(&matrix, &mut report.differences);
-            report.compared(compared);
+            let outcome = self.verify_window(knowledge, part, window, steps, &mut report).await;
+            self.judge(outcome, &mut report)?;
         }
-        self.verify_series(knowledge, part, steps, &mut report).await?;
+        let outcome = self.verify_series(knowledge, part, steps, &mut report).await;
+        self.judge(outcome, &mut report)?;
         Ok(report)
+    }
+
+    /// Whether a failure is one of the verification.
+    fn judge(&self, outcome: Result<(), VerifyError>, report: &mut VerifyReport) -> Result<(), VerifyError> {
+        match (outcome, self.config.failures) {
+            (Err(error), Failures::Count) => {
+                report.failed(&error);
+                Ok(())
+            }
+            (outcome, _) => outcome,
+        }
+    }
+
+    async fn verify_window(
+        &self,
+        knowledge: &Knowledge<'_>,
+        part: &Part,
+        window: Range<u32>,
+        steps: u32,
+        report: &mut VerifyReport,
+    ) -> Result<(), VerifyError> {
+        let what = format!("query of part {part:?}, steps {window:?}");
+        let (answer, took) = self.matrix(part, &window, steps, &what, self.config.keep_trying).await?;
+        report.answered(took);
+        let matrix = parse::<Matrix<'_>>(&answer, &what)?;
+        let compared = Window::new(knowledge, part, window).compare(&matrix, &mut report.differences);
+        report.compared(compared);
+        Ok(())
     }
 
     /// Asks for raw samples. A window ends one millisecond before its next step begins, so that windows neither
     /// overlap nor leave a gap; the outer ones reach further.
-    async fn matrix(
+    pub(super) async fn matrix(
         &self,
         part: &Part,
         window: &Range<u32>,
         steps: u32,
         what: &str,
-    ) -> Result<Answer, VerifyError> {
+        keep_trying: Duration,
+    ) -> Result<(Answer, Duration), VerifyError> {
         let config = self.population.config();
         let margin_ms = MARGIN.as_millis() as i64;
         let mut start = config.start_ms + i64::from(window.start) * config.interval_ms - 1;
@@ -182,7 +189,8 @@ impl Oracle {
         }
         let query = format!("{}[{}ms]", self.selector(part), end - start);
         let time = seconds(end);
-        self.ask(part.tenant, "/api/v1/query", &[("query", &query), ("time", &time)], what).await
+        let parameters = [("query", query.as_str()), ("time", time.as_str())];
+        self.ask(part.tenant, "/api/v1/query", &parameters, what, keep_trying).await
     }
 
     fn selector(&self, part: &Part) -> String {
@@ -197,31 +205,52 @@ impl Oracle {
         steps: u32,
         report: &mut VerifyReport,
     ) -> Result<(), VerifyError> {
+        let (listed, took) = self.series(part, steps, self.config.keep_trying).await?;
+        report.answered(took);
+        self.compare_series(knowledge, part, steps, &listed, &mut report.differences);
+        Ok(())
+    }
+
+    /// Asks the series API for a part.
+    pub(super) async fn series(
+        &self,
+        part: &Part,
+        steps: u32,
+        keep_trying: Duration,
+    ) -> Result<(Vec<Labels>, Duration), VerifyError> {
         let what = format!("series of part {part:?}");
         let (start, end) = self.whole_range(steps);
         let parameters = [("match[]", self.selector(part)), ("start", start), ("end", end)];
         let parameters = parameters.each_ref().map(|(name, value)| (*name, value.as_str()));
-        let answer = self.ask(part.tenant, "/api/v1/series", &parameters, &what).await?;
-        let listed: Vec<BTreeMap<String, String>> = parse_owned(&answer, &what)?;
-        report.queries += 1;
+        let (answer, took) = self.ask(part.tenant, "/api/v1/series", &parameters, &what, keep_trying).await?;
+        Ok((parse_owned(&answer, &what)?, took))
+    }
+
+    /// Compares what the series API listed with what was sent in the first `steps`.
+    pub(super) fn compare_series(
+        &self,
+        knowledge: &Knowledge<'_>,
+        part: &Part,
+        steps: u32,
+        listed: &[Labels],
+        differences: &mut Differences,
+    ) {
         let mut expected = expected_series(knowledge, part, 0..steps.max(1));
-        for labels in &listed {
+        for labels in listed {
             let known = expected.remove(&key(labels));
             let sent = known.is_some_and(|(slot, generation)| {
                 self.any_step(slot, generation, steps, |fate| fate != Fate::NeverSent, knowledge.after)
             });
             if !sent {
-                report.differences.add(DifferenceKind::SeriesListed, || format!("{labels:?}"));
+                differences.add(DifferenceKind::SeriesListed, || format!("{labels:?}"));
             }
         }
         for (slot, generation) in expected.into_values() {
             if self.any_step(slot, generation, steps, |fate| fate == Fate::Acknowledged, knowledge.before) {
-                report
-                    .differences
+                differences
                     .add(DifferenceKind::SeriesNotListed, || describe(&self.population, slot, generation));
             }
         }
-        Ok(())
     }
 
     /// Whether a series has a step whose fate is like this. A series that ends leaves a staleness marker one step
@@ -251,9 +280,10 @@ impl Oracle {
         let what = format!("values of label {PARTITION_LABEL} of tenant {tenant}");
         let path = format!("/api/v1/label/{PARTITION_LABEL}/values");
         let (start, end) = self.whole_range(knowledge.after.steps());
-        let answer = self.ask(tenant, &path, &[("start", &start), ("end", &end)], &what).await?;
+        let parameters = [("start", start.as_str()), ("end", end.as_str())];
+        let (answer, took) = self.ask(tenant, &path, &parameters, &what, self.config.keep_trying).await?;
+        report.answered(took);
         let mut values: Vec<String> = parse_owned(&answer, &what)?;
-        report.queries += 1;
         let prefix = self.population.partition_prefix();
         values.retain(|value| value.starts_with(&prefix));
         values.sort();
@@ -289,17 +319,42 @@ impl Oracle {
         (seconds(config.start_ms - margin_ms), seconds(end + margin_ms))
     }
 
+    /// Asks one server after the other, again and again for as long as given; the answer, and how long it took in all.
     async fn ask(
         &self,
         tenant: u32,
         path: &str,
         parameters: &[(&str, &str)],
         what: &str,
-    ) -> Result<Answer, VerifyError> {
+        keep_trying: Duration,
+    ) -> Result<(Answer, Duration), VerifyError> {
         let tenant = self.population.tenant_id(tenant);
-        let mut attempt = 1;
+        let began = self.clock.monotonic();
         loop {
-            let outcome = match self.client.get(&self.config.url, path, parameters, tenant.as_deref()).await {
+            let outcome = self.ask_each_once(tenant.as_deref(), path, parameters, what).await;
+            let took = self.clock.monotonic() - began;
+            match outcome {
+                Ok(answer) => return Ok((answer, took)),
+                Err(error) if took + PAUSE > keep_trying => return Err(error),
+                Err(_) => self.clock.sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// Passes over servers that cannot be reached or have no time; any other answer is the answer.
+    async fn ask_each_once(
+        &self,
+        tenant: Option<&str>,
+        path: &str,
+        parameters: &[(&str, &str)],
+        what: &str,
+    ) -> Result<Answer, VerifyError> {
+        let urls = &self.config.urls;
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut outcome = Err(no_server(what));
+        for i in 0..urls.len() {
+            let url = &urls[turn.wrapping_add(i) % urls.len()];
+            outcome = match self.client.get(url, path, parameters, tenant).await {
                 Ok(answer) if answer.status.is_success() => return Ok(answer),
                 Ok(answer) => Err(VerifyError::Refused {
                     what: what.to_owned(),
@@ -308,20 +363,28 @@ impl Oracle {
                 }),
                 Err(source) => Err(VerifyError::Client { what: what.to_owned(), source }),
             };
-            if attempt == ATTEMPTS {
-                return outcome;
+            let passed_over = matches!(
+                outcome,
+                Err(VerifyError::Refused { status: 503, .. }
+                    | VerifyError::Client { source: ClientError::Connection { .. }, .. })
+            );
+            if !passed_over {
+                break;
             }
-            attempt += 1;
-            self.clock.sleep(PAUSE).await;
         }
+        outcome
     }
+}
+
+fn no_server(what: &str) -> VerifyError {
+    VerifyError::Client { what: what.to_owned(), source: ClientError::Url { url: String::new() } }
 }
 
 fn seconds(millis: i64) -> String {
     format!("{}.{:03}", millis.div_euclid(1_000), millis.rem_euclid(1_000))
 }
 
-fn parse<'a, T: serde::Deserialize<'a>>(answer: &'a Answer, what: &str) -> Result<T, VerifyError> {
+pub(super) fn parse<'a, T: serde::Deserialize<'a>>(answer: &'a Answer, what: &str) -> Result<T, VerifyError> {
     let envelope: Envelope<T> = serde_json::from_slice(&answer.body)
         .map_err(|source| VerifyError::Parse { what: what.to_owned(), source })?;
     let Envelope { status, data, error } = envelope;

@@ -27,8 +27,9 @@ pub use statistics::{Statistics, Summary};
 /// How to write.
 #[derive(Debug, Clone)]
 pub struct WriteConfig {
-    /// Where remote write is accepted.
-    pub url: String,
+    /// Where remote write is accepted: each by one of several servers. Requests are spread over them, and a
+    /// repetition goes to the next one, as behind a load balancer.
+    pub urls: Vec<String>,
     /// What is written.
     pub population: PopulationConfig,
     /// How many steps.
@@ -87,7 +88,7 @@ pub enum WriteError {
 /// A run of the generator. [`Run::go`] does the work; everything else may be called meanwhile.
 pub struct Run {
     config: WriteConfig,
-    url: Uri,
+    urls: Vec<Uri>,
     client: Client,
     clock: Arc<dyn Clock>,
     population: Arc<Population>,
@@ -113,7 +114,7 @@ const STOP_CHECK: Duration = Duration::from_millis(100);
 impl Run {
     /// Prepares a run: checks the configuration and opens the ledger.
     pub fn new(mut config: WriteConfig, clock: Arc<dyn Clock>) -> Result<Self, WriteError> {
-        let url = crate::client::parse_url(&config.url)?;
+        let urls = crate::client::parse_urls(&config.urls)?;
         let resumed = match (&config.acks, config.resume) {
             (Some(path), true) => Some(Ledger::resume(path)?),
             _ => None,
@@ -151,7 +152,7 @@ impl Run {
             encoder: GroupEncoder::new(population.clone(), group, config.protocol),
         });
         Ok(Self {
-            url,
+            urls,
             client: Client::new(config.timeout),
             clock,
             queue: Mutex::new(queue.collect()),
@@ -236,8 +237,9 @@ impl Run {
             compressor.compress_vec(request).map_err(|source| WriteError::Compress { bytes, source })?;
         self.statistics.lock().encoded(counts, bytes, body.len());
         self.ledger.sent(group.index, group.step)?;
-        let attempt = || {
-            self.client.push(&self.url, group.tenant.as_deref(), self.config.protocol, body.clone().into())
+        let attempt = |number: usize| {
+            let url = &self.urls[(group.index + group.step as usize + number) % self.urls.len()];
+            self.client.push(url, group.tenant.as_deref(), self.config.protocol, body.clone().into())
         };
         let delivery =
             deliver(&self.config.retry, self.clock.as_ref(), &self.stop, &self.statistics, attempt).await;

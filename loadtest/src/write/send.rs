@@ -50,7 +50,8 @@ pub(super) enum Delivery {
     GivenUp,
 }
 
-/// Tries until the server accepts or refuses, the policy is exhausted, or `stop` is set.
+/// Tries until the server accepts or refuses, the policy is exhausted, or `stop` is set. `attempt` is told how many
+/// attempts there were before.
 pub(super) async fn deliver<F, Fut>(
     policy: &RetryPolicy,
     clock: &dyn Clock,
@@ -59,14 +60,15 @@ pub(super) async fn deliver<F, Fut>(
     attempt: F,
 ) -> Delivery
 where
-    F: Fn() -> Fut,
+    F: Fn(usize) -> Fut,
     Fut: Future<Output = Result<Answer, ClientError>>,
 {
     let give_up_at = clock.monotonic() + policy.keep_trying;
     let mut backoff = policy.min_backoff;
+    let mut number = 0;
     loop {
         let began = clock.monotonic();
-        let outcome = attempt().await;
+        let outcome = attempt(number).await;
         statistics.lock().answered(clock.monotonic() - began, &outcome);
         let wait = match outcome {
             Ok(answer) if answer.status.is_success() => return Delivery::Acknowledged(answer),
@@ -86,6 +88,7 @@ where
         }
         backoff = (backoff * 2).min(policy.max_backoff);
         statistics.lock().retried();
+        number += 1;
     }
 }
 
@@ -125,7 +128,8 @@ mod tests {
         let statistics = Mutex::new(Statistics::default());
         let left = RefCell::new(outcomes.into_iter());
         let attempts = RefCell::new(0);
-        let attempt = || {
+        let attempt = |number| {
+            assert_eq!(number, *attempts.borrow());
             *attempts.borrow_mut() += 1;
             let outcome = left.borrow_mut().next().unwrap_or_else(refused);
             async { outcome }

@@ -1,10 +1,6 @@
 //! No SIGKILL of the server under load loses an acknowledged sample, and none makes one that was never written.
-//!
-//! The server is `$BAROGRAPH_BIN`, or `barograph` beside this test's own folder in the target folder, which
-//! `cargo test --workspace` builds.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,26 +11,13 @@ use loadtest::population::PopulationConfig;
 use loadtest::verify::VerifyConfig;
 use loadtest::write::{RetryPolicy, WriteConfig};
 
+use crate::support::barograph;
+
 /// Kills per protocol; with both they are twenty.
 const KILLS: u32 = 10;
 /// Simulated time before now at which writing starts; more than is ever written.
 const BEFORE_NOW_MS: i64 = 30 * 60 * 1_000;
 const INTERVAL_MS: i64 = 1_000;
-
-fn barograph() -> io::Result<PathBuf> {
-    if let Some(path) = std::env::var_os("BAROGRAPH_BIN") {
-        return Ok(path.into());
-    }
-    // This test is target/<profile>/deps/kill-<hash>.
-    let own = std::env::current_exe()?;
-    let path = own.ancestors().nth(2).map(|folder| folder.join("barograph")).unwrap_or_default();
-    assert!(
-        path.exists(),
-        "{} is not there: build it with `cargo build -p barograph --profile ci`, or name one in BAROGRAPH_BIN",
-        path.display()
-    );
-    Ok(path)
-}
 
 fn config(folder: &std::path::Path, protocol: Protocol, now_ms: i64) -> io::Result<CrashConfig> {
     let http = testkit::free_address();
@@ -51,7 +34,7 @@ fn config(folder: &std::path::Path, protocol: Protocol, now_ms: i64) -> io::Resu
         exemplars: true,
     };
     let write = WriteConfig {
-        url: format!("{base}/api/v1/push"),
+        urls: vec![format!("{base}/api/v1/push")],
         population,
         steps: (BEFORE_NOW_MS / INTERVAL_MS) as u32,
         protocol,
@@ -65,7 +48,7 @@ fn config(folder: &std::path::Path, protocol: Protocol, now_ms: i64) -> io::Resu
         resume: false,
     };
     Ok(CrashConfig {
-        program: barograph()?,
+        program: barograph(),
         arguments: vec![
             "--data".to_owned(),
             folder.join("data").display().to_string(),
