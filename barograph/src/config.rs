@@ -59,8 +59,9 @@ settings::section! {
         multitenancy_enabled: bool = "false";
         /// How log lines look.
         log_format: LogStyle = "text";
-        /// What is logged: error, warn, info, debug or trace, or by part such as info,ingester=debug.
-        log_level: String = "info,openraft=warn";
+        /// What is logged: error, warn, info, debug or trace, or by part such as info,ingester=debug. The metastore says
+        /// itself who leads and who does not answer; openraft says so ten times a second.
+        log_level: String = "info,openraft=off";
         /// How long a stop may take before the process ends without having finished it. No acknowledged sample is lost
         /// then, but the next start takes longer.
         shutdown_timeout: Duration = "1m", range "1s"..="1h";

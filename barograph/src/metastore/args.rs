@@ -14,7 +14,7 @@ Examples:
       Remove a node, by its name or its number.
 
   barograph metastore backup control-plane.backup --endpoint 10.0.0.1:9095
-  barograph metastore restore control-plane.backup --data /var/lib/barograph/metastore --name metastore-0 --address 10.0.0.1:9095
+  barograph metastore restore control-plane.backup --data /var/lib/barograph --name metastore-0 --address 10.0.0.1:9095
       Save everything that the metastore knows, and begin a new cluster of one node from it. Other nodes are started with
       empty directories then, and join.";
 
@@ -70,7 +70,7 @@ fn restore() -> Command {
     Command::new("restore")
         .about("Begin a new cluster of one node from a backup, in an empty directory, before the node is started")
         .arg(Arg::new("file").value_name("FILE").required(true).help("The backup"))
-        .arg(required("data", "DIR", "The node's metastore directory; it must be empty"))
+        .arg(required("data", "DIR", "The data directory that the node will be started with; it must be empty, or not exist"))
         .arg(required("name", "NAME", "The node's name, as it will be started with"))
         .arg(required("address", "HOST:PORT", "Where others will reach the node"))
 }

@@ -14,6 +14,8 @@ use settings::{Secret, Setting as _};
 use telemetry::Registry;
 
 use super::{Failed, table};
+use crate::data_dir::DataDir;
+use crate::output;
 
 /// The longest secret, in bytes.
 const MAX_SECRET_BYTES: u64 = 4096;
@@ -52,18 +54,29 @@ pub(super) async fn done(fs: &dyn FileSystem, matches: &ArgMatches) -> Result<St
     }
 }
 
+/// Makes the whole data directory of a process, with the node's data where the process looks for it.
 fn restore(fs: &dyn FileSystem, matches: &ArgMatches) -> Result<String, Failed> {
     let file = text(matches, "file");
-    let backup = env::read_file(fs, Path::new(file), MAX_BACKUP_BYTES).map_err(unusable(file))?;
+    let backup = env::read_file(fs, Path::new(file), MAX_BACKUP_BYTES).map_err(unusable(file))?.into();
     let node = Node { name: text(matches, "name").to_owned(), address: text(matches, "address").to_owned() };
     let dir = text(matches, "data");
-    fs.create_dir_all(Path::new(dir)).map_err(unusable(dir))?;
-    let engine =
-        RocksEngine::open(Path::new(dir)).map_err(|error| Failed::Other(format!("{dir}: {error}")))?;
-    let restored = metastore::restore(&engine, &backup.into(), &node, &OsSeededRng::new())
-        .map_err(|error| Failed::Other(format!("{dir}: {}", crate::output::chain(&error))))?;
+    let failed = |error: &dyn std::error::Error| Failed::Other(format!("{dir}: {}", output::chain(error)));
+    // What cannot be restored leaves nothing behind.
+    metastore::check_backup(&backup)
+        .map_err(|error| Failed::Other(format!("{file}: {}", output::chain(&error))))?;
+    let path = absolute(dir)?;
+    if fs.exists(&path) && !fs.read_dir(&path).map_err(unusable(dir))?.is_empty() {
+        let message = format!("{dir} is not empty; a node is restored into an empty directory, or a new one");
+        return Err(Failed::Other(message));
+    }
+    let data = DataDir::open(fs, &path).map_err(|error| failed(&error))?;
+    let folder = data.role("metastore");
+    env::create_dir_durable(fs, &folder).map_err(unusable(dir))?;
+    let engine = RocksEngine::open(&folder).map_err(|error| failed(&error))?;
+    let restored =
+        metastore::restore(&engine, &backup, &node, &OsSeededRng::new()).map_err(|error| failed(&error))?;
     Ok(format!(
-        "{dir}: {} records of revision {}; start {} with it, then the other nodes with empty directories\n",
+        "{dir}: {} records of revision {}; start {} with --data {dir}, then the other nodes with empty directories\n",
         restored.records,
         restored.revision,
         named(&restored.member)

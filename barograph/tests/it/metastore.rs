@@ -115,7 +115,12 @@ async fn an_operator_looks_adds_removes_backs_up_and_restores() {
     assert!(said.contains("again"), "{said}");
     let refused = barograph(restore(&path("restored"))).await.unwrap_err();
     assert!(refused.contains("empty"), "{refused}");
-    let engine = Arc::new(RocksEngine::open(&dir.path().join("restored")).unwrap());
+    assert!(dir.path().join("restored/VERSION").exists(), "it is a whole data directory");
+    std::fs::write(path("damaged"), b"barograph metastore state").unwrap();
+    let damaged = ["restore", &path("damaged"), "--data", &path("nothing"), "--name", "x", "--address", "h:1"];
+    barograph(damaged.map(str::to_owned).to_vec()).await.unwrap_err();
+    assert!(!dir.path().join("nothing").exists(), "a backup that cannot be read leaves nothing behind");
+    let engine = Arc::new(RocksEngine::open(&dir.path().join("restored/metastore")).unwrap());
     let (restored, at) = node("again", engine, Vec::new()).await;
     let mut status = Err(String::new());
     for _ in 0..10 {
