@@ -28,6 +28,10 @@ settings::section! {
         write_timeout: Duration = "5s", range "100ms"..="1m";
         /// How often a watch is told that nothing has happened.
         watch_progress_interval: Duration = "5s", range "10ms"..="10m";
+        /// A watch is told of changes at most this often: what changes meanwhile is told together.
+        watch_gap: Duration = "50ms", range "0s"..="10s";
+        /// Renewals of leases that come within this time are confirmed by one question to a quorum.
+        renewal_gap: Duration = "50ms", range "0s"..="1s";
     }
     check check;
 }

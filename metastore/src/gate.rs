@@ -1,8 +1,10 @@
 //! Whether this node still leads, asked of a quorum: the condition of linearizable reads and of renewals. Those who ask
 //! at the same time share one answer.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use env::Clock;
 use openraft::error::{CheckIsLeaderError, RaftError};
 use proto::{Code, Error};
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +32,35 @@ impl ReadGate {
             while asked.recv_many(&mut round, WAITING).await > 0 {
                 // Whoever asks from now on is in the next round: an answer counts only for those who asked before.
                 let answer = raft.ensure_linearizable().await.map(|_| ()).map_err(|error| refused(&error));
+                for waiting in round.drain(..) {
+                    // Who no longer waits needs no answer.
+                    let _ = waiting.send(answer.clone());
+                }
+            }
+        };
+        (Self { ask }, serve)
+    }
+
+    /// As [`ReadGate::pass`] for those who are in no hurry: who comes within `gap` of another shares one question with it,
+    /// so that many callers ask a quorum no more often than a few.
+    pub(crate) fn patient(
+        &self,
+        gap: Duration,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (ask, mut asked) = mpsc::channel::<Answer>(WAITING);
+        let gate = self.clone();
+        let serve = async move {
+            let mut round = Vec::new();
+            while let Some(first) = asked.recv().await {
+                round.push(first);
+                clock.sleep(gap).await;
+                while round.len() < WAITING
+                    && let Ok(more) = asked.try_recv()
+                {
+                    round.push(more);
+                }
+                let answer = gate.pass().await;
                 for waiting in round.drain(..) {
                     // Who no longer waits needs no answer.
                     let _ = waiting.send(answer.clone());

@@ -59,9 +59,9 @@ impl LeaseTable {
             }
         }
         if self.leases.len() > live.len() {
-            self.leases.retain(|instance, kept| {
-                live.iter().any(|lease| lease.instance == *instance && lease.token == kept.token)
-            });
+            let live: BTreeMap<&str, u64> =
+                live.iter().map(|lease| (lease.instance.as_str(), lease.token)).collect();
+            self.leases.retain(|instance, kept| live.get(instance.as_str()) == Some(&kept.token));
         }
         over
     }

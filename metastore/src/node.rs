@@ -19,6 +19,7 @@ use crate::error::StartError;
 use crate::gate::ReadGate;
 use crate::leases::LeaseTable;
 use crate::metrics::Metrics;
+use crate::observe::observe;
 use crate::raft::{Freshness, Network, RaftService};
 use crate::runtime::Context;
 use crate::service::Service;
@@ -68,6 +69,7 @@ pub(crate) struct Inner {
     pub(crate) raft: Raft,
     pub(crate) view: View,
     pub(crate) gate: ReadGate,
+    pub(crate) renewals: ReadGate,
     pub(crate) admin: Admin,
     pub(crate) leases: parking_lot::Mutex<LeaseTable>,
     pub(crate) freshness: Arc<Freshness>,
@@ -106,6 +108,7 @@ impl Metastore {
         let started = context.enter(Raft::new(identity.id, timing, network.clone(), log, machine)).await;
         let raft = started.map_err(|error| StartError::Raft(Box::new(error)))?;
         let (gate, serve_gate) = ReadGate::new(raft.clone());
+        let (renewals, serve_renewals) = gate.patient(config.renewal_gap, Arc::clone(&clock));
         let admin = Admin {
             config: Arc::clone(&config),
             raft: raft.clone(),
@@ -116,9 +119,10 @@ impl Metastore {
         let inner = Arc::new(Inner {
             config,
             identity: Arc::new(identity),
-            raft,
+            raft: raft.clone(),
             view,
             gate,
+            renewals,
             admin,
             leases: parking_lot::Mutex::default(),
             freshness: Arc::default(),
@@ -129,7 +133,9 @@ impl Metastore {
             max_message_bytes,
         });
         // These end with the scope; nobody waits for them.
+        drop(scope.spawn("metastore observing", observe(raft)));
         drop(scope.spawn("metastore gate", serve_gate));
+        drop(scope.spawn("metastore renewals", serve_renewals));
         drop(scope.spawn("metastore forming", Arc::clone(&inner).form()));
         drop(scope.spawn("metastore leading", Arc::clone(&inner).lead()));
         Ok(Self { inner })
@@ -314,7 +320,7 @@ impl Inner {
 
     /// A command of the leader itself. Where it fails, the next look proposes it again.
     async fn propose_own(&self, command: command::Command) {
-        let command = Command { time_ms: self.clock.now_ms(), command: Some(command) };
+        let command = Command { time_ms: self.clock.now_ms(), command: Some(command), request: None };
         let timeout = self.clock.sleep(OWN_COMMAND_TIMEOUT);
         let failed = tokio::select! {
             biased;
@@ -331,7 +337,7 @@ impl Inner {
         let raft = self.raft.metrics();
         let raft = raft.borrow();
         let (records, leases, revision) =
-            self.view.read(|state| (state.len(), state.leases().count(), state.revision()));
+            self.view.read(|state| (state.len(), state.lease_count(), state.revision()));
         let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         self.metrics.leader.set(i64::from(raft.state == ServerState::Leader));
         self.metrics.term.set(gauge(raft.current_term));

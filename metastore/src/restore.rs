@@ -40,6 +40,15 @@ pub struct Restored {
     pub revision: u64,
 }
 
+/// Whether `backup` is one that can be restored: to be asked before anything is made for it.
+///
+/// # Errors
+/// Where it is damaged, or something else.
+pub fn check_backup(backup: &Bytes) -> Result<(), RestoreError> {
+    State::from_image(backup)?;
+    Ok(())
+}
+
 /// Makes `engine`, which must be empty, the only node of a new cluster that has the state of a backup.
 ///
 /// # Errors

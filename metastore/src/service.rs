@@ -13,8 +13,8 @@ use proto::metastore::{
     AddNodeRequest, AddNodeResponse, BackupRequest, BackupResponse, Command, Consistency, EndLease, Outcome,
     RangeRequest, RangeResponse, Record, RefusalReason, RegisterLease, RegisterLeaseRequest,
     RegisterLeaseResponse, ReleaseLeaseRequest, ReleaseLeaseResponse, RemoveNodeRequest, RemoveNodeResponse,
-    RenewLeaseRequest, RenewLeaseResponse, ResponseHeader, StatusRequest, StatusResponse, TxnRequest,
-    TxnResponse, WatchRequest, WatchResponse, command,
+    RenewLeaseRequest, RenewLeaseResponse, RequestId, ResponseHeader, StatusRequest, StatusResponse,
+    TxnRequest, TxnResponse, WatchRequest, WatchResponse, command,
 };
 use proto::{Code, Error};
 use rpc::grpc::{Deadline, to_status};
@@ -59,12 +59,22 @@ impl Service {
         command: command::Command,
         deadline: Option<Deadline>,
     ) -> Result<Outcome, Refused> {
+        self.propose_once(command, None, deadline).await
+    }
+
+    /// The same, where the command has a name under which it is done once however often it is sent.
+    async fn propose_once(
+        &self,
+        command: command::Command,
+        request: Option<RequestId>,
+        deadline: Option<Deadline>,
+    ) -> Result<Outcome, Refused> {
         let node = &self.node;
         if node.leading_term().is_none() {
             return Err(Refused::not_leader(&leader(node)));
         }
         let timeout = deadline.map_or(node.config.write_timeout, |deadline| deadline.remaining(&*node.clock));
-        let command = Command { time_ms: node.clock.now_ms(), command: Some(command) };
+        let command = Command { time_ms: node.clock.now_ms(), command: Some(command), request };
         node.metrics.proposals.inc();
         let expired = node.clock.sleep(timeout);
         let written = tokio::select! {
@@ -123,7 +133,7 @@ fn accepted(outcome: Outcome) -> Result<Outcome, Refused> {
     let Some(Came::Refused(refusal)) = &outcome.outcome else { return Ok(outcome) };
     let code = match refusal.reason() {
         RefusalReason::NoLease => Code::NotFound,
-        RefusalReason::Full => Code::Unprocessable,
+        RefusalReason::Full | RefusalReason::Forgotten => Code::Unprocessable,
         RefusalReason::Invalid | RefusalReason::Unspecified => Code::InvalidArgument,
     };
     Err(Error::new(code, refusal.message.clone()).into())
@@ -162,8 +172,9 @@ impl MetastoreServer for Service {
 
     async fn txn(&self, request: Request<TxnRequest>) -> Result<Response<TxnResponse>, Status> {
         let deadline = deadline(&request);
-        let txn = request.into_inner().txn.unwrap_or_default();
-        let outcome = self.propose(command::Command::Txn(txn), deadline).await?;
+        let TxnRequest { txn, request } = request.into_inner();
+        let command = command::Command::Txn(txn.unwrap_or_default());
+        let outcome = self.propose_once(command, request, deadline).await?;
         let header = self.header(outcome.revision);
         match outcome.outcome {
             Some(Came::Txn(result)) => Ok(Response::new(TxnResponse { header, result: Some(result) })),
@@ -200,7 +211,7 @@ impl MetastoreServer for Service {
         let arrived = self.node.clock.monotonic();
         let RenewLeaseRequest { instance, token } = request.into_inner();
         // Nobody else has led since the renewal arrived, so nobody else has ended the lease.
-        self.node.gate.pass().await?;
+        self.node.renewals.pass().await?;
         let (revision, lease) = self.node.view.read(|state| (state.revision(), state.lease(&instance)));
         let live = lease.filter(|lease| lease.token == token);
         let Some(lease) = live.filter(|lease| self.node.leases.lock().renew(arrived, lease)) else {

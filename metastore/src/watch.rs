@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream;
@@ -28,6 +29,9 @@ pub(crate) struct Watch {
     prefixes: Vec<Bytes>,
     progress: watch::Receiver<Progress>,
     next: Next,
+    /// When the watcher was last told something, and when changes were last looked for; in monotonic time.
+    told: Duration,
+    looked: Duration,
     _open: Open,
 }
 
@@ -72,13 +76,15 @@ impl Watch {
             after => Next::Events { after },
         };
         let open = Open::new(&node.metrics.watches);
-        Ok(Self { node, prefixes, progress, next, _open: open })
+        let told = node.clock.monotonic();
+        Ok(Self { node, prefixes, progress, next, told, looked: Duration::ZERO, _open: open })
     }
 
     /// The frames, until the watch is compacted or nobody reads them any more.
     pub(crate) fn frames(self) -> impl Stream<Item = WatchResponse> + Send {
         futures::stream::unfold(self, |mut watch| async move {
             let frame = watch.frame().await?;
+            watch.told = watch.node.clock.monotonic();
             Some((frame, watch))
         })
     }
@@ -103,12 +109,17 @@ impl Watch {
                 Next::Events { after } => {
                     // Seen before it is read, so that nothing falls between.
                     self.progress.borrow_and_update();
+                    self.looked = self.node.clock.monotonic();
                     match self.read(after) {
                         Read::Compacted => self.next = Next::Compacted,
                         Read::Changes { events, up_to } => {
                             self.next = Next::Events { after: up_to };
                             if !events.is_empty() {
                                 return Some(self.response(up_to, Frame::Events(Events { events })));
+                            }
+                            // What changes may all be of others.
+                            if self.is_due() {
+                                return Some(self.response(up_to, Frame::Progress(true)));
                             }
                         }
                         Read::Nothing => {
@@ -125,13 +136,27 @@ impl Watch {
 
     /// Waits for a change; whether it took so long that the watcher should be told of none. `None` once the node stops.
     async fn wait(&mut self) -> Option<bool> {
-        let long = self.node.clock.sleep(self.node.config.watch_progress_interval);
+        let clock = Arc::clone(&self.node.clock);
+        let idle = clock.monotonic().saturating_sub(self.told);
+        let long = clock.sleep(self.node.config.watch_progress_interval.saturating_sub(idle));
         tokio::select! {
             biased;
-            () = self.node.scope.cancelled() => None,
-            changed = self.progress.changed() => changed.ok().map(|()| false),
-            () = long => Some(true),
+            () = self.node.scope.cancelled() => return None,
+            changed = self.progress.changed() => changed.ok()?,
+            () = long => return Some(true),
         }
+        // A lone change is told at once; of many, those that come soon after one another are told together.
+        let since = clock.monotonic().saturating_sub(self.looked);
+        let gap = self.node.config.watch_gap.saturating_sub(since);
+        if !gap.is_zero() {
+            clock.sleep(gap).await;
+        }
+        Some(false)
+    }
+
+    /// Whether the watcher has not been told anything for long.
+    fn is_due(&self) -> bool {
+        self.node.clock.monotonic().saturating_sub(self.told) >= self.node.config.watch_progress_interval
     }
 
     fn snapshot(&self) -> Next {

@@ -89,7 +89,8 @@ fn entry(index: u64) -> Entry {
         lease: String::new(),
     };
     let txn = Txn { then: vec![Op { op: Some(op::Op::Put(put)) }], ..Txn::default() };
-    let command = wire::Command { time_ms: index as i64, command: Some(command::Command::Txn(txn)) };
+    let command =
+        wire::Command { time_ms: index as i64, command: Some(command::Command::Txn(txn)), request: None };
     Entry { log_id: log_id(1, 1, index), payload: EntryPayload::Normal(command) }
 }
 

@@ -50,7 +50,7 @@ fn rocksdb_passes_the_suite_of_openraft() {
 fn put(key: &str, value: &str, index: u64) -> Entry {
     let put = Put { key: key.to_owned().into(), value: value.to_owned().into(), lease: String::new() };
     let txn = Txn { then: vec![Op { op: Some(op::Op::Put(put)) }], ..Txn::default() };
-    let command = Command { time_ms: index as i64, command: Some(command::Command::Txn(txn)) };
+    let command = Command { time_ms: index as i64, command: Some(command::Command::Txn(txn)), request: None };
     Entry { log_id: log_id(1, 1, index), payload: EntryPayload::Normal(command) }
 }
 

@@ -1,6 +1,8 @@
 //! Calls of the metastore: to the leader where one is known, to others where it is not, again where that is safe.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,8 +11,8 @@ use parking_lot::Mutex;
 use proto::metastore::metastore_client::MetastoreClient;
 use proto::metastore::{
     AddNodeRequest, BackupRequest, Consistency, Lease, Member, RangeRequest, RangeResponse, Record,
-    RegisterLeaseRequest, ReleaseLeaseRequest, RemoveNodeRequest, RenewLeaseRequest, StatusRequest,
-    StatusResponse, Txn, TxnRequest, TxnResponse, WatchRequest, WatchResponse,
+    RegisterLeaseRequest, ReleaseLeaseRequest, RemoveNodeRequest, RenewLeaseRequest, RequestId,
+    ResponseHeader, StatusRequest, StatusResponse, Txn, TxnRequest, TxnResponse, WatchRequest, WatchResponse,
 };
 use proto::{Code, Error, METASTORE_LEADER};
 use rpc::grpc::{Backoff, ChannelPool, GrpcChannel, RetryBudget, from_status};
@@ -22,7 +24,8 @@ use crate::metrics::Metrics;
 
 /// Waits between rounds over all nodes.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
-const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// A leader is elected within about a second; who asks seldom learns it late.
+const LONGEST_WAIT: Duration = Duration::from_millis(200);
 /// Repetitions that a quiet client has saved up. Without a leader for two seconds, a call takes about ten.
 const RETRY_BURST: u32 = 100;
 /// Changes of the members wait for a new node to get its data.
@@ -49,6 +52,17 @@ struct Inner {
     /// Where the leader was last; else an endpoint's turn.
     leader: Mutex<Option<String>>,
     turn: Mutex<usize>,
+    /// The greatest revision that an answer had.
+    known: AtomicU64,
+}
+
+/// One of the times that a call is made.
+#[derive(Debug, Clone, Copy)]
+struct Attempt {
+    /// How long it may take.
+    within: Duration,
+    /// Whether an earlier one may have been done.
+    again: bool,
 }
 
 /// Whether a call that may have been done already may be done again.
@@ -79,6 +93,7 @@ impl Client {
                 metrics: Metrics::new(registry),
                 leader: Mutex::default(),
                 turn: Mutex::default(),
+                known: AtomicU64::new(0),
             }),
         }
     }
@@ -98,11 +113,14 @@ impl Client {
     /// Where no node that may answer does so in time.
     pub async fn range(&self, request: RangeRequest) -> Result<RangeResponse, Error> {
         let anybody = request.consistency() == Consistency::Stale;
-        self.call(Repeat::Always, anybody, self.inner.config.call_timeout, |mut client, deadline| {
-            let request = within(request.clone(), deadline);
-            async move { client.range(request).await }
-        })
-        .await
+        let answer = self
+            .call(Repeat::Always, anybody, self.inner.config.call_timeout, |mut client, attempt| {
+                let request = within(request.clone(), attempt.within);
+                async move { client.range(request).await }
+            })
+            .await?;
+        self.knows(answer.header.as_ref());
+        Ok(answer)
     }
 
     /// All records under a prefix, as the leader has them; those of one moment only as far as one answer reaches.
@@ -122,18 +140,27 @@ impl Client {
         }
     }
 
-    /// A transaction. It is repeated only where it was certainly not done; an error of another kind than
-    /// [`Code::Unavailable`] or [`Code::InvalidArgument`] may mean that it was, or still will be.
+    /// A transaction, done once however often it has to be sent: every call has a name, under which the metastore
+    /// remembers what it came to. An error of another kind than [`Code::InvalidArgument`] or [`Code::NotFound`] may
+    /// mean that it was done, or still will be.
     ///
     /// # Errors
     /// Where it was refused, or no leader did it in time.
     pub async fn txn(&self, txn: Txn) -> Result<TxnResponse, Error> {
-        let request = TxnRequest { txn: Some(txn) };
-        self.call(Repeat::IfNotDone, false, self.inner.config.call_timeout, |mut client, deadline| {
-            let request = within(request.clone(), deadline);
-            async move { client.txn(request).await }
-        })
-        .await
+        let rng = &self.inner.rng;
+        let id: Vec<u8> = [rng.next_u64(), rng.next_u64()].into_iter().flat_map(u64::to_be_bytes).collect();
+        let id = Bytes::from(id);
+        let known_revision = self.inner.known.load(Relaxed);
+        let answer = self
+            .call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, attempt| {
+                let request = RequestId { id: id.clone(), again: attempt.again, known_revision };
+                let request = TxnRequest { txn: Some(txn.clone()), request: Some(request) };
+                let request = within(request, attempt.within);
+                async move { client.txn(request).await }
+            })
+            .await?;
+        self.knows(answer.header.as_ref());
+        Ok(answer)
     }
 
     /// Registers this process. It takes over from a former process of the same name.
@@ -143,8 +170,8 @@ impl Client {
     pub async fn register(&self, lease: Lease) -> Result<Lease, Error> {
         let request = RegisterLeaseRequest { lease: Some(lease) };
         let answer = self
-            .call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, deadline| {
-                let request = within(request.clone(), deadline);
+            .call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, attempt| {
+                let request = within(request.clone(), attempt.within);
                 async move { client.register_lease(request).await }
             })
             .await?;
@@ -158,8 +185,8 @@ impl Client {
     pub async fn renew(&self, instance: &str, token: u64, timeout: Duration) -> Result<Duration, Error> {
         let request = RenewLeaseRequest { instance: instance.to_owned(), token };
         let answer = self
-            .call(Repeat::Always, false, timeout, |mut client, deadline| {
-                let request = within(request.clone(), deadline);
+            .call(Repeat::Always, false, timeout, |mut client, attempt| {
+                let request = within(request.clone(), attempt.within);
                 async move { client.renew_lease(request).await }
             })
             .await?;
@@ -172,8 +199,8 @@ impl Client {
     /// Where no leader did it in time.
     pub async fn release(&self, instance: &str, token: u64) -> Result<(), Error> {
         let request = ReleaseLeaseRequest { instance: instance.to_owned(), token };
-        self.call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, deadline| {
-            let request = within(request.clone(), deadline);
+        self.call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, attempt| {
+            let request = within(request.clone(), attempt.within);
             async move { client.release_lease(request).await }
         })
         .await
@@ -185,8 +212,8 @@ impl Client {
     /// # Errors
     /// Where no node answers in time.
     pub async fn status(&self) -> Result<StatusResponse, Error> {
-        self.call(Repeat::Always, true, self.inner.config.call_timeout, |mut client, deadline| {
-            let request = within(StatusRequest {}, deadline);
+        self.call(Repeat::Always, true, self.inner.config.call_timeout, |mut client, attempt| {
+            let request = within(StatusRequest {}, attempt.within);
             async move { client.status(request).await }
         })
         .await
@@ -275,13 +302,18 @@ impl Client {
         &self.inner.config
     }
 
+    /// Notes that the metastore has come as far as an answer of it says.
+    pub(crate) fn knows(&self, header: Option<&ResponseHeader>) {
+        self.inner.known.fetch_max(header.map_or(0, |header| header.revision), Relaxed);
+    }
+
     /// Calls until it is done, refused, or out of time.
     async fn call<T, F>(
         &self,
         repeat: Repeat,
         anybody: bool,
         timeout: Duration,
-        call: impl Fn(MetastoreClient<GrpcChannel>, Duration) -> F,
+        call: impl Fn(MetastoreClient<GrpcChannel>, Attempt) -> F,
     ) -> Result<T, Error>
     where
         F: Future<Output = Result<Response<T>, Status>>,
@@ -291,6 +323,7 @@ impl Client {
         let begun = inner.clock.monotonic();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
         let mut attempts = 0_usize;
+        let mut again = false;
         loop {
             let left = timeout.saturating_sub(inner.clock.monotonic().saturating_sub(begun));
             let known = inner.leader.lock().clone();
@@ -298,7 +331,8 @@ impl Client {
                 Some(leader) if !anybody || attempts == 0 => (leader, true),
                 _ => (self.next_endpoint()?, false),
             };
-            let attempt = inner.config.attempt_timeout.min(left).max(Duration::from_millis(1));
+            let within = inner.config.attempt_timeout.min(left).max(Duration::from_millis(1));
+            let attempt = Attempt { within, again };
             let status = match call(self.connect(&address)?, attempt).await {
                 Ok(answer) => {
                     if !anybody {
@@ -309,6 +343,7 @@ impl Client {
                 Err(status) => status,
             };
             attempts += 1;
+            again |= !is_undone(&status);
             let hint = leader_hint(&status);
             // Only a leader that was named by another node than itself is news.
             let hop = hint.as_ref().is_some_and(|hint| *hint != address);
@@ -368,11 +403,14 @@ fn may_repeat(status: &Status, repeat: Repeat) -> bool {
         Repeat::Always => {
             matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Internal | Code::Canceled)
         }
-        // A node that says by itself that it is unavailable has done nothing; and so has one that was never reached.
-        Repeat::IfNotDone => {
-            code == Code::Unavailable && (!status.details().is_empty() || never_sent(status))
-        }
+        Repeat::IfNotDone => is_undone(status),
     }
+}
+
+/// Whether a call that came to this was certainly not done: a node that says by itself that it is unavailable has done
+/// nothing, and neither has one that was never reached.
+fn is_undone(status: &Status) -> bool {
+    from_status(status).code == Code::Unavailable && (!status.details().is_empty() || never_sent(status))
 }
 
 /// Whether there was no connection to send the call on.

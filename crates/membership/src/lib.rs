@@ -4,8 +4,8 @@
 //! * [`Watcher`]: a [`View`] of the records under some prefixes, kept current, and kept on disk, so that a process
 //!   starts with its last view while the metastore is down.
 //! * [`LeaseHolder`]: the process' own lease, registered and renewed.
+//! * [`Ownership`]: which units of work are this process', fenced by its lease.
 //! * [`records`]: what is under which key, with its type.
-//!
 //! * [`rings`]: from a view to the ring that roles work with.
 //! * [`Lifecycle`]: the place of this process in a ring, from joining to leaving.
 
@@ -14,6 +14,7 @@ mod config;
 mod lease;
 mod lifecycle;
 mod metrics;
+mod ownership;
 pub mod records;
 pub mod rings;
 mod saved;
@@ -24,6 +25,7 @@ pub use client::{Client, WatchStream};
 pub use config::MembershipConfig;
 pub use lease::{Held, LeaseHolder};
 pub use lifecycle::{Announcement, Lifecycle, Place, WrongPlace};
+pub use ownership::{Grant, Ownership, OwnershipDeps};
 pub use saved::SavedViewError;
 pub use view::{Changed, View, ViewError};
 pub use watcher::{Watcher, WatcherDeps};

@@ -8,7 +8,7 @@ use env::FileSystem;
 use prost::Message as _;
 use proto::metastore::{Record, StateHeader};
 
-use crate::view::View;
+use crate::view::{Records, View};
 
 /// What a saved view begins with; the last byte is the format's version.
 const MAGIC: &[u8] = b"barograph metastore view\n\x01";
@@ -39,14 +39,14 @@ pub enum SavedViewError {
 /// Writes a view, in place of the one that was there: after a crash one of the two is there.
 pub(crate) fn save(fs: &dyn FileSystem, path: &Path, view: &View) -> Result<(), SavedViewError> {
     let header = StateHeader {
-        cluster_id: view.cluster_id,
-        revision: view.revision,
-        records: view.records.len() as u64,
+        cluster_id: view.cluster_id(),
+        revision: view.revision(),
+        records: view.records().size() as u64,
         ..StateHeader::default()
     };
     let mut bytes = MAGIC.to_vec();
     bytes.put_slice(&header.encode_length_delimited_to_vec());
-    for record in view.records.values() {
+    for record in view.records().values() {
         bytes.put_slice(&record.encode_length_delimited_to_vec());
     }
     let checksum = crc32c::crc32c(&bytes);
@@ -75,12 +75,12 @@ fn parse(bytes: &Bytes) -> Option<View> {
     }
     let mut rest = bytes.slice(MAGIC.len()..body);
     let header = StateHeader::decode_length_delimited(&mut rest).ok()?;
-    let mut view = View { cluster_id: header.cluster_id, revision: header.revision, ..View::default() };
+    let mut records = Records::default();
     for _ in 0..header.records {
         let record = Record::decode_length_delimited(&mut rest).ok()?;
-        view.records.insert(record.key.clone(), record);
+        records.insert_mut(record.key.clone(), record);
     }
-    rest.is_empty().then_some(view)
+    rest.is_empty().then(|| View::whole(header.cluster_id, header.revision, records))
 }
 
 #[cfg(test)]
@@ -90,13 +90,13 @@ mod tests {
     use super::*;
 
     fn view(revision: u64) -> View {
-        let mut view = View { cluster_id: 7, revision, ..View::default() };
+        let mut records = Records::default();
         for key in ["a", "b"] {
             let record =
                 Record { key: key.into(), value: "v".into(), mod_revision: revision, ..Record::default() };
-            view.records.insert(record.key.clone(), record);
+            records.insert_mut(record.key.clone(), record);
         }
-        view
+        View::whole(7, revision, records)
     }
 
     #[test]

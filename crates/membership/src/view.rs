@@ -5,13 +5,22 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use proto::metastore::watch_response::Frame;
 use proto::metastore::{Record, WatchResponse};
+use rpds::RedBlackTreeMapSync;
 
-/// The records under some prefixes at a revision. Never older than it was.
+/// Records by key. Versions share what they have in common, so that a view can be published with every frame, whatever
+/// its size.
+pub(crate) type Records = RedBlackTreeMapSync<Bytes, Record>;
+
+/// The records under some prefixes at a revision. Never older than it was. Cloning is cheap.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
-    pub(crate) cluster_id: u64,
-    pub(crate) revision: u64,
-    pub(crate) records: BTreeMap<Bytes, Record>,
+    cluster_id: u64,
+    revision: u64,
+    records: Records,
+    /// By the first part of keys, with its `/`: the revision that last changed any such record.
+    changed: BTreeMap<Bytes, u64>,
+    /// The revision at which the view as a whole took the place of another; 0: never.
+    replaced: u64,
 }
 
 /// What a frame did.
@@ -56,6 +65,16 @@ pub(crate) struct Follower {
 }
 
 impl View {
+    /// A view whose records came all at once.
+    pub(crate) fn whole(cluster_id: u64, revision: u64, records: Records) -> Self {
+        Self { cluster_id, revision, records, changed: BTreeMap::new(), replaced: revision }
+    }
+
+    /// All records, by key.
+    pub(crate) fn records(&self) -> &Records {
+        &self.records
+    }
+
     /// The revision; 0 where nothing was ever told.
     pub fn revision(&self) -> u64 {
         self.revision
@@ -83,6 +102,34 @@ impl View {
             .take_while(move |(key, _)| key.starts_with(prefix))
             .map(|(_, record)| record)
     }
+
+    /// The revision that last changed any record whose key begins with `kind`, which is one part with its `/`, such as
+    /// [`crate::records::LEASES`]; later than it was in an earlier view only if something may be different. 0 where
+    /// nothing was ever told.
+    pub fn changed_at(&self, kind: &[u8]) -> u64 {
+        self.changed.get(kind).copied().unwrap_or_default().max(self.replaced)
+    }
+
+    /// The revision that last changed any record of the view.
+    pub fn last_change(&self) -> u64 {
+        self.changed.values().copied().max().unwrap_or_default().max(self.replaced)
+    }
+
+    /// Takes a change of a record.
+    fn take(&mut self, record: Record, deleted: bool) {
+        let part = record.key.iter().position(|byte| *byte == b'/').map_or(record.key.len(), |at| at + 1);
+        match self.changed.get_mut(record.key.get(..part).unwrap_or_default()) {
+            Some(changed) => *changed = (*changed).max(record.mod_revision),
+            None => {
+                self.changed.insert(record.key.slice(..part), record.mod_revision);
+            }
+        }
+        if deleted {
+            self.records.remove_mut(&record.key);
+        } else {
+            self.records.insert_mut(record.key.clone(), record);
+        }
+    }
 }
 
 impl Follower {
@@ -99,8 +146,8 @@ impl Follower {
                 if !part.last {
                     return Ok(Changed::Nothing);
                 }
-                let records = std::mem::take(&mut self.parts);
-                *view = View { cluster_id: header.cluster_id, revision: header.revision, records };
+                let records = std::mem::take(&mut self.parts).into_iter().collect();
+                *view = View::whole(header.cluster_id, header.revision, records);
                 Ok(Changed::Replaced)
             }
             Some(Frame::Events(events)) => {
@@ -112,11 +159,7 @@ impl Follower {
                 }
                 for event in events.events {
                     let Some(record) = event.record else { continue };
-                    if event.deleted {
-                        view.records.remove(&record.key);
-                    } else {
-                        view.records.insert(record.key.clone(), record);
-                    }
+                    view.take(record, event.deleted);
                 }
                 view.revision = view.revision.max(header.revision);
                 Ok(Changed::Records)
@@ -198,6 +241,24 @@ mod tests {
         assert!(follower.take(&mut view, events(2, 6, vec![])).is_err());
         assert_eq!(follower.take(&mut view, snapshot(2, 3, vec![], true)), Ok(Changed::Replaced));
         assert_eq!((view.cluster_id(), view.revision()), (2, 3));
+    }
+
+    #[test]
+    fn each_kind_of_record_says_when_it_last_changed() {
+        let (mut view, mut follower) = (View::default(), Follower::default());
+        assert_eq!((view.changed_at(b"leases/"), view.last_change()), (0, 0));
+        follower.take(&mut view, snapshot(1, 5, vec![record("leases/a", "1")], true)).unwrap();
+        assert_eq!((view.changed_at(b"leases/"), view.changed_at(b"tenants/")), (5, 5));
+        let at = |key: &str, mod_revision| Record { mod_revision, ..record(key, "2") };
+        let changes = vec![
+            Event { record: Some(at("tenants/x", 7)), deleted: false },
+            Event { record: Some(at("tenants/x", 8)), deleted: true },
+        ];
+        follower.take(&mut view, events(1, 9, changes)).unwrap();
+        assert_eq!((view.changed_at(b"leases/"), view.changed_at(b"tenants/")), (5, 8));
+        assert_eq!((view.last_change(), view.revision()), (8, 9));
+        follower.take(&mut view, snapshot(2, 3, vec![], true)).unwrap();
+        assert_eq!((view.changed_at(b"leases/"), view.last_change()), (3, 3));
     }
 
     #[test]

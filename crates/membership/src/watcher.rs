@@ -157,6 +157,7 @@ impl Follow {
                 Ok(None) => return failed("the node ended the watch"),
                 Err(status) => return Ended::Failed(from_status(&status)),
             };
+            self.client.knows(frame.header.as_ref());
             let staleness = frame.header.as_ref().and_then(|header| header.staleness_ms);
             let mut view = (**self.publish.borrow()).clone();
             match follower.take(&mut view, frame) {
@@ -201,10 +202,17 @@ struct Save {
 
 impl Save {
     async fn run(mut self) {
+        let mut written = None;
         while self.views.changed().await.is_ok() {
             let view = Arc::clone(&self.views.borrow_and_update());
+            // That other records have changed is nothing to write down.
+            let content = (view.cluster_id(), view.last_change());
+            if written == Some(content) {
+                continue;
+            }
             let (fs, path) = (Arc::clone(&self.fs), self.path.clone());
             let saved = self.scope.run_blocking(move || saved::save(&*fs, &path, &view)).await;
+            written = matches!(saved, Ok(Ok(()))).then_some(content);
             if let Ok(Err(error)) = saved {
                 self.client.metrics().failed_saves.inc();
                 tracing::warn!(%error, "the view of the metastore was not saved; a restart begins with an older one");

@@ -18,6 +18,7 @@ use rpc::grpc::{ChannelPool, GrpcChannel};
 use tonic::Status;
 
 use crate::convert::{self, Incomplete, need};
+use crate::observe::Unanswered;
 use crate::types::{Snapshot, TypeConfig, Vote};
 
 /// A snapshot travels in parts of this size.
@@ -34,12 +35,13 @@ type Rpc<E> = RPCError<u64, Node, RaftError<u64, E>>;
 pub(crate) struct Network {
     id: u64,
     pool: Arc<ChannelPool>,
+    unanswered: Arc<Unanswered>,
 }
 
 impl Network {
     /// The network of node `id`.
     pub(crate) fn new(id: u64, pool: Arc<ChannelPool>) -> Self {
-        Self { id, pool }
+        Self { id, pool, unanswered: Arc::default() }
     }
 
     /// A client of what listens at an address.
@@ -57,6 +59,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
         Target {
             id: self.id,
             target,
+            name: node.name.clone(),
+            unanswered: Arc::clone(&self.unanswered),
             client: self.client(&node.address).map_err(|error| AnyError::new(&error)),
         }
     }
@@ -66,6 +70,8 @@ impl RaftNetworkFactory<TypeConfig> for Network {
 pub(crate) struct Target {
     id: u64,
     target: u64,
+    name: String,
+    unanswered: Arc<Unanswered>,
     /// Or why there can be none.
     client: Result<RaftClient<GrpcChannel>, AnyError>,
 }
@@ -79,7 +85,12 @@ impl Target {
         Timeout { action, id: self.id, target: self.target, timeout }
     }
 
+    fn answered(&self) {
+        self.unanswered.answered(self.target, &self.name);
+    }
+
     fn failed<E: std::error::Error>(&self, status: &Status, action: RPCTypes, ttl: Duration) -> Rpc<E> {
+        self.unanswered.silent(self.target, &self.name, status.message());
         match status.code() {
             tonic::Code::DeadlineExceeded => self.timeout(action, ttl).into(),
             _ => Unreachable::new(status).into(),
@@ -117,6 +128,7 @@ impl RaftNetwork<TypeConfig> for Target {
         let answer = answer
             .map_err(|status| self.failed(&status, RPCTypes::AppendEntries, option.hard_ttl()))?
             .into_inner();
+        self.answered();
         Ok(match need(answer.result, "result").map_err(incomplete)? {
             Came::Success(_) => AppendEntriesResponse::Success,
             Came::Partial(id) => AppendEntriesResponse::PartialSuccess(Some(convert::log_id(&id))),

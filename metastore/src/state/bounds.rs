@@ -16,6 +16,12 @@ pub const MAX_STATE_BYTES: usize = 512 << 20;
 pub const HISTORY_EVENTS: usize = 65_536;
 /// How many bytes of keys and values the remembered events may have.
 pub const HISTORY_BYTES: usize = 64 << 20;
+/// How many transactions are remembered for those who send them again.
+pub const DONE_TXNS: usize = 16_384;
+/// How many bytes the results of remembered transactions may have.
+pub const DONE_BYTES: usize = 8 << 20;
+/// The bytes of a request's name.
+pub const REQUEST_ID_BYTES: usize = 16;
 /// The shortest and the longest life of a lease without renewal, in milliseconds.
 pub const MIN_LEASE_MS: u64 = 100;
 /// See [`MIN_LEASE_MS`].

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes};
 use prost::Message;
-use proto::metastore::{Event, Record, StateHeader};
+use proto::metastore::{DoneTxn, Event, Record, StateHeader};
 
+use super::done::Done;
 use super::history::{self, History};
 use super::{MAX_STATE_BYTES, State};
 
@@ -39,7 +40,7 @@ pub enum ImageError {
         index: u64,
     },
     /// There is more than there should be.
-    #[error("{bytes} bytes follow the last event")]
+    #[error("{bytes} bytes follow the last message")]
     Trailing {
         /// How many bytes.
         bytes: usize,
@@ -55,6 +56,7 @@ impl State {
         write(&header, &mut image);
         self.records.values().for_each(|record| write(&**record, &mut image));
         self.history.events().for_each(|event| write(&**event, &mut image));
+        self.done.iter().for_each(|done| write(&**done, &mut image));
         let checksum = crc32c::crc32c(&image);
         image.put_u32_le(checksum);
         image.into()
@@ -84,18 +86,28 @@ impl State {
         for index in 0..header.events {
             events.push(read::<Event>(&mut rest, "event", index)?);
         }
+        let mut done = Vec::new();
+        for index in 0..header.done {
+            done.push(read::<DoneTxn>(&mut rest, "remembered transaction", index)?);
+        }
         if !rest.is_empty() {
             return Err(ImageError::Trailing { bytes: rest.len() });
         }
-        Ok(Self::from_parts(&header, records, events))
+        Ok(Self::from_parts(&header, records, events, done))
     }
 
     /// The state whose parts were stored one by one.
-    pub(crate) fn from_parts(header: &StateHeader, records: Vec<Record>, events: Vec<Event>) -> Self {
+    pub(crate) fn from_parts(
+        header: &StateHeader,
+        records: Vec<Record>,
+        events: Vec<Event>,
+        done: Vec<DoneTxn>,
+    ) -> Self {
         let mut state = Self {
             cluster_id: header.cluster_id,
             revision: header.revision,
             time_ms: header.time_ms,
+            done: Done::restore(done, header.forgotten_revision),
             ..Self::default()
         };
         records.into_iter().for_each(|record| state.remember(Arc::new(record)));
@@ -105,7 +117,7 @@ impl State {
         state
     }
 
-    /// What is stored beside records and events. The counts are of this moment.
+    /// What is stored beside records, events and remembered transactions. The counts are of this moment.
     pub(crate) fn header(&self) -> StateHeader {
         StateHeader {
             cluster_id: self.cluster_id,
@@ -114,6 +126,8 @@ impl State {
             time_ms: self.time_ms,
             records: self.records.len() as u64,
             events: self.history.events().len() as u64,
+            forgotten_revision: self.done.forgotten(),
+            done: self.done.iter().len() as u64,
         }
     }
 

@@ -2,6 +2,7 @@
 //! state, byte for byte, on every node. Nothing here knows about logs, disks, clocks or networks.
 
 mod bounds;
+mod done;
 mod history;
 mod image;
 mod lease;
@@ -14,12 +15,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proto::metastore::command;
 use proto::metastore::outcome::Outcome as Came;
-use proto::metastore::{Command, Event, Found, Lease, Outcome, Record, Refusal, RefusalReason};
+use proto::metastore::{
+    Command, DoneTxn, Event, Found, Lease, Outcome, Record, Refusal, RefusalReason, RequestId,
+};
 
 pub use bounds::{
-    HISTORY_BYTES, HISTORY_EVENTS, LEASES, MAX_KEY_BYTES, MAX_LEASE_MS, MAX_OPS, MAX_STATE_BYTES,
-    MAX_VALUE_BYTES, MIN_LEASE_MS,
+    DONE_BYTES, DONE_TXNS, HISTORY_BYTES, HISTORY_EVENTS, LEASES, MAX_KEY_BYTES, MAX_LEASE_MS, MAX_OPS,
+    MAX_STATE_BYTES, MAX_VALUE_BYTES, MIN_LEASE_MS, REQUEST_ID_BYTES,
 };
+use done::Done;
 pub use history::History;
 pub use image::{ImageError, MAX_IMAGE_BYTES};
 pub use lease::lease_key;
@@ -35,6 +39,7 @@ pub struct State {
     time_ms: i64,
     records: BTreeMap<Bytes, Arc<Record>>,
     history: History,
+    done: Done,
     /// Keys bound to a lease, by its instance. What it says can be found in the records too.
     bound: BTreeMap<String, BTreeSet<Bytes>>,
     /// Bytes of all keys and values.
@@ -50,6 +55,10 @@ pub struct Applied {
     pub events: Vec<Arc<Event>>,
     /// Up to which revision history was forgotten; to be removed.
     pub compacted: u64,
+    /// The transaction that is now remembered; to be stored.
+    pub done: Option<Arc<DoneTxn>>,
+    /// Up to which revision transactions were forgotten; to be removed.
+    pub forgotten: u64,
 }
 
 impl State {
@@ -59,7 +68,12 @@ impl State {
         let mut change = Change { revision: self.revision + 1, events: Vec::new() };
         let came = match &command.command {
             Some(command::Command::Found(found)) => Ok(self.found(found)),
-            Some(command::Command::Txn(txn)) => self.txn(txn, &mut change).map(Came::Txn),
+            Some(command::Command::Txn(txn)) => match self.done_before(command.request.as_ref()) {
+                // The revision is that of then: what came since has nothing to do with it.
+                Ok(Some(outcome)) => return self.unchanged(outcome),
+                Ok(None) => self.txn(txn, &mut change).map(Came::Txn),
+                Err(refusal) => Err(refusal),
+            },
             Some(command::Command::RegisterLease(register)) => {
                 self.register(register, &mut change).map(Came::Lease)
             }
@@ -68,15 +82,40 @@ impl State {
             None => Err(refusal(RefusalReason::Invalid, "a command that this version does not know".into())),
         };
         let came = came.unwrap_or_else(Came::Refused);
-        if !change.events.is_empty() {
-            self.revision = change.revision;
-            self.history.append(&change.events);
+        if change.events.is_empty() {
+            return self.unchanged(Outcome { revision: self.revision, outcome: Some(came) });
         }
-        Applied {
-            outcome: Outcome { revision: self.revision, outcome: Some(came) },
-            events: change.events,
-            compacted: self.history.compacted(),
-        }
+        self.revision = change.revision;
+        self.history.append(&change.events);
+        let done = self.remember_done(command.request.as_ref(), &came);
+        let outcome = Outcome { revision: self.revision, outcome: Some(came) };
+        Applied { events: change.events, done, ..self.unchanged(outcome) }
+    }
+
+    /// What a command that changed nothing came to.
+    fn unchanged(&self, outcome: Outcome) -> Applied {
+        let (compacted, forgotten) = (self.history.compacted(), self.done.forgotten());
+        Applied { outcome, events: Vec::new(), compacted, done: None, forgotten }
+    }
+
+    /// What a transaction came to that was done before.
+    fn done_before(&self, request: Option<&RequestId>) -> Result<Option<Outcome>, Refusal> {
+        let Some(request) = request else { return Ok(None) };
+        let done = self.done.find(request)?;
+        Ok(done.map(|done| Outcome {
+            revision: done.revision,
+            outcome: Some(Came::Txn(done.result.clone().unwrap_or_default())),
+        }))
+    }
+
+    /// Remembers what made the revision, where it may be sent again.
+    fn remember_done(&mut self, request: Option<&RequestId>, came: &Came) -> Option<Arc<DoneTxn>> {
+        let (Some(request), Came::Txn(result)) = (request, came) else { return None };
+        // Detached from the message that it came in.
+        let id = Bytes::copy_from_slice(&request.id);
+        let done = Arc::new(DoneTxn { revision: self.revision, id, result: Some(result.clone()) });
+        self.done.remember(Arc::clone(&done));
+        Some(done)
     }
 
     fn found(&mut self, found: &Found) -> Came {
@@ -107,6 +146,11 @@ impl State {
         &self.history
     }
 
+    /// The transactions that are remembered.
+    pub(crate) fn done(&self) -> &Done {
+        &self.done
+    }
+
     /// How many records there are.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -134,6 +178,11 @@ impl State {
     /// The leases that live, by instance.
     pub fn leases(&self) -> impl Iterator<Item = Lease> + '_ {
         self.range(LEASES, &[]).filter_map(|record| lease::decode(record))
+    }
+
+    /// How many leases live.
+    pub fn lease_count(&self) -> usize {
+        self.range(LEASES, &[]).count()
     }
 
     /// Puts a record; where there was one, what it was bound to no longer ends it.

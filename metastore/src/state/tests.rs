@@ -34,7 +34,7 @@ fn unchanged_since(key: &str, mod_revision: u64) -> Compare {
 }
 
 fn run(state: &mut State, command: command::Command) -> Applied {
-    state.apply(&Command { time_ms: 1_000, command: Some(command) })
+    state.apply(&Command { time_ms: 1_000, command: Some(command), request: None })
 }
 
 fn txn(state: &mut State, compare: Vec<Compare>, then: Vec<Op>, otherwise: Vec<Op>) -> Applied {
@@ -199,7 +199,7 @@ fn leases_that_cannot_be_are_refused() {
 fn time_never_goes_back() {
     let mut state = State::default();
     for (given, time_ms) in [(5, 5), (3, 5), (9, 9), (-1, 9)] {
-        state.apply(&Command { time_ms: given, command: None });
+        state.apply(&Command { time_ms: given, command: None, request: None });
         assert_eq!(state.time_ms(), time_ms);
     }
 }
@@ -334,4 +334,31 @@ proptest! {
         image[at] ^= 1 << bit;
         prop_assert!(State::from_image(&image.into()).is_err());
     }
+}
+
+#[test]
+fn what_is_sent_again_is_answered_and_not_done_again() {
+    let mut state = State::default();
+    let send = |state: &mut State, id: u8, again, then| {
+        let txn = Txn { compare: vec![unchanged_since("a", 0)], then, otherwise: vec![get("a")] };
+        let request = RequestId { id: vec![id; REQUEST_ID_BYTES].into(), again, known_revision: 0 };
+        let command = Some(command::Command::Txn(txn));
+        state.apply(&Command { time_ms: 1_000, command, request: Some(request) })
+    };
+    let first = send(&mut state, 1, false, vec![put("a", "1")]);
+    assert!(result(&first).succeeded && first.done.is_some());
+    txn(&mut state, vec![], vec![put("b", "1")], vec![]);
+    // Also by a state that was stored, and is the same.
+    let mut stored = State::from_image(&state.to_image()).unwrap();
+    assert_eq!(stored.to_image(), state.to_image());
+    for state in [&mut state, &mut stored] {
+        let again = send(state, 1, true, vec![put("a", "1")]);
+        assert_eq!(again.outcome, first.outcome);
+        assert!(again.events.is_empty() && again.done.is_none());
+        assert_eq!((state.revision(), state.get(b"a").unwrap().version), (2, 1));
+    }
+    // What changed nothing is not remembered: it may as well happen now.
+    assert!(!result(&send(&mut state, 2, false, vec![put("a", "2")])).succeeded);
+    txn(&mut state, vec![], vec![delete("a")], vec![]);
+    assert!(result(&send(&mut state, 2, true, vec![put("a", "2")])).succeeded);
 }

@@ -13,11 +13,13 @@ pub enum Family {
     Records,
     /// Events that are remembered, by revision.
     Events,
+    /// Transactions that are remembered, by revision.
+    Done,
 }
 
 impl Family {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Meta, Self::Log, Self::Records, Self::Events];
+    pub const ALL: [Self; 5] = [Self::Meta, Self::Log, Self::Records, Self::Events, Self::Done];
 
     /// The name on disk.
     pub fn name(self) -> &'static str {
@@ -26,6 +28,7 @@ impl Family {
             Self::Log => "log",
             Self::Records => "records",
             Self::Events => "events",
+            Self::Done => "done",
         }
     }
 }

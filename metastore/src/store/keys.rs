@@ -31,3 +31,8 @@ pub(super) fn event(revision: u64, nth: u32) -> Vec<u8> {
     key.extend(nth.to_be_bytes());
     key
 }
+
+/// The key of the transaction that made a revision.
+pub(super) fn done(revision: u64) -> [u8; 8] {
+    revision.to_be_bytes()
+}

@@ -10,7 +10,7 @@ use openraft::{AnyError, EntryPayload, OptionalSend, RaftSnapshotBuilder, Storag
 use parking_lot::{Mutex, RwLock};
 use prost::Message as _;
 use proto::metastore as wire;
-use proto::metastore::{Event, Outcome, Record, StateHeader};
+use proto::metastore::{DoneTxn, Event, Outcome, Record, StateHeader};
 use tokio::sync::watch;
 
 use super::engine::{Batch, Durability, Engine, EngineError, Family};
@@ -134,13 +134,13 @@ impl RaftStateMachine<TypeConfig> for Machine {
         let mut outcomes = Vec::new();
         let mut batch = Batch::default();
         for entry in entries {
-            let compacted = self.state.read().history().compacted();
+            let before = Forgotten::of(&self.state.read());
             self.last_applied = Some(entry.log_id);
             outcomes.push(match entry.payload {
                 EntryPayload::Blank => Outcome::default(),
                 EntryPayload::Normal(command) => {
                     let applied = self.state.write().apply(&command);
-                    store(&applied, compacted, &mut batch);
+                    store(&applied, before, &mut batch);
                     applied.outcome
                 }
                 EntryPayload::Membership(membership) => {
@@ -224,8 +224,21 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
     }
 }
 
+/// How far history and transactions were forgotten.
+#[derive(Clone, Copy)]
+struct Forgotten {
+    events: u64,
+    done: u64,
+}
+
+impl Forgotten {
+    fn of(state: &State) -> Self {
+        Self { events: state.history().compacted(), done: state.done().forgotten() }
+    }
+}
+
 /// Adds what a command changed.
-fn store(applied: &Applied, compacted_before: u64, batch: &mut Batch) {
+fn store(applied: &Applied, before: Forgotten, batch: &mut Batch) {
     for (nth, event) in (0_u32..).zip(&applied.events) {
         let Some(record) = &event.record else { continue };
         if event.deleted {
@@ -235,7 +248,13 @@ fn store(applied: &Applied, compacted_before: u64, batch: &mut Batch) {
         }
         batch.put(Family::Events, keys::event(record.mod_revision, nth), event.encode_to_vec());
     }
-    if applied.compacted > compacted_before {
+    if let Some(done) = &applied.done {
+        batch.put(Family::Done, keys::done(done.revision), done.encode_to_vec());
+    }
+    if applied.forgotten > before.done {
+        batch.delete_range(Family::Done, keys::done(0), keys::done(applied.forgotten.saturating_add(1)));
+    }
+    if applied.compacted > before.events {
         let end = keys::event(applied.compacted.saturating_add(1), 0);
         batch.delete_range(Family::Events, keys::event(0, 0), end);
     }
@@ -246,7 +265,8 @@ fn replace(state: &State, meta: &SnapshotMeta, batch: &mut Batch) {
     // Longer than every key.
     let end = vec![0xff; crate::state::MAX_KEY_BYTES + 1];
     batch.delete_range(Family::Records, Vec::new(), end.clone());
-    batch.delete_range(Family::Events, Vec::new(), end);
+    batch.delete_range(Family::Events, Vec::new(), end.clone());
+    batch.delete_range(Family::Done, Vec::new(), end);
     for record in state.range(&[], &[]) {
         batch.put(Family::Records, record.key.to_vec(), record.encode_to_vec());
     }
@@ -255,6 +275,9 @@ fn replace(state: &State, meta: &SnapshotMeta, batch: &mut Batch) {
         let revision = event.record.as_ref().map_or(0, |record| record.mod_revision);
         last = if last.0 == revision { (revision, last.1 + 1) } else { (revision, 0) };
         batch.put(Family::Events, keys::event(last.0, last.1), event.encode_to_vec());
+    }
+    for done in state.done().iter() {
+        batch.put(Family::Done, keys::done(done.revision), done.encode_to_vec());
     }
     put_position(meta, &state.header(), batch);
 }
@@ -279,7 +302,8 @@ fn load_state(engine: &dyn Engine) -> Result<State, EngineError> {
     };
     let records = load_all::<Record>(engine, Family::Records)?;
     let events = load_all::<Event>(engine, Family::Events)?;
-    Ok(State::from_parts(&header, records, events))
+    let done = load_all::<DoneTxn>(engine, Family::Done)?;
+    Ok(State::from_parts(&header, records, events, done))
 }
 
 fn load_all<M: prost::Message + Default>(engine: &dyn Engine, family: Family) -> Result<Vec<M>, EngineError> {

@@ -6,5 +6,6 @@ mod failover;
 mod leases;
 mod linearizable;
 mod members;
+mod requests;
 mod support;
 mod watches;

@@ -128,3 +128,64 @@ async fn a_view_that_was_away_for_too_long_is_replaced_by_a_snapshot() {
     assert_eq!(values(&view).len(), 512);
     assert!(view.get(b"w/gone").is_none());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_watch_hears_that_it_is_current_while_only_others_change() {
+    let cluster =
+        Cluster::with(1, |config| config.watch_progress_interval = Duration::from_millis(100)).await;
+    let client = cluster.client();
+    let first = client.txn(put("w/a", "1")).await.unwrap().header.unwrap();
+    let request = WatchRequest {
+        prefixes: vec!["w/".into()],
+        after_revision: first.revision,
+        cluster_id: first.cluster_id,
+    };
+    let mut frames = client.watch(request).await.unwrap();
+    let (stop, mut stopped) = tokio::sync::oneshot::channel::<()>();
+    let busy = Scope::new("busy").spawn("writer", async move {
+        let mut written = 0;
+        while stopped.try_recv().is_err() {
+            client.txn(put("other/a", &written.to_string())).await.unwrap();
+            written += 1;
+        }
+        written
+    });
+    for _ in 0..3 {
+        let frame =
+            tokio::time::timeout(PATIENCE, frames.message()).await.expect("it is told").unwrap().unwrap();
+        assert!(matches!(frame.frame, Some(Frame::Progress(true))), "{frame:?}");
+        assert!(frame.header.unwrap().revision > first.revision);
+    }
+    stop.send(()).unwrap();
+    assert!(busy.await.unwrap() > 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_that_come_close_together_are_told_together_and_none_is_missing() {
+    let cluster = Cluster::with(1, |config| config.watch_gap = Duration::from_millis(300)).await;
+    let client = cluster.client();
+    let first = client.txn(put("w/a", "0")).await.unwrap().header.unwrap();
+    let request = WatchRequest {
+        prefixes: vec!["w/".into()],
+        after_revision: first.revision,
+        cluster_id: first.cluster_id,
+    };
+    let mut frames = client.watch(request).await.unwrap();
+    let mut last = first.revision;
+    for value in 1..=40 {
+        last = client.txn(put("w/a", &value.to_string())).await.unwrap().header.unwrap().revision;
+    }
+    let (mut told, mut seen) = (0, first.revision);
+    while seen < last {
+        let frame =
+            tokio::time::timeout(PATIENCE, frames.message()).await.expect("it is told").unwrap().unwrap();
+        let Some(Frame::Events(events)) = frame.frame else { continue };
+        for event in events.events {
+            let revision = event.record.unwrap().mod_revision;
+            assert_eq!(revision, seen + 1);
+            seen = revision;
+        }
+        told += 1;
+    }
+    assert!(told < 40, "{told} frames for 40 changes");
+}
