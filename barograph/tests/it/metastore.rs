@@ -117,7 +117,8 @@ async fn an_operator_looks_adds_removes_backs_up_and_restores() {
     assert!(refused.contains("empty"), "{refused}");
     assert!(dir.path().join("restored/VERSION").exists(), "it is a whole data directory");
     std::fs::write(path("damaged"), b"barograph metastore state").unwrap();
-    let damaged = ["restore", &path("damaged"), "--data", &path("nothing"), "--name", "x", "--address", "h:1"];
+    let damaged =
+        ["restore", &path("damaged"), "--data", &path("nothing"), "--name", "x", "--address", "h:1"];
     barograph(damaged.map(str::to_owned).to_vec()).await.unwrap_err();
     assert!(!dir.path().join("nothing").exists(), "a backup that cannot be read leaves nothing behind");
     let engine = Arc::new(RocksEngine::open(&dir.path().join("restored/metastore")).unwrap());

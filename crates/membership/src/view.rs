@@ -14,9 +14,9 @@ pub(crate) type Records = RedBlackTreeMapSync<Bytes, Record>;
 /// The records under some prefixes at a revision. Never older than it was. Cloning is cheap.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct View {
-    cluster_id: u64,
-    revision: u64,
-    records: Records,
+    pub(crate) cluster_id: u64,
+    pub(crate) revision: u64,
+    pub(crate) records: Records,
     /// By the first part of keys, with its `/`: the revision that last changed any such record.
     changed: BTreeMap<Bytes, u64>,
     /// The revision at which the view as a whole took the place of another; 0: never.

@@ -74,7 +74,7 @@ fn name(who: u8) -> String {
 
 fn put(view: &mut View, key: bytes::Bytes, value: bytes::Bytes) {
     let record = Record { key: key.clone(), value, mod_revision: view.revision, ..Record::default() };
-    view.records.insert(key, record);
+    view.records.insert_mut(key, record);
 }
 
 fn lease_key(who: u8) -> bytes::Bytes {
@@ -99,14 +99,14 @@ fn apply(view: &mut View, event: &Event) {
             put(view, key, Stored::new(instance).encode());
         }
         Event::Removed { who } => {
-            view.records.remove(&records::key::<Instances>(&[RING, &name(who)]));
+            view.records.remove_mut(&records::key::<Instances>(&[RING, &name(who)]));
         }
         Event::Registered { who, at } => {
             let lease = Lease { instance: name(who), registered_ms: at, ..Lease::default() };
             put(view, lease_key(who), prost::Message::encode_to_vec(&lease).into());
         }
         Event::Expired { who } => {
-            view.records.remove(&lease_key(who));
+            view.records.remove_mut(&lease_key(who));
         }
         Event::Sized { tenant, at, size } => {
             let change = ShardSize { since_ms: at, instances_per_zone: size };
@@ -117,7 +117,8 @@ fn apply(view: &mut View, event: &Event) {
         Event::Other => put(view, "leases/distributor-1".into(), bytes::Bytes::new()),
         Event::AnotherCluster => {
             view.cluster_id += 1;
-            view.records.values_mut().for_each(|record| record.mod_revision = view.revision % 3);
+            let again = |record: &Record| Record { mod_revision: view.revision % 3, ..record.clone() };
+            view.records = view.records.iter().map(|(key, record)| (key.clone(), again(record))).collect();
         }
     }
 }
@@ -143,7 +144,7 @@ fn fresh(view: &View) -> Members {
 proptest! {
     #[test]
     fn what_is_kept_changes_no_answer(events in prop::collection::vec(event(), 1..40)) {
-        let mut view = View { cluster_id: 1, ..View::default() };
+        let mut view = View::whole(1, 0, crate::view::Records::default());
         let mut members = Members::new(RING, Quorum::new(3));
         for event in &events {
             let before = members.ring_view();
@@ -160,7 +161,7 @@ proptest! {
 
     #[test]
     fn who_has_no_lease_takes_nothing_and_keeps_its_tokens(events in prop::collection::vec(event(), 1..40)) {
-        let mut view = View { cluster_id: 1, ..View::default() };
+        let mut view = View::whole(1, 0, crate::view::Records::default());
         events.iter().for_each(|event| apply(&mut view, event));
         for instance in fresh(&view).ring_view().ring().instances() {
             let who = instance.id.as_str();
@@ -178,7 +179,7 @@ proptest! {
 
 #[test]
 fn a_record_that_cannot_be_read_is_as_it_was() {
-    let mut view = View { cluster_id: 1, ..View::default() };
+    let mut view = View::whole(1, 0, crate::view::Records::default());
     let place = Event::Place { who: 1, state: 2, zone: 1, tokens: 4, lost: false, at: 3 };
     apply(&mut view, &place);
     apply(&mut view, &Event::Registered { who: 1, at: 7 });
