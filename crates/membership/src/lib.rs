@@ -7,6 +7,7 @@
 //! * [`Ownership`]: which units of work are this process', fenced by its lease.
 //! * [`records`]: what is under which key, with its type.
 //! * [`rings`]: from a view to the ring that roles work with.
+//! * [`shards`]: the planner of how many ingesters tenants use.
 //! * [`Lifecycle`]: the place of this process in a ring, from joining to leaving.
 
 mod client;
@@ -18,6 +19,7 @@ mod ownership;
 pub mod records;
 pub mod rings;
 mod saved;
+pub mod shards;
 mod view;
 mod watcher;
 

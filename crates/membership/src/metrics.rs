@@ -14,6 +14,7 @@ pub(crate) struct Metrics {
     pub(crate) connected: Gauge,
     pub(crate) failed_saves: Counter,
     pub(crate) lease_losses: Counter,
+    pub(crate) resized_tenants: Counter,
 }
 
 impl Metrics {
@@ -27,6 +28,10 @@ impl Metrics {
             revision: r.gauge("revision", "The revision of the view"),
             connected: r.gauge("watch_connected", "1 while the view follows the metastore"),
             failed_saves: r.counter("failed_saves", "Views that could not be written to the disk"),
+            resized_tenants: r.counter(
+                "resized_tenants",
+                "Tenants whose number of ingesters this process changed as the planner of shards",
+            ),
             lease_losses: r.counter(
                 "lease_losses",
                 "Leases that the metastore ended, or that could not be renewed in time",
