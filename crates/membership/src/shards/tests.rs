@@ -85,6 +85,14 @@ fn a_tenant_grows_at_once_and_shrinks_late() {
 }
 
 #[test]
+fn who_needs_twice_as_much_does_not_wait() {
+    let mut world = World::new(ring(&["a", "b", "c"], 10));
+    assert_eq!(world.series(0, 150_000), Some(2));
+    assert_eq!(world.series(1, 290_000), None);
+    assert_eq!(world.series(2, 390_000), Some(5));
+}
+
+#[test]
 fn what_is_high_once_in_a_while_does_not_flap() {
     let mut world = World::new(ring(&["a", "b", "c"], 10));
     let mut changes = 0;
