@@ -27,6 +27,9 @@ fn zones(ingesters: &BTreeSet<usize>) -> Vec<usize> {
     zones
 }
 
+/// What happens to an instance.
+type Change = fn(&mut Instance);
+
 /// The ring of the harness with some instances changed.
 fn changed(harness: &Harness, change: impl Fn(usize, &mut Instance)) -> Ring {
     let mut instances = harness.view.borrow().ring().instances().to_vec();
@@ -58,7 +61,7 @@ async fn whoever_cannot_take_a_series_is_replaced_in_its_zone_and_nobody_else_is
     let calm = Harness::zoned(3);
     store(&calm).await.expect("all are there");
     let calm = places(&calm);
-    let cannot: [(&str, fn(&mut Instance)); 4] = [
+    let cannot: [(&str, Change); 4] = [
         ("unhealthy", |instance| instance.state = State::Unhealthy),
         ("leaving", |instance| instance.state = State::Leaving),
         ("joining", |instance| instance.state = State::Joining),
