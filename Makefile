@@ -17,6 +17,10 @@ help: ## List the targets.
 run: build ## Build Barograph and start it, with data in ./data (arguments in ARGS).
 	target/release/barograph $(ARGS)
 
+.PHONY: cluster
+cluster: build ## Build Barograph and start a cluster of ten processes on this machine, with data in ./data/cluster.
+	scripts/cluster.sh run
+
 .PHONY: build
 build: prerequisites ## Build the release programs into target/release.
 	@echo "==> building target/release (the first time takes some minutes)"

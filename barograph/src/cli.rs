@@ -1,7 +1,6 @@
 //! The command line: flags from the schema, and the `config` commands.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -48,16 +47,11 @@ that over the file. Dots are levels of the file, where names are written with un
 /// The environment variable that names the configuration file. It is no key of the file itself.
 const CONFIG_VARIABLE: &str = "BAROGRAPH_CONFIG";
 
-/// Flags of parts that are not in this version. They are known, so that using them gets an answer.
-const ABSENT: [(&str, &str); 1] = [(
-    "metastore",
-    "this version keeps its control state in the process; there is no metastore to connect to",
-)];
-/// Said where `--grpc` gives an address to a process that needs none: scripts that start a cluster give one to every
-/// process.
-const GRPC_UNUSED: &str = "--grpc is not used: the roles of this process talk inside it";
-/// Where a node of the metastore listens when `--grpc` does not say.
-const DEFAULT_GRPC: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9095);
+/// Flags that are none, but look as if they were. They are known, so that using them gets an answer.
+const ABSENT: [(&str, &str); 1] =
+    [("metastore", "the nodes of the metastore are named by --metastore.addresses host:port,…")];
+/// The key whose flag has a short name, and that name.
+const GRPC: (&str, &str) = ("grpc.listen", "grpc");
 
 /// What the process was asked to do.
 pub(crate) enum Action {
@@ -70,8 +64,6 @@ pub(crate) enum Action {
 /// What a run needs to know from the command line.
 pub(crate) struct Run {
     pub(crate) config: Config,
-    /// Where other processes reach this one, if it is one that others talk to.
-    pub(crate) grpc: SocketAddr,
     /// What is odd about the environment, to be logged once there is a log.
     pub(crate) warnings: Vec<String>,
 }
@@ -83,7 +75,7 @@ enum Refused {
     Unreadable { file: String, error: std::io::Error },
     /// The configuration is wrong.
     Wrong(Problems),
-    /// A flag of a part that is not in this version.
+    /// A flag that is none.
     Absent { flag: &'static str, why: &'static str },
 }
 
@@ -135,13 +127,6 @@ fn command(schema: &Schema) -> Command {
     let config = Arg::new("config").long("config").value_name("FILE").env(CONFIG_VARIABLE).help(
         "The configuration file, in YAML. `barograph config defaults` prints one that sets everything to its default",
     );
-    let grpc = Arg::new("grpc")
-        .long("grpc")
-        .value_name("ADDRESS")
-        .value_parser(clap::value_parser!(SocketAddr))
-        .help(
-            "The address at which other processes reach this one, for --target=metastore [default: 127.0.0.1:9095]. The roles of the data plane talk inside one process",
-        );
     let check = Command::new("check")
         .about("Check a configuration file, and the file of per-tenant limits that it names")
         .arg(Arg::new("file").value_name("FILE").required(true).help("The configuration file"));
@@ -152,7 +137,6 @@ fn command(schema: &Schema) -> Command {
         .after_help("`barograph --help` has every flag, and examples.")
         .args_conflicts_with_subcommands(true)
         .arg(config.help_heading("General"))
-        .arg(grpc.help_heading("General"))
         .args(absent)
         .subcommand(crate::metastore::command())
         .subcommand(
@@ -168,7 +152,7 @@ fn command(schema: &Schema) -> Command {
         )
         .subcommand(crate::query::command())
         .subcommand(crate::ready::command());
-    schema.add_flags(command)
+    schema.add_flags(command).mut_arg(GRPC.0, |listen| listen.alias(GRPC.1))
 }
 
 fn run(schema: &Schema, fs: &dyn FileSystem, matches: &ArgMatches) -> Action {
@@ -193,10 +177,8 @@ fn run_config(schema: &Schema, fs: &dyn FileSystem, matches: &ArgMatches) -> Res
         None => format!("environment variable {} is none of ours", unknown.variable),
     });
     let config = Config::from_values(&values).map_err(Refused::Wrong)?;
-    let grpc = matches.get_one::<SocketAddr>("grpc").copied();
-    let unused = grpc.filter(|_| !config.process.is_metastore()).map(|_| GRPC_UNUSED.to_owned());
-    let warnings = warnings.chain(unused).collect();
-    Ok(Run { config, grpc: grpc.unwrap_or(DEFAULT_GRPC), warnings })
+    let warnings = warnings.collect();
+    Ok(Run { config, warnings })
 }
 
 fn values(

@@ -1,32 +1,24 @@
 //! The roles of this process: what each is handed, and the routes that they serve together.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::response::{IntoResponse as _, Response};
 use distributor::Distributor;
 use env::{Clock, FileSystem, OsSeededRng, Scope};
-use ingester::Ingester;
-use proto::IngesterWrite;
-use querier::{FixedIngesters, Querier};
-use ring::{Instance, InstanceId, Quorum, Ring, RingError, RingView};
+use http::{StatusCode, Uri};
+use querier::Querier;
 use rpc::api::CorsOrigins;
 use rpc::{TenantLayer, TenantResolver};
 use settings::{LimitsLoader, Overrides};
 use telemetry::Registry;
-use tokio::sync::watch;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::late::LateIngester;
 use crate::pages::{self, Pages};
+use crate::peers::Peers;
+use crate::roles::Roles;
 use crate::status::{self, Status};
-
-/// The name of the one instance in the ring of this process.
-const INSTANCE: &str = "barograph-0";
-
-/// How many zones should hold each series, where there are as many.
-const REPLICATION_FACTOR: u8 = 3;
 
 /// The limits of tenants, as each role knows them.
 pub(crate) struct Limits {
@@ -54,32 +46,35 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     pub(crate) scope: Scope,
     pub(crate) limits: Limits,
+    pub(crate) roles: Roles,
+    /// What this process is called among others.
+    pub(crate) name: String,
 }
 
 impl Parts {
-    /// The distributor, over a ring of the one ingester that there is.
-    pub(crate) fn distributor(&self, late: LateIngester<Ingester>) -> Result<Arc<Distributor>, RingError> {
-        let id = InstanceId::new(INSTANCE);
-        let zone = self.config.process.zone.as_deref().map(Arc::from);
-        let members = Instance::all_active([(id.clone(), zone)]);
-        let quorum = Quorum::at_bootstrap(REPLICATION_FACTOR, members.len());
-        let (_, view) = watch::channel(Arc::new(RingView::fixed(Ring::new(members, quorum)?)));
-        let ingester: Arc<dyn IngesterWrite> = Arc::new(late);
+    /// The distributor, if this process has one.
+    pub(crate) fn distributor(&self, peers: &Peers) -> Option<Arc<Distributor>> {
+        if !self.roles.distributor {
+            return None;
+        }
         let deps = distributor::Deps {
             clock: Arc::clone(&self.clock),
             scope: self.scope.child("distributor"),
             registry: self.registry.clone(),
-            ingesters: Arc::new(BTreeMap::from([(id, ingester)])),
-            view,
+            ingesters: Arc::clone(&peers.writers),
+            view: peers.view.clone(),
             limits: self.limits.write.clone(),
         };
-        Ok(Distributor::build(self.config.distributor.clone(), deps))
+        Some(Distributor::build(self.config.distributor.clone(), deps))
     }
 
-    /// The querier, over the one ingester that there is; its files are in `data`.
-    pub(crate) fn querier(&self, late: LateIngester<Ingester>, data: &DataDir) -> Querier {
+    /// The querier, if this process has one; its files are in `data`.
+    pub(crate) fn querier(&self, peers: &Peers, data: &DataDir) -> Option<Querier> {
+        if !self.roles.querier {
+            return None;
+        }
         let deps = querier::Deps {
-            ingesters: Arc::new(FixedIngesters::new(vec![Arc::new(late)])),
+            ingesters: Arc::clone(&peers.readers),
             limits: self.limits.read.clone(),
             clock: Arc::clone(&self.clock),
             scope: self.scope.clone(),
@@ -87,7 +82,7 @@ impl Parts {
             fs: Arc::clone(&self.fs),
             dir: data.role("querier"),
         };
-        Querier::build(self.config.querier.clone(), deps)
+        Some(Querier::build(self.config.querier.clone(), deps))
     }
 
     /// What the ingester is handed; its data is in `data`.
@@ -100,7 +95,7 @@ impl Parts {
             dir: data.role("ingester"),
             retention: self.config.process.retention,
             limits: self.limits.ingester.clone(),
-            instance: INSTANCE.to_owned(),
+            instance: self.name.clone(),
             rng: Arc::new(OsSeededRng::new()),
         }
     }
@@ -118,7 +113,12 @@ impl Parts {
     }
 
     /// Everything that is served: what roles serve, for tenants, and the pages of the process.
-    pub(crate) fn router(&self, distributor: &Arc<Distributor>, querier: &Querier, pages: Pages) -> Router {
+    pub(crate) fn router(
+        &self,
+        distributor: Option<&Arc<Distributor>>,
+        querier: Option<&Querier>,
+        pages: Pages,
+    ) -> Router {
         let resolver = match self.config.process.multitenancy_enabled {
             true => TenantResolver::multi_tenant(),
             false => TenantResolver::single_tenant(),
@@ -126,12 +126,31 @@ impl Parts {
         // The setting has been checked when it was read.
         let origins = CorsOrigins::matching(&self.config.querier.cors_origin);
         let origins = origins.unwrap_or_else(|_| CorsOrigins::none());
-        distributor::http::router(Arc::clone(distributor))
-            .merge(querier.router())
+        let writes = distributor.map(|distributor| distributor::http::router(Arc::clone(distributor)));
+        let reads = querier.map(Querier::router);
+        let roles = self.roles;
+        writes
+            .unwrap_or_default()
+            .merge(reads.unwrap_or_default())
             .layer(TenantLayer::new(resolver))
             .merge(status::router(self.status(&pages), origins))
             .merge(pages::router(pages))
-            .fallback(rpc::response::not_found)
+            .fallback(move |uri: Uri| not_found(roles, uri))
             .method_not_allowed_fallback(rpc::response::method_not_allowed)
+    }
+}
+
+/// What is said of a path that leads nowhere here, but would in a process with another role.
+async fn not_found(roles: Roles, uri: Uri) -> Response {
+    match Roles::that_serves(uri.path()).filter(|role| !roles.has(role)) {
+        Some(role) => {
+            let here = roles.names().join(", ");
+            let text = format!(
+                "404: {} is served by processes with the role {role}; this one has: {here}\n",
+                uri.path()
+            );
+            (StatusCode::NOT_FOUND, text).into_response()
+        }
+        None => rpc::response::not_found().await,
     }
 }

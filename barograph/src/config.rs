@@ -7,12 +7,15 @@ use std::time::Duration;
 
 use distributor::DistributorConfig;
 use ingester::IngesterConfig;
+use membership::MembershipConfig;
 use metastore::MetastoreConfig;
 use model::TenantId;
 use querier::QuerierConfig;
 use rpc::ServerConfig;
 use rpc::grpc::GrpcConfig;
-use settings::{Problems, Schema, Shown, Values};
+use settings::{Location, Problem, Problems, Schema, Shown, Values};
+
+use crate::roles::Roles;
 
 settings::choices! {
     /// A role of the process.
@@ -25,7 +28,7 @@ settings::choices! {
         Ingester = "ingester",
         /// The front door for reads.
         Querier = "querier",
-        /// A node of the control plane, in a process of its own.
+        /// A node of the control plane.
         Metastore = "metastore",
     }
 }
@@ -47,11 +50,18 @@ settings::section! {
         data: PathBuf = "./data";
         /// The address that HTTP is served on: writes, queries, metrics and the pages.
         http: SocketAddr = "127.0.0.1:9009";
-        /// The roles that this process runs: all of the data plane, or `metastore` alone. The roles of the data plane
-        /// have to be in one process in this version, and do without a metastore.
+        /// The roles that this process runs: one or several of distributor, ingester, querier and metastore; all is the
+        /// first three. With metastore.addresses they are part of a cluster, without it all of them are needed, and do
+        /// without a metastore.
         target: Vec<Target> = "all";
+        /// The name of this process, unique in its cluster and the same after a restart. Without one it is the name of
+        /// the host.
+        instance_id: Option<String> = "";
         /// The zone that this process stands in. Without one it is a zone of its own.
         zone: Option<String> = "";
+        /// How many zones of a cluster hold each series. The same in all its processes; with fewer zones than more than
+        /// half of it nothing can be written.
+        replication_factor: u8 = "3", range "1"..="7";
         /// How long samples are kept.
         retention: Duration = "15d", range "1m"..="100y";
         /// Whether every request has to name its tenant in the header X-Scope-OrgID. Otherwise all data belongs to
@@ -102,24 +112,12 @@ settings::section! {
     }
 }
 
-impl ProcessConfig {
-    /// Whether the process is a node of the metastore and nothing else.
-    pub(crate) fn is_metastore(&self) -> bool {
-        self.target == [Target::Metastore]
-    }
-}
-
 fn process_is_consistent(config: &ProcessConfig) -> Result<(), String> {
-    let all = [Target::Distributor, Target::Ingester, Target::Querier];
-    let complete =
-        config.target.contains(&Target::All) || all.iter().all(|role| config.target.contains(role));
-    let beside_others = config.target.contains(&Target::Metastore) && !config.is_metastore();
-    if beside_others || !(complete || config.is_metastore()) {
-        return Err(
-            "target: this version runs all roles of the data plane in one process; leave target out, or \
-                    set it to all, or to metastore alone"
-                .to_owned(),
-        );
+    if config.target.is_empty() {
+        return Err("target names no role; leave it out for all of them".to_owned());
+    }
+    if let Some(id) = config.instance_id.as_deref().filter(|id| id.contains('/')) {
+        return Err(format!("instance_id: {id:?} refused; expected a name without slashes"));
     }
     telemetry::logging::check_filter(&config.log_level).map_err(|error| format!("log_level: {error}"))
 }
@@ -141,6 +139,7 @@ pub(crate) fn schema() -> Schema {
         .with::<ServerConfig>()
         .with::<GrpcConfig>()
         .with::<MetastoreConfig>()
+        .with::<MembershipConfig>()
         .with::<RuntimeConfig>()
         .with::<SelfMonitoringConfig>()
         .with::<DistributorConfig>()
@@ -159,6 +158,7 @@ pub(crate) struct Config {
     pub(crate) server: ServerConfig,
     pub(crate) grpc: GrpcConfig,
     pub(crate) metastore: MetastoreConfig,
+    pub(crate) membership: MembershipConfig,
     pub(crate) runtime: RuntimeConfig,
     pub(crate) self_monitoring: SelfMonitoringConfig,
     pub(crate) distributor: DistributorConfig,
@@ -172,12 +172,13 @@ pub(crate) struct Config {
 impl Config {
     /// The configuration that `values` give.
     pub(crate) fn from_values(values: &Values) -> Result<Self, Problems> {
-        Ok(Self {
+        let config = Self {
             process: values.get()?,
             web: values.get()?,
             server: values.get()?,
             grpc: values.get()?,
             metastore: values.get()?,
+            membership: values.get()?,
             runtime: values.get()?,
             self_monitoring: values.get()?,
             distributor: values.get()?,
@@ -186,7 +187,10 @@ impl Config {
             distributor_limits: values.get()?,
             ingester_limits: values.get()?,
             querier_limits: values.get()?,
-        })
+        };
+        let known = Roles::new(&config.process.target).check(&config);
+        known.map_err(|message| Problem::new(Location::Default, message))?;
+        Ok(config)
     }
 
     /// The configuration as YAML, secrets hidden.
@@ -206,6 +210,7 @@ impl Config {
         shown.add(&self.server);
         shown.add(&self.grpc);
         shown.add(&self.metastore);
+        shown.add(&self.membership);
         shown.add(&self.runtime);
         shown.add(&self.self_monitoring);
         shown.add(&self.distributor);

@@ -30,6 +30,11 @@ impl<I> LateIngester<I> {
         let _ = self.0.set(ingester);
     }
 
+    /// The ingester, if it has started.
+    pub(crate) fn started(&self) -> Option<&I> {
+        self.0.get().map(|ingester| &**ingester)
+    }
+
     fn get(&self) -> Result<&I, Error> {
         match self.0.get() {
             Some(ingester) => Ok(ingester),

@@ -3,20 +3,25 @@
 //! Nothing here knows about samples or queries. What a role needs it is handed here; roles meet through `proto` traits.
 
 mod cli;
+mod cluster;
 mod compose;
 mod config;
 mod control;
 mod data_dir;
+mod error;
+mod grpc;
 mod late;
 mod limits_file;
 mod metastore;
 mod output;
 mod pages;
+mod peers;
 mod process;
 mod process_metrics;
 mod query;
 mod readiness;
 mod ready;
+mod roles;
 mod self_monitoring;
 mod signals;
 mod status;

@@ -40,12 +40,12 @@ pub(crate) fn router(pages: Pages) -> Router {
 async fn ready(State(pages): State<Arc<Pages>>) -> Response {
     match pages.readiness.phase() {
         Phase::Ready => (StatusCode::OK, "Barograph is ready.\n").into_response(),
-        Phase::Starting => unavailable("Barograph is starting: it recovers its data.\n"),
-        Phase::Stopping => unavailable("Barograph is stopping.\n"),
+        Phase::Starting(why) => unavailable(format!("Barograph is starting: {why}.\n")),
+        Phase::Stopping => unavailable("Barograph is stopping.\n".to_owned()),
     }
 }
 
-fn unavailable(text: &'static str) -> Response {
+fn unavailable(text: String) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, RETRY_AFTER_SECONDS)], text).into_response()
 }
 
@@ -65,7 +65,7 @@ async fn config(State(pages): State<Arc<Pages>>) -> Response {
 
 async fn index(State(pages): State<Arc<Pages>>) -> Html<String> {
     let phase = match pages.readiness.phase() {
-        Phase::Starting => "starting",
+        Phase::Starting(_) => "starting",
         Phase::Ready => "ready",
         Phase::Stopping => "stopping",
     };
@@ -89,7 +89,7 @@ mod tests {
 
     fn pages() -> Pages {
         Pages {
-            readiness: Readiness::new(),
+            readiness: Readiness::waiting_for("it recovers its data"),
             registry: Registry::new(),
             config_yaml: "http: x\n".into(),
             base_url: "http://h:1/<x>".into(),

@@ -1,94 +1,51 @@
-//! One process of all roles: started in order, served, and stopped in the opposite order.
+//! One process: its roles are started in order, served, and stopped in the opposite order.
 
-use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskError, TaskHandle};
+use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskHandle};
 use ingester::Ingester;
-use metastore::store::EngineError;
+use metastore::Metastore;
 use proto::Write;
-use ring::RingError;
+use ring::State;
+use rpc::ingester::IngesterService;
 use rpc::{Drain, HttpMetrics, HttpServer};
 use settings::LimitsLoader;
 use telemetry::{LogConfig, LogFormat, Registry};
-use thiserror::Error;
 use tokio::sync::Notify;
+use tonic::service::Routes;
 
 use crate::cli::Run;
+use crate::cluster::{self, Cluster};
 use crate::compose::{Limits, Parts};
 use crate::config::{Config, LogStyle};
-use crate::control::Node;
-use crate::data_dir::{DataDir, DataDirError};
+use crate::control;
+use crate::data_dir::DataDir;
+use crate::error::ProcessError;
+use crate::grpc::{Grpc, Serving};
 use crate::late::LateIngester;
 use crate::limits_file::LimitsFile;
-use crate::pages::{self, Pages};
+use crate::pages::Pages;
+use crate::peers::Peers;
 use crate::readiness::{Phase, Readiness};
+use crate::roles::Roles;
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
 use crate::{output, process_metrics};
 
+/// The name of the one instance in the ring of a process that is all there is.
+const ONLY_INSTANCE: &str = "barograph-0";
+
 /// How long tasks may take to see that they were cancelled, once everything that matters has been stopped.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the process could not start, or did not stop in order.
-#[derive(Debug, Error)]
-pub(crate) enum ProcessError {
-    /// The log cannot be set up.
-    #[error("cannot set up the log")]
-    Log(#[from] telemetry::LogError),
-    /// The system gives no threads or signals.
-    #[error("cannot set up the process")]
-    System(#[source] io::Error),
-    /// The data directory cannot be used.
-    #[error(transparent)]
-    DataDir(#[from] DataDirError),
-    /// The limits file is wrong.
-    #[error("{0}")]
-    Limits(String),
-    /// The address cannot be had.
-    #[error("cannot listen on {addr}; choose another address with --http")]
-    Listen {
-        addr: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
-    /// The address for gRPC cannot be had.
-    #[error("cannot listen on {addr}; choose another address with --grpc")]
-    ListenGrpc {
-        addr: SocketAddr,
-        #[source]
-        source: io::Error,
-    },
-    /// The secret cannot be sent.
-    #[error(transparent)]
-    ClusterSecret(#[from] rpc::grpc::InvalidSecret),
-    /// The metastore's data cannot be opened.
-    #[error("the metastore cannot open its data")]
-    Engine(#[from] EngineError),
-    /// Opening was cut short.
-    #[error("the metastore cannot open its data")]
-    Open(#[source] TaskError),
-    /// The metastore cannot start.
-    #[error("the metastore cannot start")]
-    Metastore(#[from] metastore::StartError),
-    /// The ingester cannot start.
-    #[error("the ingester cannot start")]
-    Ingester(#[from] ingester::StartError),
-    /// The ring cannot be made.
-    #[error("the ring cannot be made")]
-    Ring(#[from] RingError),
-    /// The listener went away, which it does not do while the process runs.
-    #[error("the HTTP listener ended by itself")]
-    ListenerEnded,
-    /// Stopping took too long.
-    #[error(
-        "stopping took longer than {timeout:?}; nothing acknowledged is lost, but the next start takes longer"
-    )]
-    Shutdown { timeout: Duration },
-}
+/// What is waited for at the start.
+const RECOVERY: &str = "it recovers its data";
+const PLACE: &str = "it waits for the metastore to give it its place in the ring";
+const VIEW: &str =
+    "it knows nothing of the cluster yet, since no view was saved and the metastore does not answer";
 
 /// Runs the process until it is asked to stop.
 pub(crate) fn run(run: Run) -> ExitCode {
@@ -114,24 +71,34 @@ fn try_run(run: Run) -> Result<(), ProcessError> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ProcessError::System)?;
     let done = runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        let metastore = run.config.process.is_metastore();
-        let process = Process::start(run.config, clock).await?;
-        match metastore {
-            true => process.serve_metastore(run.grpc).await,
-            false => process.serve().await,
-        }
+        Process::start(run.config, clock).await?.serve().await
     });
     // What still blocks, such as a recovery that was interrupted, must not hold the process up.
     runtime.shutdown_background();
     done
 }
 
-/// A process whose listener is bound and whose data directory is locked.
+/// A process whose listeners are bound and whose data directory is locked.
 struct Process {
     parts: Parts,
     data: DataDir,
     server: HttpServer,
+    grpc: Grpc,
     stop: Arc<Notify>,
+}
+
+/// What runs, and has to be stopped.
+struct Running {
+    readiness: Readiness,
+    http: TaskHandle<Drain>,
+    /// Ends HTTP.
+    drain: Arc<Notify>,
+    grpc: Option<Serving>,
+    /// What writes by itself.
+    background: Scope,
+    cluster: Option<Cluster>,
+    node: Option<Metastore>,
+    late: LateIngester<Ingester>,
 }
 
 impl Process {
@@ -153,95 +120,53 @@ impl Process {
         let metrics = HttpMetrics::register(&registry, Arc::clone(&clock));
         let server = HttpServer::bind(addr, config.server.clone(), metrics, &scope, Arc::clone(&clock)).await;
         let server = server.map_err(|source| ProcessError::Listen { addr, source })?;
-        Ok(Self { parts: Parts { config, clock, fs, registry, scope, limits }, data, server, stop })
+        let roles = Roles::new(&config.process.target);
+        let name = match roles.in_cluster(&config) {
+            true => cluster::instance_name(&config, &*fs)?,
+            false => ONLY_INSTANCE.to_owned(),
+        };
+        let parts = Parts { config, clock, fs, registry, scope, limits, roles, name };
+        let grpc = Grpc::bind(&parts).await?;
+        Ok(Self { parts, data, server, grpc, stop })
     }
 
-    /// Serves until it is asked to stop. The listener serves while data is recovered, so that readiness can be asked for.
+    /// Serves until it is asked to stop. The listeners serve while data is recovered, so that readiness can be asked for.
     async fn serve(self) -> Result<(), ProcessError> {
         let base_url = self.base_url();
         output::out(&self.banner(&base_url));
-        let Self { parts, data, server, stop } = self;
-        let (readiness, late) = (Readiness::new(), LateIngester::new());
-        let distributor = parts.distributor(late.clone())?;
-        let querier = parts.querier(late.clone(), &data);
+        let Self { parts, data, server, grpc, stop } = self;
+        let late = LateIngester::new();
+        let instance = server.local_addr().to_string();
+        let (cluster, peers) = surroundings(&parts, &data, &grpc, &instance, &late).await?;
+        let distributor = parts.distributor(&peers);
+        let querier = parts.querier(&peers, &data);
+        let readiness = Readiness::waiting_for(RECOVERY);
         let pages = Pages {
             readiness: readiness.clone(),
             registry: parts.registry.clone(),
             config_yaml: parts.config.to_yaml(),
             base_url,
         };
-        let router = parts.router(&distributor, &querier, pages);
-        let instance = server.local_addr().to_string();
+        let router = parts.router(distributor.as_ref(), querier.as_ref(), pages);
         let drain = Arc::new(Notify::new());
         let drain_begun = Arc::clone(&drain);
-        let mut http = parts.scope.spawn("http", async move {
+        let http = parts.scope.spawn("http", async move {
             server.serve(router, async move { drain_begun.notified().await }).await
         });
-
-        let began = parts.clock.monotonic();
-        let ingester = tokio::select! {
-            biased;
-            () = stop.notified() => None,
-            started = Ingester::start(parts.config.ingester.clone(), parts.ingester_deps(&data)) => Some(started?),
+        let node = match parts.roles.metastore {
+            true => Some(control::start(&parts, &data.role("metastore"), &grpc).await?),
+            false => None,
         };
+        let routes = routes(&parts, node.as_ref(), &late);
+        let grpc = grpc.serve(&parts, routes);
         let background = parts.scope.child("background");
-        if let Some(ingester) = &ingester {
-            late.set(Arc::new(ingester.clone()));
-            readiness.set(Phase::Ready);
-            announce(ingester, parts.clock.monotonic().saturating_sub(began));
-            monitor_self(&parts, distributor, instance, &background);
-            tokio::select! {
-                biased;
-                () = stop.notified() => {}
-                _ = &mut http => return Err(ProcessError::ListenerEnded),
-            }
-        }
-        readiness.set(Phase::Stopping);
-        drain.notify_one();
-        stop_in_order(&parts, http, &background, ingester).await
-    }
-
-    /// Serves as a node of the metastore until it is asked to stop.
-    async fn serve_metastore(self, grpc: SocketAddr) -> Result<(), ProcessError> {
-        let base_url = self.base_url();
-        let config = &self.parts.config;
-        output::out(&format!(
-            "Barograph {}, with pages on http://{}\n\
-             \x20 Metastore    node {}, reached at {grpc}\n\
-             \x20 Data         in {}\n",
-            env!("CARGO_PKG_VERSION"),
-            self.server.local_addr(),
-            config.metastore.name,
-            config.process.data.display(),
-        ));
-        let Self { parts, data, server, stop } = self;
-        let readiness = Readiness::new();
-        let router = pages::router(Pages {
-            readiness: readiness.clone(),
-            registry: parts.registry.clone(),
-            config_yaml: parts.config.to_yaml(),
-            base_url,
-        });
-        let drain = Arc::new(Notify::new());
-        let drain_begun = Arc::clone(&drain);
-        let mut http = parts.scope.spawn("http", async move {
-            server.serve(router, async move { drain_begun.notified().await }).await
-        });
-        let node = Node::start(&parts, &data.role("metastore"), grpc).await?;
-        readiness.set(Phase::Ready);
+        let mut running = Running { readiness, http, drain, grpc, background, cluster, node, late };
         tokio::select! {
             biased;
             () = stop.notified() => {}
-            _ = &mut http => return Err(ProcessError::ListenerEnded),
+            ended = running.run(&parts, &data, distributor, instance) => ended?,
         }
-        readiness.set(Phase::Stopping);
-        drain.notify_one();
-        let stopping = async {
-            node.stop().await;
-            // How it ended has been logged; requests that were cut are no reason to fail.
-            let _ = http.await;
-        };
-        within_the_bound(&parts, stopping).await
+        running.stop(&parts).await
     }
 
     /// Where users reach the process, without a slash at the end.
@@ -254,17 +179,137 @@ impl Process {
 
     fn banner(&self, base_url: &str) -> String {
         let process = &self.parts.config.process;
-        format!(
-            "Barograph {}, listening on http://{}\n\
-             \x20 Page         {base_url}/\n\
-             \x20 Prometheus   remote_write: [{{url: {base_url}/api/v1/push}}]\n\
-             \x20 Grafana      data source of type Prometheus, URL {base_url}/prometheus\n\
-             \x20 Data         in {}, kept for {}\n",
+        let roles = self.parts.roles;
+        let mut lines = vec![format!(
+            "Barograph {}, {} on http://{}",
             env!("CARGO_PKG_VERSION"),
+            if roles.data_plane() { "listening" } else { "with pages" },
             self.server.local_addr(),
-            process.data.display(),
-            settings::duration::print(process.retention),
-        )
+        )];
+        lines.push(format!("  Page         {base_url}/"));
+        if roles.distributor {
+            lines.push(format!("  Prometheus   remote_write: [{{url: {base_url}/api/v1/push}}]"));
+        }
+        if roles.querier {
+            lines.push(format!("  Grafana      data source of type Prometheus, URL {base_url}/prometheus"));
+        }
+        if let Some(address) = &self.grpc.address {
+            lines.push(format!("  Cluster      {}, reached at {address}", roles.names().join(", ")));
+        }
+        let kept = match roles.ingester {
+            true => format!(", kept for {}", settings::duration::print(process.retention)),
+            false => String::new(),
+        };
+        lines.push(format!("  Data         in {}{kept}\n", process.data.display()));
+        lines.join("\n")
+    }
+}
+
+/// The cluster, if this process is in one, and the ingesters that the front doors are to know.
+async fn surroundings(
+    parts: &Parts,
+    data: &DataDir,
+    grpc: &Grpc,
+    http: &str,
+    late: &LateIngester<Ingester>,
+) -> Result<(Option<Cluster>, Peers), ProcessError> {
+    if !parts.roles.in_cluster(&parts.config) {
+        let zone = parts.config.process.zone.as_deref();
+        return Ok((None, Peers::alone(&parts.name, zone, late.clone())?));
+    }
+    let cluster = Cluster::start(parts, data, grpc, http.to_owned()).await?;
+    let peers = cluster.peers(parts, grpc, late);
+    Ok((Some(cluster), peers))
+}
+
+/// What this process serves to others.
+fn routes(parts: &Parts, node: Option<&Metastore>, late: &LateIngester<Ingester>) -> Routes {
+    let routes = node.map(Metastore::routes).unwrap_or_default();
+    match parts.roles.ingester {
+        true => {
+            let max = parts.config.grpc.max_message_bytes();
+            routes.add_service(IngesterService::serve(Arc::new(late.clone()), max))
+        }
+        false => routes,
+    }
+}
+
+impl Running {
+    /// Gets ready, and runs on. Returns with an error only.
+    async fn run(
+        &mut self,
+        parts: &Parts,
+        data: &DataDir,
+        distributor: Option<Arc<distributor::Distributor>>,
+        instance: String,
+    ) -> Result<(), ProcessError> {
+        if parts.roles.ingester {
+            let began = parts.clock.monotonic();
+            let state = match self.cluster {
+                Some(_) => State::Joining,
+                None => State::Active,
+            };
+            let config = parts.config.ingester.clone();
+            let ingester = Ingester::start_as(state, config, parts.ingester_deps(data)).await?;
+            announce(&ingester, parts.clock.monotonic().saturating_sub(began));
+            self.late.set(Arc::new(ingester));
+        }
+        if let Some(cluster) = &self.cluster {
+            if let Some(ingester) = self.late.started() {
+                self.readiness.set(Phase::Starting(PLACE));
+                cluster.joined(parts, ingester).await?;
+            }
+            if parts.roles.distributor || parts.roles.querier {
+                self.readiness.set(Phase::Starting(VIEW));
+                cluster.known(parts).await;
+            }
+        }
+        self.readiness.set(Phase::Ready);
+        if let Some(distributor) = distributor {
+            monitor_self(parts, distributor, instance, &self.background);
+        }
+        // It ends only when it is drained, or by a fault.
+        let _ = (&mut self.http).await;
+        Err(ProcessError::ListenerEnded("HTTP"))
+    }
+
+    /// Lets the others know, then requests end, then what writes in the background, then the ingester, which is left
+    /// without work, and the node of the metastore; all of it within the bound.
+    async fn stop(self, parts: &Parts) -> Result<(), ProcessError> {
+        self.readiness.set(Phase::Stopping);
+        let timeout = parts.config.process.shutdown_timeout;
+        let stopping = async {
+            let paused = async {
+                if let Some(cluster) = &self.cluster {
+                    cluster.pause().await;
+                }
+            };
+            let drained = async {
+                self.drain.notify_one();
+                // How it ended has been logged; requests that were cut are no reason to fail.
+                let _ = self.http.await;
+            };
+            tokio::join!(paused, drained);
+            if let Some(grpc) = self.grpc {
+                grpc.stop().await;
+            }
+            self.background.cancel();
+            self.background.join(&*parts.clock, JOIN_TIMEOUT).await;
+            if let Some(ingester) = self.late.started() {
+                ingester.stop().await;
+            }
+            if let Some(node) = self.node {
+                node.stop().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stopping => {}
+            () = parts.clock.sleep(timeout) => return Err(ProcessError::Shutdown { timeout }),
+        }
+        parts.scope.abort();
+        tracing::info!("stopped");
+        Ok(())
     }
 }
 
@@ -284,39 +329,6 @@ fn monitor_self(parts: &Parts, write: Arc<dyn Write>, instance: String, backgrou
         let (registry, clock) = (parts.registry.clone(), Arc::clone(&parts.clock));
         SelfMonitoring { config, registry, write, clock, instance }.start(background);
     }
-}
-
-/// Lets requests end, then what writes in the background, then the ingester, which is left without work; all of it
-/// within the bound.
-async fn stop_in_order(
-    parts: &Parts,
-    http: TaskHandle<Drain>,
-    background: &Scope,
-    ingester: Option<Ingester>,
-) -> Result<(), ProcessError> {
-    let stopping = async {
-        // How it ended has been logged; requests that were cut are no reason to fail.
-        let _ = http.await;
-        background.cancel();
-        background.join(&*parts.clock, JOIN_TIMEOUT).await;
-        if let Some(ingester) = &ingester {
-            ingester.stop().await;
-        }
-    };
-    within_the_bound(parts, stopping).await
-}
-
-/// Waits for everything to be stopped, as long as that may take, and ends what is left.
-async fn within_the_bound(parts: &Parts, stopping: impl Future<Output = ()>) -> Result<(), ProcessError> {
-    let timeout = parts.config.process.shutdown_timeout;
-    tokio::select! {
-        biased;
-        () = stopping => {}
-        () = parts.clock.sleep(timeout) => return Err(ProcessError::Shutdown { timeout }),
-    }
-    parts.scope.abort();
-    tracing::info!("stopped");
-    Ok(())
 }
 
 fn announce(ingester: &Ingester, took: Duration) {

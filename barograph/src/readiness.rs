@@ -5,8 +5,8 @@ use tokio::sync::watch;
 /// Where the process is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Data is being recovered; requests are refused with 503.
-    Starting,
+    /// Something is waited for, which is said; requests may be refused with 503.
+    Starting(&'static str),
     /// Requests are served.
     Ready,
     /// Requests that have begun are finished; load balancers should send no more.
@@ -18,9 +18,9 @@ pub(crate) enum Phase {
 pub(crate) struct Readiness(watch::Sender<Phase>);
 
 impl Readiness {
-    /// A process that starts.
-    pub(crate) fn new() -> Self {
-        Self(watch::Sender::new(Phase::Starting))
+    /// A process that starts, and waits for something.
+    pub(crate) fn waiting_for(what: &'static str) -> Self {
+        Self(watch::Sender::new(Phase::Starting(what)))
     }
 
     /// Moves on to `phase`.

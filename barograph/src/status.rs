@@ -83,7 +83,7 @@ async fn runtime_info(State(status): State<Arc<Status>>) -> Response {
 
 /// How far the log has been replayed. Prometheus counts segments; here the whole log is one step.
 async fn wal_replay(State(status): State<Arc<Status>>) -> Response {
-    let done = u8::from(status.readiness.phase() != Phase::Starting);
+    let done = u8::from(!matches!(status.readiness.phase(), Phase::Starting(_)));
     success(&object(&[("min", 0.into()), ("max", 1.into()), ("current", done.into())]))
 }
 

@@ -167,8 +167,15 @@ fn a_bad_limits_file_is_refused_at_the_start() {
 fn flags_of_absent_parts_get_an_answer() {
     refused(&["--grpc", "nowhere"], "--grpc");
     refused(&["--metastore", "a:1,b:1"], "flag --metastore: ");
-    refused(&["--target", "ingester"], "this version runs all roles of the data plane in one process");
-    refused(&["--target", "all,metastore"], "or to metastore alone");
+    refused(
+        &["--target", "ingester"],
+        "ingester in one process is a part of a cluster, which needs metastore.addresses",
+    );
+    refused(&["--target", "all,metastore"], "which needs metastore.addresses");
+    let everywhere = ["--target", "ingester", "--metastore.addresses", "127.0.0.1:1", "--grpc", "0.0.0.0:0"];
+    refused(&everywhere, "set grpc.advertise to host:port");
+    refused(&["--instance-id", "a/b"], "instance_id");
+    refused(&["--replication-factor", "9"], "replication_factor");
     refused(&["--target", "nothing"], "expected one of all, distributor, ingester, querier, metastore");
     refused(&["--no-such-flag"], "--no-such-flag");
 }

@@ -8,4 +8,3 @@ mod limits;
 mod quorum;
 mod random;
 mod rules;
-mod zones;

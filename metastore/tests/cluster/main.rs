@@ -6,6 +6,7 @@ mod failover;
 mod leases;
 mod linearizable;
 mod members;
+mod places;
 mod requests;
 mod support;
 mod watches;

@@ -92,7 +92,8 @@ pub struct Lifecycle {
     wanted: Arc<watch::Sender<Announcement>>,
     written: watch::Receiver<Written>,
     leases: watch::Receiver<Option<LeaseHolder>>,
-    known: bool,
+    /// The incarnation in the saved view, if that has the instance.
+    saved: Option<u64>,
     stop: Scope,
 }
 
@@ -120,13 +121,13 @@ impl Lifecycle {
         let (wanted, wanting) = watch::channel(first);
         let (tell, written) = watch::channel(Written::default());
         let (leased, leases) = watch::channel(None);
-        let known = saved.is_some();
+        let known = saved.as_ref().map(|saved| saved.message.incarnation);
         let (inner, outer) = (stop.clone(), scope.clone());
         let keep =
             Keep { client, watcher, place, key, lease, saved, wanting, tell, leased, scope: inner, outer };
         // It ends with its scope; nobody waits for it.
         drop(stop.spawn("lifecycle", keep.run()));
-        Ok(Self { wanted: Arc::new(wanted), written, leases, known, stop })
+        Ok(Self { wanted: Arc::new(wanted), written, leases, saved: known, stop })
     }
 
     /// Changes what the others are to know. It is written as soon as that is possible.
@@ -139,10 +140,15 @@ impl Lifecycle {
     /// # Errors
     /// Where it is in the ring with another zone.
     pub async fn placed(&self) -> Result<(), WrongPlace> {
-        if self.known {
+        if self.saved.is_some() {
             return Ok(());
         }
         self.until(|written| written.announcement.is_some()).await
+    }
+
+    /// The incarnation that the saved view has of the instance, if it has the instance.
+    pub fn saved_incarnation(&self) -> Option<u64> {
+        self.saved
     }
 
     /// Waits until the metastore has everything that was announced so far.

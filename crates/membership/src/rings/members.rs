@@ -79,6 +79,11 @@ impl Members {
         }
     }
 
+    /// The name under which instances have their places.
+    pub fn name(&self) -> &str {
+        self.prefix.strip_prefix(Instances::PREFIX).map_or("", |name| name.trim_end_matches('/'))
+    }
+
     /// What roles are told.
     pub fn ring_view(&self) -> Arc<RingView> {
         Arc::clone(&self.current)

@@ -1,5 +1,6 @@
 //! What gRPC between processes can be told.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use settings::{ByteSize, Secret};
@@ -7,6 +8,10 @@ use settings::{ByteSize, Secret};
 settings::section! {
     /// gRPC between the processes of a cluster.
     pub struct GrpcConfig ("grpc") {
+        /// The address that gRPC is served on, by ingesters of a cluster and nodes of the metastore; --grpc for short.
+        listen: SocketAddr = "127.0.0.1:9095";
+        /// Where the other processes reach this one, host:port, if that is another address than it listens on.
+        advertise: Option<String> = "";
         /// The largest message that is taken, after decoding. A larger one fails its call.
         max_message: ByteSize = "64MiB", range "1MiB"..="1GiB";
         /// How much one stream may have on its way before the receiver has taken it (HTTP/2 window).

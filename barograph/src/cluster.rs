@@ -1,0 +1,215 @@
+//! What a process of a cluster has beside its roles: the metastore's client, the ring as it is seen, and its own presence.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{FileSystem, OpenOptions, OsSeededRng};
+use ingester::Ingester;
+use membership::rings::{self, Members};
+use membership::{Announcement, Client, LeaseHolder, Lifecycle, Place, Watcher, WatcherDeps};
+use model::TimeRange;
+use proto::metastore::{InstanceState, Lease, LostRange};
+use ring::{Instance, InstanceId, Quorum, Ring, RingView, State};
+use rpc::grpc::ChannelPool;
+use rpc::ingester::RemoteIngesters;
+use tokio::sync::watch;
+
+use crate::compose::Parts;
+use crate::config::Config;
+use crate::data_dir::DataDir;
+use crate::error::ProcessError;
+use crate::grpc::Grpc;
+use crate::late::LateIngester;
+use crate::peers::Peers;
+
+/// The ring that ingesters are in.
+const RING: &str = "ingester";
+/// How long an instance waits for the metastore before it goes on with what it knows.
+const METASTORE_PATIENCE: Duration = Duration::from_secs(5);
+/// How long a process waits for ingesters before it says that it is ready all the same.
+const INGESTERS_PATIENCE: Duration = Duration::from_secs(5);
+/// Where the system says what the host is called.
+const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
+const MAX_HOSTNAME_BYTES: usize = 256;
+
+/// This process in its cluster.
+pub(crate) struct Cluster {
+    watcher: Watcher,
+    view: watch::Receiver<Arc<RingView>>,
+    presence: Presence,
+}
+
+/// How the others see that the process is there.
+enum Presence {
+    /// By its lease.
+    Lease(LeaseHolder),
+    /// By its lease, and its place in the ring.
+    Place(Lifecycle),
+}
+
+impl Cluster {
+    /// Begins to watch the cluster, and to be seen in it. Neither waits for the metastore.
+    pub(crate) async fn start(
+        parts: &Parts,
+        data: &DataDir,
+        grpc: &Grpc,
+        http: String,
+    ) -> Result<Self, ProcessError> {
+        let (config, name) = (&parts.config, parts.name.as_str());
+        let client = Client::new(
+            config.membership.clone(),
+            Arc::new(ChannelPool::new(Arc::clone(&grpc.dial))),
+            Arc::clone(&parts.clock),
+            Arc::new(OsSeededRng::new()),
+            &parts.registry,
+        );
+        let dir = data.role("membership");
+        env::create_dir_durable(&*parts.fs, &dir).map_err(ProcessError::ViewFolder)?;
+        let scope = parts.scope.child("membership");
+        let deps = WatcherDeps { fs: Arc::clone(&parts.fs), path: dir.join("view"), scope: scope.clone() };
+        let watcher = Watcher::start(client.clone(), rings::prefixes(RING), deps).await?;
+        let quorum = Quorum::new(config.process.replication_factor);
+        let view = rings::follow(&watcher, Members::new(RING, quorum), &parts.registry, &scope);
+        let addresses: BTreeMap<String, String> = [("grpc", grpc.address.clone()), ("http", Some(http))]
+            .into_iter()
+            .filter_map(|(kind, address)| Some((kind.to_owned(), address?)))
+            .collect();
+        let zone = config.process.zone.clone().unwrap_or_default();
+        let lease = Lease {
+            instance: name.to_owned(),
+            roles: parts.roles.names().into_iter().map(str::to_owned).collect(),
+            zone: zone.clone(),
+            addresses: addresses.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..Lease::default()
+        };
+        let presence = match parts.roles.ingester {
+            true => {
+                let place = Place { ring: RING.to_owned(), instance: name.to_owned(), zone, addresses };
+                let first = joining(parts);
+                Presence::Place(Lifecycle::start(client, watcher.clone(), place, lease, first, &scope)?)
+            }
+            false => Presence::Lease(LeaseHolder::start(client, lease, &scope)),
+        };
+        Ok(Self { watcher, view, presence })
+    }
+
+    /// The ingesters of the cluster; `late` is the one of this process.
+    pub(crate) fn peers(&self, parts: &Parts, grpc: &Grpc, late: &LateIngester<Ingester>) -> Peers {
+        let own = parts.roles.ingester.then(|| (InstanceId::new(&parts.name), late.clone()));
+        let (dial, rng) = (Arc::clone(&grpc.dial), Arc::new(OsSeededRng::new()));
+        Peers::of_cluster(parts, self.view.clone(), RemoteIngesters::new(dial, self.view.clone(), rng), own)
+    }
+
+    /// Waits until something is known of the cluster: at once where a view was saved. A cluster that is just being
+    /// started is given some time to become one that can be written to.
+    pub(crate) async fn known(&self, parts: &Parts) {
+        self.watcher.known().await;
+        let mut view = self.view.clone();
+        tokio::select! {
+            biased;
+            _ = view.wait_for(|view| takes_writes(view.ring())) => {}
+            () = parts.clock.sleep(INGESTERS_PATIENCE) => {
+                tracing::warn!("too few zones have an ingester that takes writes; going on without");
+            }
+        }
+    }
+
+    /// The ingester of this process has recovered its data: tells the others who it is, what it has lost, and that it is
+    /// there for them. Returns once it has its place in the ring, and the metastore knows, or does not answer.
+    pub(crate) async fn joined(&self, parts: &Parts, ingester: &Ingester) -> Result<(), ProcessError> {
+        let Presence::Place(lifecycle) = &self.presence else { return Ok(()) };
+        lifecycle.placed().await?;
+        let identity = ingester.identity();
+        let mut wishes = ingester.wishes();
+        let wanted = *wishes.borrow_and_update();
+        lifecycle.announce(|announcement| {
+            announcement.state = InstanceState::Active;
+            announcement.read_only = Some(wanted.read_only_since_ms.is_some());
+            announcement.incarnation = identity.incarnation;
+            announcement.lost_ranges = identity.lost.iter().map(lost).collect();
+            announcement.lost_with_former_life = Some(lost(&identity.everything));
+        });
+        let follower = lifecycle.clone();
+        // It ends with its scope; nobody waits for it.
+        drop(parts.scope.spawn("ingester wishes", async move {
+            while wishes.changed().await.is_ok() {
+                let wanted = *wishes.borrow_and_update();
+                follower.announce(|announcement| {
+                    announcement.read_only = Some(wanted.read_only_since_ms.is_some());
+                });
+            }
+        }));
+        // Nothing is lost that the others do not know of, so it counts whether they hear of it now or not.
+        let trusted = identity.lost.is_empty() && lifecycle.saved_incarnation() == Some(identity.incarnation);
+        if trusted {
+            ingester.set_state(State::Active);
+        }
+        tokio::select! {
+            biased;
+            announced = lifecycle.announced() => announced?,
+            () = parts.clock.sleep(METASTORE_PATIENCE), if trusted => {
+                tracing::warn!("the metastore does not answer; others see this instance as they did before");
+                return Ok(());
+            }
+        }
+        ingester.set_state(State::Active);
+        if let Err(error) = ingester.published(&identity.lost).await {
+            tracing::warn!(%error, "what is lost was told to the cluster, and will be told again");
+        }
+        Ok(())
+    }
+
+    /// Lets others stand in for this process from now on. Its place is kept.
+    pub(crate) async fn pause(&self) {
+        match &self.presence {
+            Presence::Lease(holder) => holder.release().await,
+            Presence::Place(lifecycle) => lifecycle.pause().await,
+        }
+    }
+}
+
+/// Whether a quorum of zones has somebody who takes writes.
+fn takes_writes(ring: &Ring) -> bool {
+    let takers = ring.instances().iter().filter(|instance| instance.takes_writes());
+    let zones: BTreeSet<&str> = takers.map(Instance::zone_name).collect();
+    zones.len() >= ring.quorum().write_zones()
+}
+
+fn lost(range: &TimeRange) -> LostRange {
+    LostRange { start_ms: range.start_ms(), end_ms: range.end_ms() }
+}
+
+fn joining(parts: &Parts) -> Announcement {
+    let retention_ms = i64::try_from(parts.config.process.retention.as_millis()).unwrap_or(i64::MAX);
+    Announcement {
+        state: InstanceState::Joining,
+        read_only: None,
+        incarnation: 0,
+        lost_ranges: Vec::new(),
+        lost_with_former_life: None,
+        forget_before_ms: parts.clock.now_ms().saturating_sub(retention_ms),
+    }
+}
+
+/// The name of this process: the configured one, or the host's.
+pub(crate) fn instance_name(config: &Config, fs: &dyn FileSystem) -> Result<String, ProcessError> {
+    match &config.process.instance_id {
+        Some(id) => Ok(id.clone()),
+        None => hostname(fs).map_err(ProcessError::Nameless),
+    }
+}
+
+fn hostname(fs: &dyn FileSystem) -> std::io::Result<String> {
+    let file = fs.open(Path::new(HOSTNAME_FILE), OpenOptions::READ)?;
+    // The kernel says that the file is empty, whatever it holds.
+    let mut buffer = [0; MAX_HOSTNAME_BYTES];
+    let length = file.read_at(&mut buffer, 0)?;
+    let name = String::from_utf8_lossy(buffer.get(..length).unwrap_or_default()).trim().to_owned();
+    match name.is_empty() {
+        true => Err(std::io::Error::other("it is empty")),
+        false => Ok(name),
+    }
+}

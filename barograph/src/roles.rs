@@ -1,0 +1,113 @@
+//! Which roles a process runs, and what that asks of its configuration.
+
+use crate::config::{Config, Target};
+
+/// The roles of a process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Roles {
+    pub(crate) distributor: bool,
+    pub(crate) ingester: bool,
+    pub(crate) querier: bool,
+    pub(crate) metastore: bool,
+}
+
+impl Roles {
+    /// The roles that a target names.
+    pub(crate) fn new(target: &[Target]) -> Self {
+        let has = |role| target.contains(&role);
+        let all = has(Target::All);
+        Self {
+            distributor: all || has(Target::Distributor),
+            ingester: all || has(Target::Ingester),
+            querier: all || has(Target::Querier),
+            metastore: has(Target::Metastore),
+        }
+    }
+
+    /// The names of the roles.
+    pub(crate) fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.distributor, "distributor"),
+            (self.ingester, "ingester"),
+            (self.querier, "querier"),
+            (self.metastore, "metastore"),
+        ];
+        all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
+    }
+
+    /// Whether any role of the data plane is among them.
+    pub(crate) fn data_plane(self) -> bool {
+        self.distributor || self.ingester || self.querier
+    }
+
+    /// Whether they are part of a cluster, rather than all there is.
+    pub(crate) fn in_cluster(self, config: &Config) -> bool {
+        self.data_plane() && !config.membership.addresses.is_empty()
+    }
+
+    /// Whether other processes call this one.
+    pub(crate) fn is_called(self, config: &Config) -> bool {
+        self.metastore || (self.ingester && self.in_cluster(config))
+    }
+
+    /// What the configuration lacks for these roles.
+    pub(crate) fn check(self, config: &Config) -> Result<(), String> {
+        let complete = self.distributor && self.ingester && self.querier;
+        let alone = self.data_plane() && !self.in_cluster(config);
+        if alone && (!complete || self.metastore) {
+            return Err(format!(
+                "target: {} in one process is a part of a cluster, which needs metastore.addresses (host:port of each \
+                 node of the metastore); leave target out for everything in one process",
+                self.names().join(",")
+            ));
+        }
+        let advertised = config.grpc.advertise.is_some();
+        if self.is_called(config) && config.grpc.listen.ip().is_unspecified() && !advertised {
+            return Err(format!(
+                "grpc.listen is {}, which says nothing of where other processes reach this one; set grpc.advertise to \
+                 host:port",
+                config.grpc.listen
+            ));
+        }
+        Ok(())
+    }
+
+    /// The role that serves a path, where one of them does.
+    pub(crate) fn that_serves(path: &str) -> Option<&'static str> {
+        match path {
+            "/api/v1/push" | "/api/v1/write" => Some("distributor"),
+            "/federate" => Some("querier"),
+            _ if path.starts_with("/prometheus/") || path.starts_with("/api/v1/") => Some("querier"),
+            _ => None,
+        }
+    }
+
+    /// Whether a role is among them, by its name.
+    pub(crate) fn has(self, name: &str) -> bool {
+        self.names().contains(&name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_belong_to_roles() {
+        let check = |path, role| assert_eq!(Roles::that_serves(path), role, "{path}");
+        check("/api/v1/push", Some("distributor"));
+        check("/api/v1/write", Some("distributor"));
+        check("/api/v1/query", Some("querier"));
+        check("/prometheus/api/v1/read", Some("querier"));
+        check("/federate", Some("querier"));
+        check("/nowhere", None);
+    }
+
+    #[test]
+    fn a_target_names_roles() {
+        let names = |target: &[Target]| Roles::new(target).names().join(",");
+        assert_eq!(names(&[Target::All]), "distributor,ingester,querier");
+        assert_eq!(names(&[Target::All, Target::Metastore]), "distributor,ingester,querier,metastore");
+        assert_eq!(names(&[Target::Querier, Target::Distributor]), "distributor,querier");
+    }
+}

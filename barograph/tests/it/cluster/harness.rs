@@ -1,0 +1,139 @@
+//! A cluster of processes as `make cluster` starts it: the same processes with the same flags, at other addresses.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use testkit::free_address;
+
+use crate::http::get;
+use crate::support::{Barograph, Program, wait_until};
+
+/// What lists the processes.
+const SCRIPT: &str = "scripts/cluster.sh";
+const SECRET: &str = "of this test";
+/// Lines of each log that a failed test shows.
+const SHOWN_LINES: usize = 15;
+/// Of every process: who is gone is missed sooner, and nothing is written but by the test.
+const FLAGS: [&str; 2] = ["--metastore.lease-ttl=2s", "--self-monitoring.enabled=false"];
+
+/// Processes of a cluster by name, with their data and logs in a folder that goes with it.
+pub(crate) struct Cluster {
+    folder: TempDir,
+    /// Name and flags, in the order in which they start.
+    commands: Vec<(String, Vec<String>)>,
+    running: BTreeMap<String, Program>,
+}
+
+impl Cluster {
+    /// A cluster of which nothing runs.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { folder, commands: commands(), running: BTreeMap::new() }
+    }
+
+    /// A cluster that is ready.
+    pub(crate) fn started() -> Self {
+        let mut cluster = Self::new();
+        let names = cluster.names("");
+        names.iter().for_each(|name| cluster.launch(name));
+        names.iter().for_each(|name| cluster.await_ready(name));
+        cluster
+    }
+
+    /// The names of the processes that begin so, in the order in which they start.
+    pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
+        let names = self.commands.iter().map(|(name, _)| name);
+        names.filter(|name| name.starts_with(prefix)).cloned().collect()
+    }
+
+    /// Where a process serves HTTP.
+    pub(crate) fn http(&self, name: &str) -> SocketAddr {
+        let flags =
+            &self.commands.iter().find(|(known, _)| known == name).expect("a process of the cluster").1;
+        let http = flags.iter().find_map(|flag| flag.strip_prefix("--http="));
+        http.and_then(|address| address.parse().ok()).expect("it has an address")
+    }
+
+    /// Starts a process, and waits until it is ready.
+    pub(crate) fn start(&mut self, name: &str) {
+        self.launch(name);
+        self.await_ready(name);
+    }
+
+    /// Starts a process.
+    pub(crate) fn launch(&mut self, name: &str) {
+        let flags =
+            &self.commands.iter().find(|(known, _)| known == name).expect("a process of the cluster").1;
+        let flags: Vec<&str> = flags.iter().map(String::as_str).chain(FLAGS).collect();
+        let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
+        let mut command = Barograph::command(&flags);
+        command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET).arg("--data").arg(self.folder.path().join(name));
+        command.stdout(log.try_clone().expect("the same log")).stderr(log);
+        self.running.insert(name.to_owned(), Program::start(&mut command));
+    }
+
+    /// Waits until a process is ready.
+    pub(crate) fn await_ready(&mut self, name: &str) {
+        let addr = self.http(name);
+        let program = self.running.get_mut(name).expect("it was started");
+        wait_until(&format!("{name} to be ready"), || match get(addr, "/ready") {
+            (200, _) => Ok(()),
+            (status, body) => {
+                assert!(program.runs(), "{name} has ended");
+                Err(format!("{status} {body}"))
+            }
+        });
+    }
+
+    /// Ends a process as a crash does.
+    pub(crate) fn kill(&mut self, name: &str) {
+        let mut program = self.running.remove(name).expect("it runs");
+        program.signal(Signal::KILL);
+        program.wait();
+    }
+
+    /// Stops a process in order.
+    pub(crate) fn stop(&mut self, name: &str) {
+        let mut program = self.running.remove(name).expect("it runs");
+        program.signal(Signal::TERM);
+        assert!(program.wait().success(), "{name} did not stop in order");
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for (name, _) in &self.commands {
+            let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            let shown = lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default();
+            println!("---- {name}\n{}", shown.join("\n"));
+        }
+    }
+}
+
+/// What the script lists, with an address of its own for each that it names.
+fn commands() -> Vec<(String, Vec<String>)> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+    let output = Command::new(workspace.join(SCRIPT)).arg("commands").output().expect("the script runs");
+    let mut listed = String::from_utf8(output.stdout).expect("the list is text");
+    assert!(output.status.success() && !listed.is_empty(), "{SCRIPT} lists nothing");
+    let addresses = listed.split(['=', ',', ' ', '\n']).filter(|word| word.starts_with("127.0.0.1:"));
+    let addresses: std::collections::BTreeSet<String> = addresses.map(str::to_owned).collect();
+    for address in addresses {
+        listed = listed.replace(&address, &free_address().to_string());
+    }
+    let lines = listed.lines().filter_map(|line| line.split_once(' '));
+    lines.map(|(name, flags)| (name.to_owned(), flags.split(' ').map(str::to_owned).collect())).collect()
+}
