@@ -12,7 +12,7 @@ use distributor::{Deps, Distributor, DistributorConfig, WriteLimits};
 use env::{Scope, SystemClock};
 use model::TenantId;
 use proto::{Error, IngesterWrite, PushRequest, PushResponse, Version, Write, WriteRequest};
-use ring::{Instance, InstanceId, Quorum, Ring, RingView};
+use ring::{Instance, InstanceId, Quorum, Ring, RingView, ShardSize};
 use settings::Overrides;
 use telemetry::Registry;
 use tokio::sync::watch;
@@ -68,7 +68,9 @@ fn distributor(ingesters: usize, replication_factor: u8, limits: WriteLimits) ->
     let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
     let pool: BTreeMap<InstanceId, Arc<dyn IngesterWrite>> =
         names.into_iter().map(|id| (id, Arc::new(NullIngester) as Arc<dyn IngesterWrite>)).collect();
-    let (_, view) = watch::channel(Arc::new(RingView::fixed(ring)));
+    let shards = [(TenantId::anonymous(), ShardSize::new(u32::MAX))];
+    let view = RingView::new(ring, BTreeMap::new(), Vec::new(), shards);
+    let (_, view) = watch::channel(Arc::new(view));
     let deps = Deps {
         clock: Arc::new(SystemClock::new()),
         scope: Scope::new("bench"),

@@ -23,6 +23,12 @@ settings::section! {
         retry_after: Duration = "2s", range "1s"..="10m";
         /// How long the elected replica of an HA pair may be silent before another is elected.
         ha_tracker_failover_timeout: Duration = "30s", range "1s"..="1h";
+        /// How often distributors tell each other, through the metastore, that they hear of an elected replica; at least
+        /// twice per failover timeout.
+        ha_tracker_update_timeout: Duration = "15s", range "1s"..="1h";
+        /// How long a write waits for an election. Where none can be held, all replicas of the pair are taken for a
+        /// while.
+        ha_tracker_election_timeout: Duration = "1s", range "10ms"..="1m";
     }
 }
 

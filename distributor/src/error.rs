@@ -59,6 +59,14 @@ pub enum WriteError {
         /// What the client is told to wait.
         retry_after: Duration,
     },
+    /// HA pairs of the request have no elected replica.
+    #[error("the HA pairs of the request still had elections to hold after {walks} attempts")]
+    NoElection {
+        /// How often it was tried.
+        walks: u32,
+        /// What the client is told to wait.
+        retry_after: Duration,
+    },
     /// Too few ingesters answered.
     #[error("{series} of {all} series could not be stored on enough ingesters: {reason}")]
     NoQuorum {
@@ -92,9 +100,9 @@ impl From<WriteError> for Error {
             WriteError::Malformed { .. } | WriteError::TooManySymbols { .. } => Self::invalid(message),
             WriteError::TooLarge { .. } => Self::new(Code::TooLarge, message),
             WriteError::RateLimited { .. } => Self::tenant_limit(message, RATE_RETRY_AFTER),
-            WriteError::Overloaded { retry_after, .. } | WriteError::NoQuorum { retry_after, .. } => {
-                Self::unavailable(message, retry_after)
-            }
+            WriteError::Overloaded { retry_after, .. }
+            | WriteError::NoElection { retry_after, .. }
+            | WriteError::NoQuorum { retry_after, .. } => Self::unavailable(message, retry_after),
         }
     }
 }

@@ -22,5 +22,5 @@ pub mod http;
 
 pub use config::{DistributorConfig, WriteLimits};
 pub use error::WriteError;
-pub use ha::{Election, HaTracker};
+pub use ha::{Election, HaTracker, MetastoreHaTracker, MetastoreHaTrackerDeps};
 pub use service::{Deps, Distributor};

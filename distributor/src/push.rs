@@ -18,6 +18,9 @@ use crate::walk::Plan;
 use answers::Answers;
 pub(crate) use answers::Combined;
 
+/// How much later than it should a push is ended from here.
+const TIMEOUT_SLACK: Duration = Duration::from_millis(100);
+
 /// How pushes are made.
 #[derive(Clone)]
 pub(crate) struct Pusher {
@@ -108,10 +111,11 @@ impl Pusher {
             return Err(Error::unavailable("an ingester cannot be reached", self.retry_after));
         };
         let started = self.clock.monotonic();
-        let timeout = self.clock.sleep(self.timeout);
+        // An ingester in another process is given the time and ends with it; the own clock is for all others.
+        let timeout = self.clock.sleep(self.timeout.saturating_add(TIMEOUT_SLACK));
         let result = tokio::select! {
             biased;
-            result = ingester.push(push) => result,
+            result = ingester.push_within(push, self.timeout) => result,
             () = timeout => Err(Error::unavailable(
                 format!("an ingester did not answer within {:?}", self.timeout),
                 self.retry_after,

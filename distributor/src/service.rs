@@ -20,10 +20,13 @@ use crate::inflight::{Inflight, Permit};
 use crate::metrics::Metrics;
 use crate::push::{Combined, Pusher};
 use crate::tenants::{Tenant, Tenants};
-use crate::walk::{self, Context, Plan};
+use crate::walk::{self, Context, Owners, Plan};
 
 /// What a tenant whose limits refused something is told to wait.
 const LIMIT_RETRY_AFTER: std::time::Duration = std::time::Duration::from_secs(5);
+
+/// How often a request is walked while its HA pairs hold elections.
+const MAX_WALKS: u32 = 4;
 
 /// What the distributor takes from its surroundings.
 pub struct Deps {
@@ -60,11 +63,20 @@ pub(crate) struct Outcome {
 }
 
 impl Distributor {
-    /// A distributor that takes writes at once. It runs no tasks of its own.
+    /// A distributor that takes writes at once, and keeps elections of HA pairs to itself. It runs no tasks of its own.
     ///
     /// # Panics
     /// When its metrics are registered already.
     pub fn build(config: DistributorConfig, deps: Deps) -> Arc<Self> {
+        let tracker = MemoryHaTracker::new(config.ha_tracker_failover_timeout);
+        Self::with_ha_tracker(config, deps, Arc::new(tracker))
+    }
+
+    /// A distributor of several, which have elections of HA pairs in common.
+    ///
+    /// # Panics
+    /// When its metrics are registered already.
+    pub fn with_ha_tracker(config: DistributorConfig, deps: Deps, ha: Arc<dyn HaTracker>) -> Arc<Self> {
         let metrics = Metrics::new(&deps.registry);
         let pusher = Pusher {
             clock: Arc::clone(&deps.clock),
@@ -78,7 +90,7 @@ impl Distributor {
             clock: deps.clock,
             view: deps.view,
             limits: deps.limits,
-            ha: Arc::new(MemoryHaTracker::new(config.ha_tracker_failover_timeout)),
+            ha,
             tenants: Tenants::new(&metrics),
             inflight: Inflight::new(&config, &metrics),
             pusher,
@@ -129,16 +141,17 @@ impl Distributor {
         let view = Arc::clone(&self.view.borrow());
         let limits = self.limits.of(&request.tenant);
         let tenant = self.tenants.of(&request.tenant, now);
+        let shard = tenant.shard(&request.tenant, &view);
         let context = Context {
             tenant: &request.tenant,
             seed: tenant.seed,
             limits: &limits,
-            ring: view.ring(),
+            owners: Owners { ring: view.ring(), shard: &shard },
             ha: &*self.ha,
             now_ms: self.clock.now_ms(),
             now,
         };
-        let plan = walk::walk(&context, request.version, &request.body)?;
+        let plan = self.walk(&context, &request).await?;
         count(&tenant, &plan);
         let samples = plan.accepted_samples();
         if !tenant.admit(samples, &limits, now) {
@@ -158,6 +171,20 @@ impl Distributor {
         count_refusals(&tenant, &combined.refusals);
         let response = self.answer(combined, received)?;
         Ok(Outcome { deduplicated: deduplicated && response.error.is_none(), response })
+    }
+
+    /// Walks the request, again where HA pairs have to hold elections first.
+    async fn walk(&self, context: &Context<'_>, request: &WriteRequest) -> Result<Plan, WriteError> {
+        for _ in 0..MAX_WALKS {
+            let plan = walk::walk(context, request.version, &request.body)?;
+            if plan.elections.is_empty() {
+                return Ok(plan);
+            }
+            for (cluster, replica) in &plan.elections {
+                self.ha.elect(&request.tenant, cluster, replica, context.limits.ha_max_clusters).await;
+            }
+        }
+        Err(WriteError::NoElection { walks: MAX_WALKS, retry_after: self.config.retry_after })
     }
 
     fn answer(&self, combined: Combined, received: proto::Written) -> Result<WriteResponse, Error> {

@@ -1,12 +1,13 @@
 //! What the distributor remembers of each tenant: made at its first write, forgotten when it is idle and room is short.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use hashbrown::HashMap;
 use model::{TenantId, TenantSeed};
 use parking_lot::{Mutex, RwLock};
+use ring::{RingView, WriteShard};
 
 use crate::config::WriteLimits;
 use crate::metrics::{Metrics, TenantMetrics};
@@ -24,10 +25,24 @@ pub(crate) struct Tenant {
     pub(crate) seed: TenantSeed,
     pub(crate) metrics: TenantMetrics,
     bucket: Mutex<Option<TokenBucket>>,
+    shard: Mutex<Option<CachedShard>>,
     last_used_secs: AtomicU64,
 }
 
 impl Tenant {
+    /// Who takes the tenant's series.
+    pub(crate) fn shard(&self, id: &TenantId, view: &Arc<RingView>) -> Arc<WriteShard> {
+        let mut cached = self.shard.lock();
+        if let Some(cached) = &*cached
+            && std::ptr::eq(cached.view.as_ptr(), Arc::as_ptr(view))
+        {
+            return Arc::clone(&cached.shard);
+        }
+        let shard = Arc::new(view.ring().write_shard(self.seed, view.shard_size(id)));
+        *cached = Some(CachedShard { view: Arc::downgrade(view), shard: Arc::clone(&shard) });
+        shard
+    }
+
     /// Whether the tenant may write so many samples now.
     pub(crate) fn admit(&self, samples: u64, limits: &WriteLimits, now: Duration) -> bool {
         let (rate, burst) = (limits.ingestion_rate, limits.ingestion_burst_size as f64);
@@ -41,6 +56,12 @@ impl Tenant {
             now,
         )
     }
+}
+
+/// Who takes a tenant's series, in one view of the ring. An old view is not kept by it.
+struct CachedShard {
+    view: Weak<RingView>,
+    shard: Arc<WriteShard>,
 }
 
 /// All tenants.
@@ -82,6 +103,7 @@ impl Tenants {
             seed: TenantSeed::of(id),
             metrics: self.metrics.of(id.as_str()),
             bucket: Mutex::new(None),
+            shard: Mutex::new(None),
             last_used_secs: AtomicU64::new(now.as_secs()),
         }
     }

@@ -4,6 +4,7 @@
 //! that nothing is decoded into structures or encoded again on the way.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -60,6 +61,17 @@ impl SymbolTable {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// How long all symbols are together, in bytes.
+    pub fn text_bytes(&self) -> usize {
+        let of_request: usize = self.spans.iter().map(|(_, len)| *len as usize).sum();
+        of_request + self.added.iter().map(Bytes::len).sum::<usize>()
+    }
+
+    /// Whether its symbols are those in `request`, and no others: whoever has the request needs no table.
+    pub fn is_all_in(&self, request: &Bytes) -> bool {
+        self.added.is_empty() && self.text.as_ptr() == request.as_ptr() && self.text.len() == request.len()
     }
 }
 
@@ -273,6 +285,13 @@ pub trait IngesterWrite: Send + Sync {
     /// Stores the batch. When it returns, what it counts as written survives a crash of the ingester. An error means
     /// that nothing is known to be stored.
     async fn push(&self, request: PushRequest) -> Result<PushResponse, Error>;
+
+    /// The same for a caller that waits no longer than `timeout`. An ingester in another process is told, and has failed
+    /// to answer when the time is over; one in this process is just no longer waited for.
+    async fn push_within(&self, request: PushRequest, timeout: Duration) -> Result<PushResponse, Error> {
+        let _ = timeout;
+        self.push(request).await
+    }
 }
 
 /// A whole write, decompressed, as a client sent it.

@@ -19,5 +19,5 @@ pub use lookup::{Replicas, Ring, RingError};
 pub use placement::{TOKENS_PER_INSTANCE, place};
 pub use quorum::{Outcome, Quorum, Tally};
 pub use reading::{LostRange, ReadSet, ZoneReaders};
-pub use shard::{SERIES_PER_INSTANCE, ShardSize};
+pub use shard::{SERIES_PER_INSTANCE, ShardSize, WriteShard};
 pub use view::RingView;

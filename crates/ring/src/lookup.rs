@@ -14,7 +14,7 @@ use crate::{Instance, InstanceId, Quorum};
 pub const MAX_INSTANCES: usize = u16::MAX as usize;
 
 /// Stands for the replica of a zone in which nobody can take writes.
-const NOBODY: u16 = u16::MAX;
+pub(crate) const NOBODY: u16 = u16::MAX;
 
 /// Why a ring cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -40,11 +40,18 @@ pub struct Ring {
     instances: Vec<Instance>,
     zones: usize,
     quorum: Quorum,
+    table: Table,
+}
+
+/// From a hash to a row of instances.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
     /// Ascending.
     tokens: Vec<u64>,
     /// For every token, the replicas of the hashes that end there: as many instances as the replication factor, some
     /// of them [`NOBODY`].
     rows: Vec<u16>,
+    width: usize,
     /// By the leading bits of a hash, the first token that can be the answer.
     index: Vec<u32>,
     index_shift: u32,
@@ -60,15 +67,9 @@ impl Ring {
         if let Some([twice, _]) = instances.array_windows().find(|[a, b]| a.id == b.id) {
             return Err(RingError::Duplicate { id: twice.id.clone() });
         }
-        let layout = Layout::new(&instances);
-        let tokens: Vec<u64> = layout.circle.iter().map(|(token, _)| *token).collect();
-        let rows = layout.rows(&instances, quorum.replication_factor());
-        let index_bits = (tokens.len().max(2) - 1).ilog2() + 1;
-        let index_shift = 64 - index_bits;
-        let index = (0..1u64 << index_bits)
-            .map(|lead| tokens.partition_point(|token| *token < lead << index_shift) as u32)
-            .collect();
-        Ok(Self { zones: layout.zones, instances, quorum, tokens, rows, index, index_shift })
+        let layout = Layout::new(&instances, 0..instances.len());
+        let table = layout.table(&instances, quorum.replication_factor());
+        Ok(Self { zones: layout.zones, instances, quorum, table })
     }
 
     /// The instances, sorted by name. [`Replicas`] gives their positions here.
@@ -89,6 +90,19 @@ impl Ring {
     /// The instances that are to store a series with this hash: one in each of its zones.
     #[inline]
     pub fn lookup(&self, hash: SeriesHash) -> Replicas<'_> {
+        self.table.lookup(hash)
+    }
+}
+
+impl Table {
+    /// The rows of the ring that these of the instances (positions, each once) make by themselves.
+    pub(crate) fn of_some(ring: &Ring, members: &[usize]) -> Self {
+        let layout = Layout::new(&ring.instances, members.iter().copied());
+        layout.table(&ring.instances, ring.quorum.replication_factor())
+    }
+
+    #[inline]
+    pub(crate) fn lookup(&self, hash: SeriesHash) -> Replicas<'_> {
         let lead = (hash.0 >> self.index_shift) as usize;
         let mut token = self.index.get(lead).map_or(0, |first| *first as usize);
         while self.tokens.get(token).is_some_and(|at| *at < hash.0) {
@@ -97,15 +111,19 @@ impl Ring {
         if token == self.tokens.len() {
             token = 0;
         }
-        let width = self.quorum.replication_factor();
-        let row = self.rows.get(token * width..(token + 1) * width);
+        let row = self.rows.get(token * self.width..(token + 1) * self.width);
         Replicas(row.unwrap_or_default())
+    }
+
+    /// What it takes beside itself, in bytes.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        size_of_val(&*self.tokens) + size_of_val(&*self.rows) + size_of_val(&*self.index)
     }
 }
 
 /// The replica set of a series.
 #[derive(Debug, Clone, Copy)]
-pub struct Replicas<'a>(&'a [u16]);
+pub struct Replicas<'a>(pub(crate) &'a [u16]);
 
 impl<'a> Replicas<'a> {
     /// Positions in [`Ring::instances`] of those that can take the write; none twice. Where there are fewer than
@@ -128,13 +146,15 @@ struct Layout {
 }
 
 impl Layout {
-    fn new(instances: &[Instance]) -> Self {
+    /// Of those of the instances that are members, by position.
+    fn new(instances: &[Instance], members: impl Iterator<Item = usize>) -> Self {
         let mut numbers = BTreeMap::new();
-        let mut zone_of = Vec::with_capacity(instances.len());
+        let mut zone_of = vec![0; instances.len()];
         let mut circle = Vec::new();
-        for (i, instance) in instances.iter().enumerate() {
+        for i in members {
+            let instance = &instances[i];
             let next = numbers.len() as u16;
-            zone_of.push(*numbers.entry(instance.zone_name()).or_insert(next));
+            zone_of[i] = *numbers.entry(instance.zone_name()).or_insert(next);
             if instance.state.has_tokens() {
                 circle.extend(instance.tokens.iter().map(|token| (*token, i as u16)));
             }
@@ -146,6 +166,17 @@ impl Layout {
         }
         let zones = circles.iter().filter(|circle| !circle.is_empty()).count();
         Self { circle, zone_of, circles, zones }
+    }
+
+    fn table(&self, instances: &[Instance], replication_factor: usize) -> Table {
+        let tokens: Vec<u64> = self.circle.iter().map(|(token, _)| *token).collect();
+        let index_bits = (tokens.len().max(2) - 1).ilog2() + 1;
+        let index_shift = 64 - index_bits;
+        let index = (0..1u64 << index_bits)
+            .map(|lead| tokens.partition_point(|token| *token < lead << index_shift) as u32)
+            .collect();
+        let rows = self.rows(instances, replication_factor);
+        Table { tokens, rows, width: replication_factor, index, index_shift }
     }
 
     fn rows(&self, instances: &[Instance], replication_factor: usize) -> Vec<u16> {

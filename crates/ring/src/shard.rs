@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use model::TenantSeed;
+use model::{SeriesHash, TenantSeed};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use crate::{Instance, Ring, RingError};
+use crate::lookup::{NOBODY, Table};
+use crate::{Instance, Replicas, Ring};
 
 /// How many instances per zone a tenant has used, and since when. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,6 +55,49 @@ impl ShardSize {
     }
 }
 
+/// Who takes a tenant's series, in little room: tenants are many, and most have one instance per zone.
+#[derive(Debug, Clone)]
+pub struct WriteShard {
+    owners: Owners,
+    members: usize,
+}
+
+#[derive(Debug, Clone)]
+enum Owners {
+    /// As in the ring itself.
+    Everybody,
+    /// All series have the same replicas.
+    Same(Box<[u16]>),
+    Table(Box<Table>),
+}
+
+impl WriteShard {
+    /// The instances that are to store a series of the tenant with this hash: one in each of its zones. `ring` is the
+    /// one that the shard is of.
+    #[inline]
+    pub fn lookup<'a>(&'a self, ring: &'a Ring, hash: SeriesHash) -> Replicas<'a> {
+        match &self.owners {
+            Owners::Everybody => ring.lookup(hash),
+            Owners::Same(row) => Replicas(row),
+            Owners::Table(table) => table.lookup(hash),
+        }
+    }
+
+    /// How many instances it has, those included that others stand in for.
+    pub fn members(&self) -> usize {
+        self.members
+    }
+
+    /// What it takes beside itself, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        match &self.owners {
+            Owners::Everybody => 0,
+            Owners::Same(row) => size_of_val(&**row),
+            Owners::Table(table) => size_of::<Table>() + table.heap_bytes(),
+        }
+    }
+}
+
 /// What an instance means for the shard that is being chosen.
 struct Choice {
     /// It is in the shard.
@@ -65,17 +109,47 @@ struct Choice {
 }
 
 impl Ring {
-    /// The ring of the instances that take the tenant's series. Instances that fail stay in it, so that the others
-    /// stand in for them and nothing else moves; where all of a zone fail, the next in the tenant's order stands in.
-    ///
-    /// # Errors
-    /// None in a ring that could be made itself.
-    pub fn write_shard(&self, tenant: TenantSeed, size: &ShardSize) -> Result<Self, RingError> {
-        let chosen = self.ranked(tenant, size.current(), |instance| {
+    /// Who takes the tenant's series: a ring of those that [`Ring::write_members`] names.
+    pub fn write_shard(&self, tenant: TenantSeed, size: &ShardSize) -> WriteShard {
+        let members = self.write_members(tenant, size);
+        let with_tokens = self.instances().iter().filter(|instance| instance.state.has_tokens()).count();
+        let owners = if members.len() == with_tokens {
+            Owners::Everybody
+        } else if let Some(row) = self.only_row(&members) {
+            Owners::Same(row)
+        } else {
+            Owners::Table(Box::new(Table::of_some(self, &members)))
+        };
+        WriteShard { owners, members: members.len() }
+    }
+
+    /// Positions in [`Ring::instances`], ascending, of the instances that take the tenant's series. Instances that fail
+    /// stay among them, so that the others stand in for them and nothing else moves; where all of a zone fail, the next
+    /// in the tenant's order stands in.
+    pub fn write_members(&self, tenant: TenantSeed, size: &ShardSize) -> Vec<usize> {
+        let mut chosen = self.ranked(tenant, size.current(), |instance| {
             let counts = instance.state.has_tokens() && !instance.read_only;
             Choice { chosen: counts, counts, reliable: instance.takes_writes() }
         });
-        Self::new(chosen.into_iter().map(|i| self.instances()[i].clone()).collect(), self.quorum())
+        chosen.sort_unstable();
+        chosen
+    }
+
+    /// The replicas of every series, where there are no more zones than replicas and at most one instance in each that
+    /// takes writes.
+    fn only_row(&self, members: &[usize]) -> Option<Box<[u16]>> {
+        let width = self.quorum().replication_factor();
+        let mut zones: BTreeMap<&str, Option<usize>> = BTreeMap::new();
+        for &i in members {
+            let instance = &self.instances()[i];
+            let taker = zones.entry(instance.zone_name()).or_default();
+            if instance.takes_writes() && taker.replace(i).is_some() {
+                return None;
+            }
+        }
+        let takers = zones.values().flatten().map(|i| *i as u16);
+        let row: Vec<u16> = takers.chain(std::iter::repeat(NOBODY)).take(width).collect();
+        (zones.len() <= width).then(|| row.into())
     }
 
     /// Positions in [`Ring::instances`], ascending, of those that may hold what was written for the tenant at

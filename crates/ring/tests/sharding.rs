@@ -58,9 +58,12 @@ impl World {
             }
             Event::Size(size) => self.size.change(now_ms, size.into(), i64::MIN),
             Event::Write(hash) => {
-                let shard = self.ring().write_shard(tenant, &self.size).expect("names are unique");
-                let chosen = shard.lookup(SeriesHash(hash)).iter().map(|i| shard.instances()[i].id.clone());
-                self.writes.push((now_ms, chosen.collect()));
+                let ring = self.ring();
+                let chosen = chosen(&ring, tenant, &self.size, hash);
+                let plain = plain_shard(&ring, tenant, &self.size);
+                let expected = plain.lookup(SeriesHash(hash)).iter().map(|i| plain.instances()[i].id.clone());
+                assert_eq!(chosen, expected.collect(), "a shard is the ring of its members");
+                self.writes.push((now_ms, chosen));
             }
         }
     }
@@ -84,6 +87,18 @@ impl World {
         let member = Instance::active(InstanceId::new(&format!("ingester-{i}")), zone, tokens);
         self.members.insert(i, Instance { member_since_ms: now_ms, state_since_ms: now_ms, ..member });
     }
+}
+
+/// Who is to take a series.
+fn chosen(ring: &Ring, tenant: TenantSeed, size: &ShardSize, hash: u64) -> BTreeSet<InstanceId> {
+    let shard = ring.write_shard(tenant, size);
+    shard.lookup(ring, SeriesHash(hash)).iter().map(|i| ring.instances()[i].id.clone()).collect()
+}
+
+/// A tenant's shard as a ring of its own.
+fn plain_shard(ring: &Ring, tenant: TenantSeed, size: &ShardSize) -> Ring {
+    let members = ring.write_members(tenant, size).into_iter().map(|i| ring.instances()[i].clone());
+    Ring::new(members.collect(), ring.quorum()).expect("names are unique")
 }
 
 fn seed(tenant: &str) -> TenantSeed {
@@ -126,7 +141,7 @@ fn small_tenants_touch_few_ingesters_and_all_of_them_spread() {
     let ring = ring_of(3, 20);
     let mut used = BTreeMap::new();
     for n in 0..1_000 {
-        let shard = ring.write_shard(seed(&format!("tenant-{n}")), &ShardSize::new(1)).expect("a shard");
+        let shard = plain_shard(&ring, seed(&format!("tenant-{n}")), &ShardSize::new(1));
         assert_eq!((shard.instances().len(), shard.zones()), (3, 3));
         for instance in shard.instances() {
             *used.entry(instance.id.clone()).or_insert(0) += 1;
@@ -142,7 +157,7 @@ fn a_larger_shard_holds_the_smaller_one() {
     for n in 0..50 {
         let tenant = seed(&format!("tenant-{n}"));
         let shards: Vec<BTreeSet<InstanceId>> = (1..=10)
-            .map(|size| ring.write_shard(tenant, &ShardSize::new(size)).expect("a shard"))
+            .map(|size| plain_shard(&ring, tenant, &ShardSize::new(size)))
             .map(|shard| shard.instances().iter().map(|instance| instance.id.clone()).collect())
             .collect();
         assert!(shards.windows(2).all(|pair| pair[0].is_subset(&pair[1])));
@@ -154,17 +169,30 @@ fn a_larger_shard_holds_the_smaller_one() {
 fn when_all_of_a_shard_in_a_zone_fail_another_stands_in() {
     let tenant = seed("team");
     let ring = ring_of(3, 4);
-    let shard = ring.write_shard(tenant, &ShardSize::new(1)).expect("a shard");
-    let failed = shard.instances()[0].id.clone();
+    let one = ShardSize::new(1);
+    let failed = chosen(&ring, tenant, &one, 7).pop_first().expect("three");
     let members = ring.instances().iter().cloned().map(|instance| match instance.id == failed {
         true => Instance { state: State::Unhealthy, ..instance },
         false => instance,
     });
     let ring = Ring::new(members.collect(), Quorum::new(3)).expect("names are unique");
-    let shard = ring.write_shard(tenant, &ShardSize::new(1)).expect("a shard");
-    let chosen: Vec<_> = shard.lookup(SeriesHash(7)).iter().map(|i| &shard.instances()[i]).collect();
-    assert_eq!(chosen.len(), 3, "every zone takes it");
-    assert!(chosen.iter().all(|instance| instance.id != failed));
+    let instead = chosen(&ring, tenant, &one, 7);
+    assert_eq!(instead.len(), 3, "every zone takes it");
+    assert!(!instead.contains(&failed));
+}
+
+#[test]
+fn shards_of_many_small_tenants_take_little_room() {
+    let ring = ring_of(3, 100);
+    // As many are small as usual, one in a hundred has ten times as many series as an ingester takes.
+    let size = |n: u32| ShardSize::new(if n.is_multiple_of(100) { 10 } else { 1 });
+    let shards: Vec<_> =
+        (0..10_000).map(|n| ring.write_shard(seed(&format!("tenant-{n}")), &size(n))).collect();
+    let bytes: usize = shards.iter().map(|shard| size_of_val(shard) + shard.heap_bytes()).sum();
+    assert!(bytes < 60 << 20, "{bytes} bytes");
+    assert!(shards.iter().filter(|shard| shard.heap_bytes() <= 8).count() == 9_900);
+    let all = ring.write_shard(seed("all"), &ShardSize::new(100));
+    assert_eq!((all.members(), all.heap_bytes()), (300, 0));
 }
 
 #[test]

@@ -17,21 +17,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use model::{SeriesHash, TenantId, TenantSeed};
 use proto::{Frame, RejectReason, Source, Version, Written};
-use ring::Ring;
 use wire::WireError;
 
 use crate::config::WriteLimits;
 use crate::error::WriteError;
 use crate::ha::{Election, HaTracker};
 
-pub(crate) use plan::{Content, Plan, Refusal, Refusals};
+pub(crate) use plan::{Content, Owners, Plan, Refusal, Refusals};
 
 /// What a walk needs to know besides the request.
 pub(crate) struct Context<'a> {
     pub(crate) tenant: &'a TenantId,
     pub(crate) seed: TenantSeed,
     pub(crate) limits: &'a WriteLimits,
-    pub(crate) ring: &'a Ring,
+    pub(crate) owners: Owners<'a>,
     pub(crate) ha: &'a dyn HaTracker,
     /// The wall clock, in milliseconds since the Unix epoch.
     pub(crate) now_ms: i64,
@@ -56,7 +55,7 @@ pub(crate) fn walk(context: &Context<'_>, version: Version, body: &Bytes) -> Res
         rewrite_all: context.limits.changes_labels(),
         last_election: None,
         canonical: Vec::with_capacity(1024),
-        plan: Plan::new(context.ring, body.len()),
+        plan: Plan::new(context.owners, body.len()),
     };
     match version {
         Version::V1 => v1::walk(&mut walker)?,
@@ -93,7 +92,7 @@ impl Walker<'_> {
     #[inline]
     fn forward(&mut self, hash: SeriesHash, start: usize, len: usize, content: Content) {
         let frame = Frame { hash, source: Source::Request, start: start as u32, len: len as u32 };
-        self.plan.place(self.context.ring, frame, content);
+        self.plan.place(self.context.owners, frame, content);
     }
 
     fn refuse(&mut self, refused: Written, refusal: Refusal) {

@@ -1,12 +1,35 @@
 //! What a walk comes to: frames for each ingester, and what was refused.
 
+use std::collections::BTreeMap;
+
 use hashbrown::HashMap;
-use model::TenantSeed;
+use model::{SeriesHash, TenantSeed};
 use proto::{Frame, MetadataEntry, RejectReason, SymbolTable, Written};
-use ring::{Ring, Tally};
+use ring::{Quorum, Replicas, Ring, Tally, WriteShard};
 
 /// How many bytes a series takes in a typical request: what memory for frames is set aside by.
 const TYPICAL_SERIES_BYTES: usize = 256;
+
+/// How many elections are held for one request at a time.
+const MAX_ELECTIONS: usize = 64;
+
+/// Who is to store the series of a tenant.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Owners<'a> {
+    pub(crate) ring: &'a Ring,
+    pub(crate) shard: &'a WriteShard,
+}
+
+impl<'a> Owners<'a> {
+    #[inline]
+    fn of(self, hash: SeriesHash) -> Replicas<'a> {
+        self.shard.lookup(self.ring, hash)
+    }
+
+    fn quorum(self) -> Quorum {
+        self.ring.quorum()
+    }
+}
 
 /// What one series holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,17 +123,18 @@ pub(crate) struct Plan {
     pub(crate) deduped: u64,
     /// Samples and histograms of series that relabelling dropped.
     pub(crate) dropped: u64,
+    /// HA pairs of which nobody is elected, and who wants to be. While there are any, the plan is not to be used.
+    pub(crate) elections: BTreeMap<String, String>,
     frames_per_group: usize,
 }
 
 impl Plan {
-    pub(crate) fn new(ring: &Ring, body_len: usize) -> Self {
-        let instances = ring.instances().len();
+    pub(crate) fn new(owners: Owners<'_>, body_len: usize) -> Self {
         let series = body_len / TYPICAL_SERIES_BYTES + 1;
-        let replicas = ring.quorum().replication_factor();
+        let replicas = owners.quorum().replication_factor();
         Self {
             groups: Vec::new(),
-            group_of: vec![0; instances],
+            group_of: vec![0; owners.ring.instances().len()],
             tallies: Vec::with_capacity(series),
             contents: Vec::with_capacity(series),
             rewritten: Vec::new(),
@@ -120,42 +144,50 @@ impl Plan {
             refused_metadata: Vec::new(),
             deduped: 0,
             dropped: 0,
-            frames_per_group: (series * replicas).div_ceil(instances.max(1)),
+            elections: BTreeMap::new(),
+            frames_per_group: (series * replicas).div_ceil(owners.shard.members().max(1)).min(series),
+        }
+    }
+
+    /// Notes that somebody has to be elected of an HA pair. Of more pairs than are noted, it turns out in the next walk.
+    pub(crate) fn undecided(&mut self, cluster: &str, replica: &str) {
+        if self.elections.len() < MAX_ELECTIONS {
+            self.elections.entry(cluster.to_owned()).or_insert_with(|| replica.to_owned());
         }
     }
 
     /// Adds a frame to the groups of its replicas.
     #[inline]
-    pub(crate) fn place(&mut self, ring: &Ring, frame: Frame, content: Content) {
+    pub(crate) fn place(&mut self, owners: Owners<'_>, frame: Frame, content: Content) {
         let item = self.tallies.len() as u32;
         let mut found = 0;
-        for instance in ring.lookup(frame.hash).iter() {
+        for instance in owners.of(frame.hash).iter() {
             let group = self.group(instance);
             group.frames.push(frame);
             group.items.push(item);
             found += 1;
         }
-        self.push_tally(ring, found, content);
+        self.push_tally(owners, found, content);
     }
 
     /// Adds metadata to the groups of its replicas: those of its family's name.
-    pub(crate) fn place_metadata(&mut self, ring: &Ring, seed: TenantSeed, entry: &MetadataEntry) {
+    pub(crate) fn place_metadata(&mut self, owners: Owners<'_>, seed: TenantSeed, entry: &MetadataEntry) {
         let item = self.tallies.len() as u32;
-        let hash = model::SeriesHash::of_canonical(seed, entry.family.as_bytes());
+        let hash = SeriesHash::of_canonical(seed, entry.family.as_bytes());
         let mut found = 0;
-        for instance in ring.lookup(hash).iter() {
+        for instance in owners.of(hash).iter() {
             let group = self.group(instance);
             group.metadata.push(entry.clone());
             group.metadata_items.push(item);
             found += 1;
         }
-        self.push_tally(ring, found, Content::default());
+        self.push_tally(owners, found, Content::default());
     }
 
     /// A zone without anyone to take it counts as one that failed.
-    fn push_tally(&mut self, ring: &Ring, replicas: usize, content: Content) {
+    fn push_tally(&mut self, owners: Owners<'_>, replicas: usize, content: Content) {
         let mut tally = Tally::default();
-        for _ in replicas..ring.quorum().replication_factor() {
+        for _ in replicas..owners.quorum().replication_factor() {
             tally.failed();
         }
         self.tallies.push(tally);

@@ -13,6 +13,9 @@ use super::{Context, Refusal, Walker};
 use crate::error::WriteError;
 use crate::ha::Election;
 
+/// The longest name of an HA pair or of a replica: elections are kept under them.
+const MAX_HA_NAME_BYTES: usize = 256;
+
 /// The labels that a series is to be stored with.
 pub(crate) enum Prepared<'a> {
     /// Those that were sent, sorted and without empty values, some perhaps removed.
@@ -99,12 +102,13 @@ impl Walker<'_> {
                 message: format!("series {}: {what}", labels::show(labels.iter().copied())),
             }))
         };
-        let longest = limits.max_label_value_length;
+        let longest = limits.max_label_value_length.min(MAX_HA_NAME_BYTES);
         if cluster.len().max(replica.len()) > longest {
             return refuse(
                 RejectReason::LabelValueTooLong,
                 format!(
-                    "the names of HA pair and replica may have {longest} bytes at most (max_label_value_length)"
+                    "the names of HA pair and replica may have {longest} bytes at most (the lesser of \
+                     max_label_value_length and {MAX_HA_NAME_BYTES})"
                 ),
             );
         }
@@ -112,6 +116,10 @@ impl Walker<'_> {
         match election {
             Election::Elected => Ok(true),
             Election::NotElected => Err(Decision::Deduplicate),
+            Election::Undecided => {
+                self.plan.undecided(cluster, replica);
+                Err(Decision::Deduplicate)
+            }
             Election::TooManyClusters => refuse(
                 RejectReason::TooManyHaClusters,
                 format!(
@@ -177,7 +185,7 @@ impl Walker<'_> {
             start: start as u32,
             len: (end - start) as u32,
         };
-        self.plan.place(self.context.ring, frame, tail.kept());
+        self.plan.place(self.context.owners, frame, tail.kept());
         Ok(())
     }
 }

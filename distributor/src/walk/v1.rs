@@ -119,7 +119,7 @@ impl Walker<'_> {
             })
         };
         match read() {
-            Ok(entry) => self.plan.place_metadata(self.context.ring, self.context.seed, &entry),
+            Ok(entry) => self.plan.place_metadata(self.context.owners, self.context.seed, &entry),
             Err(reason) => self.plan.refused_metadata.push(reason),
         }
     }

@@ -11,7 +11,7 @@ use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use model::{Labels, TenantId, Value};
 use proto::{IngesterWrite, Write, WriteRequest};
-use ring::{Instance, InstanceId, Quorum, Ring, RingView};
+use ring::{Instance, InstanceId, Quorum, Ring, RingView, ShardSize};
 use rpc::{TenantLayer, TenantResolver};
 use settings::LimitsLoader;
 use telemetry::Registry;
@@ -52,11 +52,27 @@ impl Harness {
         overrides: &str,
         config: DistributorConfig,
     ) -> Self {
-        let names: Vec<InstanceId> =
-            (0..ingesters).map(|i| InstanceId::new(&format!("ingester-{i}"))).collect();
-        let members = Instance::all_active(names.iter().map(|id| (id.clone(), None)));
+        let members = (0..ingesters).map(|i| (InstanceId::new(&format!("ingester-{i}")), None));
+        Self::of(members.collect(), replication_factor, overrides, config)
+    }
+
+    /// So many ingesters in each of three zones, every third in the same one, and three replicas.
+    pub(crate) fn zoned(per_zone: u8) -> Self {
+        let zone = |i| Some(format!("zone-{}", i % 3).into());
+        let members = (0..3 * per_zone).map(|i| (InstanceId::new(&format!("ingester-{i}")), zone(i)));
+        Self::of(members.collect(), 3, "", DistributorConfig::default())
+    }
+
+    fn of(
+        members: Vec<(InstanceId, Option<Arc<str>>)>,
+        replication_factor: u8,
+        overrides: &str,
+        config: DistributorConfig,
+    ) -> Self {
+        let names: Vec<InstanceId> = members.iter().map(|(id, _)| id.clone()).collect();
+        let members = Instance::all_active(members);
         let ring = Ring::new(members, Quorum::new(replication_factor)).expect("names are unique");
-        let (view, receiver) = watch::channel(Arc::new(RingView::fixed(ring)));
+        let (view, receiver) = watch::channel(everywhere(ring));
         let ingesters: Vec<Arc<FakeIngester>> = names.iter().map(|_| Arc::default()).collect();
         let pool: BTreeMap<InstanceId, Arc<dyn IngesterWrite>> = names
             .into_iter()
@@ -137,6 +153,17 @@ impl Harness {
         let found = samples.iter().find(|s| s.name == name && s.labels == expected);
         found.map_or(0.0, |s| s.value)
     }
+}
+
+/// A view in which the tenant of all writes uses every ingester.
+pub(crate) fn everywhere(ring: Ring) -> Arc<RingView> {
+    sharded(ring, u32::MAX)
+}
+
+/// A view in which it uses so many ingesters per zone.
+pub(crate) fn sharded(ring: Ring, per_zone: u32) -> Arc<RingView> {
+    let shards = [(tenant(), ShardSize::new(per_zone))];
+    Arc::new(RingView::new(ring, BTreeMap::new(), Vec::new(), shards))
 }
 
 /// The tenant of all writes.

@@ -8,3 +8,4 @@ mod limits;
 mod quorum;
 mod random;
 mod rules;
+mod zones;

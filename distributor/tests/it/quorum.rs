@@ -1,13 +1,12 @@
 //! Replicas that fail, refuse, hang or are missing.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use proto::{Code, Error, RejectReason, Version};
-use ring::{Quorum, Ring, RingView, State};
+use ring::{Quorum, Ring, State};
 use testkit::ingester::Behaviour;
 
-use crate::harness::{Harness, NOW_MS};
+use crate::harness::{Harness, NOW_MS, everywhere};
 use crate::labels::{Series, message};
 
 fn failure() -> Behaviour {
@@ -15,7 +14,7 @@ fn failure() -> Behaviour {
 }
 
 /// Two hundred series.
-fn many(version: Version) -> Vec<u8> {
+pub(crate) fn many(version: Version) -> Vec<u8> {
     let names: Vec<String> = (0..200).map(|i| i.to_string()).collect();
     let labels: Vec<[(&[u8], &[u8]); 2]> =
         names.iter().map(|name| [(&b"__name__"[..], &b"up"[..]), (b"i", name.as_bytes())]).collect();
@@ -113,7 +112,7 @@ async fn a_new_ring_is_used_at_once() {
             instance.state = state;
         }
         let ring = Ring::new(instances, Quorum::new(3)).expect("names are unique");
-        harness.view.send_replace(Arc::new(RingView::fixed(ring)));
+        harness.view.send_replace(everywhere(ring));
     };
     change([State::Active, State::Unhealthy, State::Active]);
     harness.write(Version::V1, many(Version::V1)).await.expect("two zones are enough");

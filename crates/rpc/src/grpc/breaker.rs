@@ -87,8 +87,8 @@ impl Breaker {
     }
 
     /// The peer has answered, whatever it said.
-    pub fn answered(&mut self, call: Admitted) -> Change {
-        if call.turn != self.turn {
+    pub fn answered(&mut self, Admitted { turn, .. }: Admitted) -> Change {
+        if turn != self.turn {
             return Change::None;
         }
         let was_open = self.is_open();
@@ -103,8 +103,8 @@ impl Breaker {
 
     /// The peer was not reached, or did not answer in time. `chance` is random: waits are shortened by up to half with
     /// it, so that callers do not come back together.
-    pub fn failed(&mut self, call: Admitted, now: Duration, chance: u64) -> Change {
-        if call.turn != self.turn {
+    pub fn failed(&mut self, Admitted { turn, probe }: Admitted, now: Duration, chance: u64) -> Change {
+        if turn != self.turn {
             return Change::None;
         }
         if let State::Closed { failures } = &mut self.state {
@@ -118,15 +118,15 @@ impl Breaker {
         let wait = shortened(due, chance);
         self.state = State::Open { until: now.saturating_add(wait) };
         self.turn += 1;
-        match call.probe {
+        match probe {
             true => Change::StaysOpen { wait },
             false => Change::Opened { wait },
         }
     }
 
     /// The caller went away before the peer could answer. A call that tried leaves the turn to the next.
-    pub fn given_up(&mut self, call: Admitted, now: Duration) {
-        if call.probe && call.turn == self.turn {
+    pub fn given_up(&mut self, Admitted { turn, probe }: Admitted, now: Duration) {
+        if probe && turn == self.turn {
             self.state = State::Open { until: now };
         }
     }

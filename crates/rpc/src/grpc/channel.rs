@@ -16,6 +16,7 @@ use super::config::GrpcConfig;
 use super::deadline::{self, DeadlineBody};
 use super::metrics::GrpcMetrics;
 use super::peer::{Call, PeerGuard, UnderWay};
+use super::retry::RetryBudget;
 use super::secret::{ClusterSecret, InvalidSecret};
 use super::status::to_status;
 
@@ -89,6 +90,11 @@ impl GrpcChannel {
         if let Some(guard) = &self.guard {
             guard.forget();
         }
+    }
+
+    /// How often calls may be repeated, where the channel has a bound on that.
+    pub(crate) fn repetitions(&self) -> Option<&RetryBudget> {
+        self.guard.as_ref().map(|guard| guard.repetitions())
     }
 
     /// Sets bytes of a call aside, where the channel has a bound on them.

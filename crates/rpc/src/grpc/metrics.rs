@@ -29,6 +29,7 @@ pub struct GrpcMetrics {
     peer_openings: Family<PeerLabels, Counter>,
     kept_back: Family<PeerLabels, Counter>,
     peer_shed: Family<PeerLabels, Counter>,
+    peer_sent: Family<PeerLabels, Counter>,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -51,6 +52,7 @@ pub(super) struct PeerMetrics {
     pub(super) openings: Counter,
     pub(super) kept_back: Counter,
     pub(super) shed: Counter,
+    pub(super) sent: Counter,
 }
 
 impl PeerMetrics {
@@ -61,6 +63,7 @@ impl PeerMetrics {
         metrics.peer_openings.remove(labels);
         metrics.kept_back.remove(labels);
         metrics.peer_shed.remove(labels);
+        metrics.peer_sent.remove(labels);
     }
 }
 
@@ -92,6 +95,10 @@ impl GrpcMetrics {
             ),
             peer_shed: registry
                 .family("peer_shed_calls", "Calls to the peer refused because too much was under way to it"),
+            peer_sent: registry.family(
+                "peer_sent_bytes",
+                "Bytes of writes sent to the peer, without what the transport adds",
+            ),
             clock,
         }
     }
@@ -103,6 +110,7 @@ impl GrpcMetrics {
             openings: self.peer_openings.get_or_create(&labels).clone(),
             kept_back: self.kept_back.get_or_create(&labels).clone(),
             shed: self.peer_shed.get_or_create(&labels).clone(),
+            sent: self.peer_sent.get_or_create(&labels).clone(),
             metrics: self.clone(),
             labels,
         }

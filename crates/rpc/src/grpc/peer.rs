@@ -12,9 +12,13 @@ use proto::Error;
 use super::breaker::{Admitted, Breaker, BreakerPolicy, Change};
 use super::config::GrpcConfig;
 use super::metrics::{GrpcMetrics, PeerMetrics};
+use super::retry::RetryBudget;
 
 /// What a caller is told to wait where too much is under way.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Calls that may be repeated at once after a quiet time.
+const RETRY_BURST: u32 = 20;
 
 /// The bounds towards one peer. Shared by all channels to it.
 pub(crate) struct PeerGuard {
@@ -24,6 +28,7 @@ pub(crate) struct PeerGuard {
     max_calls: u64,
     bytes: AtomicU64,
     max_bytes: u64,
+    repetitions: RetryBudget,
     metrics: PeerMetrics,
     clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
@@ -60,6 +65,7 @@ impl PeerGuard {
             max_calls: config.max_calls_per_peer as u64,
             bytes: AtomicU64::new(0),
             max_bytes: config.max_bytes_per_peer.bytes(),
+            repetitions: RetryBudget::new(RETRY_BURST),
             metrics,
             clock,
             rng,
@@ -79,12 +85,19 @@ impl PeerGuard {
 
     /// Sets bytes aside for a call.
     pub(crate) fn bytes(self: &Arc<Self>, bytes: u64) -> Result<UnderWay, Error> {
-        self.take(Bound::Bytes, bytes)
+        let under_way = self.take(Bound::Bytes, bytes)?;
+        self.metrics.sent.inc_by(bytes);
+        Ok(under_way)
     }
 
     /// The peer is no longer one: its metrics go.
     pub(crate) fn forget(&self) {
         self.metrics.forget();
+    }
+
+    /// Calls that are made for the first time earn repetitions.
+    pub(crate) fn repetitions(&self) -> &RetryBudget {
+        &self.repetitions
     }
 
     fn bound(&self, bound: Bound) -> (&AtomicU64, u64, &'static str) {

@@ -22,6 +22,10 @@ use crate::server::Drain;
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much of a call's body may come in one piece. With HTTP/2's own 16 KiB a write of some hundred kilobytes takes as
+/// many calls of the system as it has pieces, on both sides.
+const MAX_FRAME_BYTES: u32 = 1 << 20;
+
 /// The largest headers of a call: ours have a path, a secret, trace context, and little else.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
 
@@ -139,6 +143,7 @@ impl GrpcServer {
             .timer(TokioTimer::new())
             .initial_stream_window_size(window(config.stream_window))
             .initial_connection_window_size(window(config.connection_window))
+            .max_frame_size(MAX_FRAME_BYTES)
             .max_concurrent_streams(config.max_streams)
             .max_header_list_size(MAX_HEADER_BYTES)
             .keep_alive_interval(config.keepalive_interval)

@@ -1,20 +1,25 @@
 //! The caller's side.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use model::{Labels, TenantId};
 use proto::ingester as message;
 use proto::ingester::ingester_client::IngesterClient;
 use proto::{
-    ActiveSeriesStream, CardinalityRequest, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
+    ActiveSeriesStream, CardinalityRequest, Code, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
     IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
     LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
     SeriesExemplars, SeriesRequest, TenantStats,
 };
 use tonic::{Response, Status, Streaming};
 
+use super::send::{Parts, send};
 use super::{cardinality, labels, read, write};
-use crate::grpc::{GrpcChannel, from_status};
+use crate::grpc::{GrpcChannel, RetryBudget, from_status};
+
+type PushAnswer = message::PushResponse;
 
 /// An ingester in another process.
 #[derive(Debug, Clone)]
@@ -40,6 +45,11 @@ impl RemoteIngester {
     }
 }
 
+/// Whether a call did not come back from the network. An ingester that says itself that it is unavailable gives details.
+fn is_lost(status: &Status) -> bool {
+    status.details().is_empty() && from_status(status).code == Code::Unavailable
+}
+
 /// The one message of an answer.
 fn one<M>(answer: Result<Response<M>, Status>) -> Result<M, Error> {
     answer.map(Response::into_inner).map_err(|status| from_status(&status))
@@ -62,12 +72,52 @@ async fn all<M: Send + 'static, T: Send + 'static>(
     stream(answer, read)?.try_concat().await
 }
 
+impl RemoteIngester {
+    /// Sends a message, and once more where the connection was lost on the way: a process that has restarted is reached
+    /// on a new one. Series that were stored after all are stored but once.
+    async fn send_part(&self, message: Parts, timeout: Option<Duration>) -> Result<PushAnswer, Status> {
+        let repetitions = self.channel.repetitions();
+        repetitions.inspect(|budget| budget.earn());
+        let answer = send(self.channel.clone(), message.clone(), timeout).await;
+        match answer {
+            Err(status) if is_lost(&status) && repetitions.is_some_and(RetryBudget::spend) => {
+                send(self.channel.clone(), message, timeout).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Sends what fits into a message at a time, and puts the answers together.
+    async fn send(&self, request: PushRequest, timeout: Option<Duration>) -> Result<PushResponse, Error> {
+        // Half of a message is left for what is said about the series.
+        let parts = write::to_push(&request, self.channel.max_message_bytes() / 2)?;
+        drop(request);
+        let mut all = PushResponse::default();
+        let mut series = 0;
+        for part in parts {
+            let _under_way = self.channel.bytes(part.message.len() as u64)?;
+            let answer = self.send_part(part.message, timeout).await;
+            let answer = answer.map_err(|status| from_status(&status))?;
+            let PushResponse { written, rejected } = write::from_response(answer);
+            all.written += written;
+            all.rejected.extend(rejected.into_iter().map(|mut rejection| {
+                rejection.series = rejection.series.saturating_add(series);
+                rejection
+            }));
+            series = series.saturating_add(part.series as u32);
+        }
+        Ok(all)
+    }
+}
+
 #[async_trait]
 impl IngesterWrite for RemoteIngester {
     async fn push(&self, request: PushRequest) -> Result<PushResponse, Error> {
-        let message = write::to_push(&request)?;
-        let _under_way = self.channel.bytes(message.bodies.len() as u64)?;
-        one(self.client().push(message).await).map(write::from_response)
+        self.send(request, None).await
+    }
+
+    async fn push_within(&self, request: PushRequest, timeout: Duration) -> Result<PushResponse, Error> {
+        self.send(request, Some(timeout)).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! An ingester in another process: the traits [`proto::IngesterWrite`] and [`proto::IngesterRead`] over gRPC.
 //!
 //! [`RemoteIngester`] is the caller's side and implements both traits; [`RemoteIngesters`] finds it by
-//! the name of the instance; [`IngesterService`] serves what implements them. Bodies of series and chunks are copied once into the message that is sent, and not at all out of the one that
+//! the name of the instance; [`IngesterService`] serves what implements them. Bodies of series and chunks are copied at most once into the message that is sent, and not at all out of the one that
 //! came. Long answers come as streams of bounded messages.
 
 mod cardinality;
@@ -9,6 +9,7 @@ mod client;
 mod labels;
 mod peers;
 mod read;
+mod send;
 mod server;
 mod symbols;
 mod write;

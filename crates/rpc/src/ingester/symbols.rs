@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use proto::ingester::Symbols;
-use proto::{Error, SeriesBatch, SymbolTable};
+use proto::{Error, Frame, SeriesBatch, SymbolTable};
 use wire::WireError;
-use wire::rw2::{self, SeriesField};
+use wire::rw2::{self, RequestField, SeriesField};
 
 use super::malformed;
 
@@ -13,10 +13,10 @@ const MAX_SPARSENESS: usize = 16;
 /// ... and this much more. A table that is longer is sent with fill, so that no small message makes a large table.
 const FREE_SYMBOLS: usize = 4096;
 
-/// The symbols that the series of a batch refer to.
-pub(super) fn pick(batch: &SeriesBatch) -> Result<Symbols, Error> {
+/// The symbols that some series of a batch refer to.
+pub(super) fn pick(batch: &SeriesBatch, frames: &[Frame]) -> Result<Symbols, Error> {
     let table = &batch.symbols;
-    let used = used(batch).map_err(|error| malformed(&error.to_string()))?;
+    let used = used(batch, frames).map_err(|error| malformed(&error.to_string()))?;
     let sent = used.iter().filter(|used| **used).count();
     let all = table.len() > most_symbols(sent);
     let mut symbols = Symbols { count: table.len() as u32, ..Symbols::default() };
@@ -52,15 +52,27 @@ fn most_symbols(sent: usize) -> usize {
     sent.saturating_mul(MAX_SPARSENESS).saturating_add(FREE_SYMBOLS)
 }
 
-/// Which symbols the batch refers to.
-fn used(batch: &SeriesBatch) -> Result<Vec<bool>, WireError> {
+/// The table of a whole request.
+pub(super) fn of_request(request: &Bytes) -> Result<SymbolTable, Error> {
+    let mut spans = Vec::new();
+    for field in rw2::request(request) {
+        let field = field.map_err(|error| malformed(&error.to_string()))?;
+        if let RequestField::Symbol { start, text } = field {
+            spans.push((start as u32, text.len() as u32));
+        }
+    }
+    SymbolTable::new(request.clone(), spans).ok_or_else(|| malformed("symbols outside their request"))
+}
+
+/// Which symbols the series refer to.
+fn used(batch: &SeriesBatch, frames: &[Frame]) -> Result<Vec<bool>, WireError> {
     let mut used = vec![false; batch.symbols.len()];
     let mut mark = |reference: u32| {
         if let Some(used) = used.get_mut(reference as usize) {
             *used = true;
         }
     };
-    for frame in &batch.frames {
+    for frame in frames {
         for field in rw2::series(batch.body(frame).unwrap_or_default()) {
             match field? {
                 SeriesField::LabelRefs(references) => {

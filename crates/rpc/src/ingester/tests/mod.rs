@@ -28,6 +28,7 @@ use super::{IngesterService, RemoteIngester};
 use crate::grpc::{ClientPolicy, Dial, GrpcConfig, GrpcMetrics, GrpcServer, Routes, ServerPolicy, TcpDial};
 
 mod peers;
+mod sending;
 
 /// Answers the same to everything, and keeps what it was asked, as text.
 #[derive(Default)]
@@ -341,6 +342,7 @@ fn messages_that_contradict_themselves_are_refused() {
         hashes: vec![1, 2],
         symbols: Some(Symbols { count: 2, indexes: vec![1], lengths: vec![3], text: "abc".into() }),
         metadata: Vec::new(),
+        gaps: Vec::new(),
     };
     super::write::from_push(good.clone()).expect("it is good");
     let break_symbols = |change: fn(&mut Symbols)| {
@@ -353,6 +355,9 @@ fn messages_that_contradict_themselves_are_refused() {
         Box::new(|m| m.lengths = vec![1]),
         Box::new(|m| m.lengths = vec![1, 2]),
         Box::new(|m| m.lengths = vec![u32::MAX, u32::MAX]),
+        Box::new(|m| m.gaps = vec![0]),
+        Box::new(|m| m.gaps = vec![1, 0]),
+        Box::new(|m| m.gaps = vec![u32::MAX, u32::MAX]),
         Box::new(break_symbols(|s| s.count = u32::MAX)),
         Box::new(break_symbols(|s| s.indexes = vec![2])),
         Box::new(break_symbols(|s| s.lengths = vec![4])),

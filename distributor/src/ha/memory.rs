@@ -1,37 +1,14 @@
-//! Pairs of Prometheus servers that scrape the same: of each pair, one replica's samples are taken.
-//!
-//! The first replica that is seen is elected; another is once the elected one has been silent for the failover timeout.
+//! Elections in the memory of this process.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use hashbrown::HashMap;
 use model::TenantId;
 use parking_lot::Mutex;
 
-/// What to do with a sample of a replica.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Election {
-    /// Its replica is elected: take it.
-    Elected,
-    /// Another replica is: leave it out.
-    NotElected,
-    /// The tenant has too many pairs already.
-    TooManyClusters,
-}
-
-/// Who decides which replica of an HA pair is the one.
-pub trait HaTracker: Send + Sync {
-    /// Notes that `replica` of the pair `cluster` was heard of at `now` (monotonic), and says whether it is elected.
-    fn observe(
-        &self,
-        tenant: &TenantId,
-        cluster: &str,
-        replica: &str,
-        max_clusters: usize,
-        now: Duration,
-    ) -> Election;
-}
+use super::{Election, HaTracker};
 
 /// Elections in the memory of this process.
 pub(crate) struct MemoryHaTracker {
@@ -50,6 +27,7 @@ impl MemoryHaTracker {
     }
 }
 
+#[async_trait]
 impl HaTracker for MemoryHaTracker {
     fn observe(
         &self,
@@ -82,6 +60,9 @@ impl HaTracker for MemoryHaTracker {
         clusters.insert(cluster.into(), elected);
         Election::Elected
     }
+
+    /// There is nothing to wait for.
+    async fn elect(&self, _tenant: &TenantId, _cluster: &str, _replica: &str, _max_clusters: usize) {}
 }
 
 #[cfg(test)]
