@@ -128,6 +128,12 @@ impl Window {
         let trailing = 64u32.checked_sub(leading + significant)?;
         Some(Self { leading: leading as u8, trailing: trailing as u8 })
     }
+
+    /// The window with these many significant bits, and zeros behind them: what [`Self::significant`] says of it.
+    #[inline]
+    pub(crate) fn of_significant(significant: u32, trailing: u32) -> Self {
+        Self { leading: 64u32.wrapping_sub(significant + trailing) as u8, trailing: trailing as u8 }
+    }
 }
 
 /// Appends a float as the difference to `previous`, both as bits.

@@ -117,8 +117,13 @@ struct State {
     timestamp: i64,
     delta: u64,
     value: u64,
-    window: Window,
+    /// The window: how many bits are significant, and how many zeros follow them.
+    bits: u32,
+    shift: u32,
 }
+
+/// Samples that repeat the one before are looked for so many at a time: two bits each, all of them zero.
+const REPEATED: usize = 8;
 
 /// Decodes samples from `data`, of which bits up to `end` count, until one has a time or value of an unusual length or lies
 /// too near the end of `data`; how many there were. A function of its own without calls, so that all state is in registers.
@@ -129,22 +134,39 @@ fn run(
     timestamps: &mut [i64],
     values: &mut [f64],
 ) -> (State, usize) {
+    let count = timestamps.len().min(values.len());
+    let (timestamps, values) = (&mut timestamps[..count], &mut values[..count]);
     let mut decoded = 0;
-    for (timestamp, value) in timestamps.iter_mut().zip(values) {
-        let Some(next) = following(data, &state).filter(|next| next.position <= end) else { break };
+    while decoded < count {
+        let Some(word) = BitReader::peek_inside(data, state.position) else { break };
+        if word >> (64 - 2 * REPEATED) == 0 && count - decoded >= REPEATED {
+            let next = state.position + 2 * REPEATED;
+            if next > end {
+                break;
+            }
+            state.position = next;
+            for timestamp in &mut timestamps[decoded..decoded + REPEATED] {
+                state.timestamp = state.timestamp.wrapping_add(state.delta as i64);
+                *timestamp = state.timestamp;
+            }
+            values[decoded..decoded + REPEATED].fill(f64::from_bits(state.value));
+            decoded += REPEATED;
+            continue;
+        }
+        let Some(next) = following(data, word, &state).filter(|next| next.position <= end) else { break };
         state = next;
-        *timestamp = state.timestamp;
-        *value = f64::from_bits(state.value);
+        timestamps[decoded] = state.timestamp;
+        values[decoded] = f64::from_bits(state.value);
         decoded += 1;
     }
     (state, decoded)
 }
 
-/// The state after one more sample, if that is as nearly all are.
+/// The state after one more sample, which `word` begins with, if that is as nearly all are. Whether a value differs, and
+/// whether it has a window of its own, cannot be foreseen: so both are computed, and there is no branch on either.
 #[inline(always)]
-fn following(data: &[u8], state: &State) -> Option<State> {
+fn following(data: &[u8], mut word: u64, state: &State) -> Option<State> {
     let mut next = *state;
-    let mut word = BitReader::peek_inside(data, state.position)?;
     let mut taken = 1;
     if word >> 63 == 0 {
         word <<= 1;
@@ -160,26 +182,21 @@ fn following(data: &[u8], state: &State) -> Option<State> {
         word <<= taken;
     }
     next.timestamp = next.timestamp.wrapping_add(next.delta as i64);
-    if word >> 63 == 0 {
-        next.position += taken as usize + 1;
-        return Some(next);
-    }
-    if word >> 62 == 0b10 {
-        taken += 2;
-        word <<= 2;
-    } else {
-        next.window = window_of(word << 2)?;
-        taken += 13;
-        word <<= 13;
-    }
-    let (bits, shift) = next.window.significant();
-    if bits > PEEK_BITS {
+    let differs = (word >> 63) as u32;
+    let is_new = word >> 62 == 0b11;
+    // 64 bits are written as 0.
+    let new_bits = (((word >> 51) as u32).wrapping_sub(1) & 63) + 1;
+    let new_shift = 64u32.wrapping_sub((word >> 57) as u32 & 31).wrapping_sub(new_bits);
+    next.bits = if is_new { new_bits } else { state.bits };
+    next.shift = if is_new { new_shift } else { state.shift };
+    taken += if is_new { 13 } else { 1 + differs };
+    let bits = if differs == 1 { next.bits } else { 0 };
+    if bits > PEEK_BITS || next.shift >= 64 {
         return None;
     }
-    if taken + bits > PEEK_BITS {
-        word = BitReader::peek_inside(data, state.position + taken as usize)?;
-    }
-    next.value ^= word >> (64 - bits) << shift;
+    let word = BitReader::peek_inside(data, state.position + taken as usize)?;
+    // In two steps, because it may be none of the 64.
+    next.value ^= word >> 1 >> (63 - bits) << next.shift;
     next.position += (taken + bits) as usize;
     Some(next)
 }
@@ -275,13 +292,10 @@ impl<'a> XorCursor<'a> {
     fn decode_run(&mut self, timestamps: &mut [i64], values: &mut [f64]) -> usize {
         const TAIL: usize = 64;
         let (data, position) = self.reader.parts();
-        let state = State {
-            position,
-            timestamp: self.timestamp,
-            delta: self.delta,
-            value: self.value,
-            window: self.window,
-        };
+        let (bits, shift) = self.window.significant();
+        let known = self.window != Window::NONE;
+        let state =
+            State { position, timestamp: self.timestamp, delta: self.delta, value: self.value, bits, shift };
         let (mut state, mut decoded) = run(data, data.len() * 8, state, timestamps, values);
         // Near the end, words are read from a copy with room behind it.
         let tail = state.position / 8;
@@ -296,7 +310,11 @@ impl<'a> XorCursor<'a> {
         }
         self.reader.skip((state.position - position) as u32);
         (self.timestamp, self.delta) = (state.timestamp, state.delta);
-        (self.value, self.window) = (state.value, state.window);
+        self.value = state.value;
+        // A window of all 64 bits is none that `run` begins.
+        if known || (state.bits, state.shift) != (bits, shift) {
+            self.window = Window::of_significant(state.bits, state.shift);
+        }
         self.read += decoded as u16;
         decoded
     }
