@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, Labels, Matcher};
+use model::{FloatHistogram, Labels, Matcher, is_stale_nan};
 use thiserror::Error;
 
 /// Why a source cannot give its series. Displayed as its message.
@@ -145,18 +145,49 @@ impl<T> Run<T> {
         self.starts.clear();
     }
 
-    /// Keeps the samples whose values `keep` says yes to.
-    pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        if self.values.iter().all(&keep) {
+    /// Drops the samples that mark the series as stale.
+    pub(crate) fn drop_stale(&mut self)
+    where
+        T: MaybeStale,
+    {
+        if !T::may_be_among(&self.values) {
             return;
         }
-        let kept: Vec<bool> = self.values.iter().map(&keep).collect();
+        let kept: Vec<bool> = self.values.iter().map(|value| !value.is_stale()).collect();
         let mut flags = kept.iter();
         self.values.retain(|_| *flags.next().unwrap_or(&true));
         let mut flags = kept.iter();
         self.timestamps.retain(|_| *flags.next().unwrap_or(&true));
         let mut flags = kept.iter();
         self.starts.retain(|_| *flags.next().unwrap_or(&true));
+    }
+}
+
+/// A value that may mark the end of a series.
+pub(crate) trait MaybeStale: Sized {
+    /// Whether it does.
+    fn is_stale(&self) -> bool;
+
+    /// Whether one of these may: false where it is certain that none does.
+    fn may_be_among(values: &[Self]) -> bool {
+        values.iter().any(Self::is_stale)
+    }
+}
+
+impl MaybeStale for f64 {
+    fn is_stale(&self) -> bool {
+        is_stale_nan(*self)
+    }
+
+    fn may_be_among(values: &[Self]) -> bool {
+        // Without a branch for each of them.
+        values.iter().fold(false, |any, value| any | value.is_nan())
+    }
+}
+
+impl MaybeStale for Arc<FloatHistogram> {
+    fn is_stale(&self) -> bool {
+        is_stale_nan(self.sum)
     }
 }
 
@@ -216,5 +247,11 @@ impl Samples {
     pub(crate) fn clear(&mut self) {
         self.floats.clear();
         self.histograms.clear();
+    }
+
+    /// Drops what marks the series as stale.
+    pub(crate) fn drop_stale(&mut self) {
+        self.floats.drop_stale();
+        self.histograms.drop_stale();
     }
 }

@@ -59,6 +59,17 @@ impl Presence {
         self.words_mut()[word] |= bits;
     }
 
+    /// Sets these steps.
+    pub(crate) fn set_range(&mut self, steps: std::ops::Range<usize>) {
+        let words = self.words_mut();
+        for (i, word) in words.iter_mut().enumerate().take(steps.end.div_ceil(64)).skip(steps.start / 64) {
+            let (low, high) = (steps.start.max(i * 64) - i * 64, steps.end.min((i + 1) * 64) - i * 64);
+            if low < high {
+                *word |= u64::MAX >> (64 - (high - low)) << low;
+            }
+        }
+    }
+
     pub(crate) fn count(&self) -> usize {
         self.words().iter().map(|w| w.count_ones() as usize).sum()
     }
@@ -124,6 +135,13 @@ mod tests {
             assert_eq!(rest, all);
             rest.intersect(&some);
             assert_eq!(rest, some);
+            for (start, end) in
+                [(0, steps), (0, 0), (steps / 3, steps / 2), (steps - 1, steps), (steps, steps)]
+            {
+                let mut range = Presence::none(steps);
+                range.set_range(start..end);
+                assert_eq!(range.iter().collect::<Vec<_>>(), (start..end).collect::<Vec<_>>());
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{CounterResetHint, Labels, is_stale_nan};
+use model::{CounterResetHint, Labels};
 
 use crate::ast::{RangeMode, Span};
 use crate::engine::error::QueryError;
@@ -141,8 +141,7 @@ impl Evaluator<'_> {
         samples: &mut Samples,
         steps: &Steps,
     ) -> Result<Option<Column>, QueryError> {
-        samples.floats.retain(|v| !is_stale_nan(*v));
-        samples.histograms.retain(|h| !is_stale_nan(h.sum));
+        samples.drop_stale();
         if samples.is_empty() {
             return Ok(None);
         }
@@ -292,8 +291,7 @@ impl Evaluator<'_> {
             RangeMode::Smoothed => (self.lookback_ms, self.lookback_ms),
         };
         self.each_stored(&hints, &mut |labels, samples| {
-            samples.floats.retain(|v| !is_stale_nan(*v));
-            samples.histograms.retain(|h| !is_stale_nan(h.sum));
+            samples.drop_stale();
             let (floats, histograms) = Cursor::default().window(
                 samples,
                 start_ms.saturating_sub(before),

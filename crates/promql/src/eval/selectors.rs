@@ -156,8 +156,7 @@ impl Evaluator<'_> {
             &hints,
             steps.count,
             &|evaluator, labels, samples| {
-                samples.floats.retain(|v| !is_stale_nan(*v));
-                samples.histograms.retain(|h| !is_stale_nan(h.sum));
+                samples.drop_stale();
                 let mut points = Points::none(steps.count);
                 for step in 0..steps.count {
                     let time = e.reference(steps.time(step));

@@ -85,60 +85,6 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
     Some(result * (times / divisor))
 }
 
-pub(crate) fn rate_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    change_floats::<true, true>(series, points);
-}
-
-pub(crate) fn increase_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    change_floats::<true, false>(series, points);
-}
-
-pub(crate) fn delta_floats(series: &FloatSeries<'_>, points: &mut Points) {
-    change_floats::<false, false>(series, points);
-}
-
-/// As [`float_change`], at all steps; a function for each kind of change.
-fn change_floats<const COUNTER: bool, const PER_SECOND: bool>(series: &FloatSeries<'_>, points: &mut Points) {
-    let (timestamps, values, range_ms) = (series.timestamps, series.values, series.range_ms);
-    // The falls that the windows have reached, and those that they have left behind.
-    let falls = if COUNTER { find_falls(values) } else { Vec::new() };
-    let (mut from, mut to) = (0, 0);
-    series.slide(points, |range, start_ms, end_ms| {
-        let (first, last) = (range.start, range.end - 1);
-        let mut result = values[last] - values[first];
-        if COUNTER && !falls.is_empty() {
-            while falls.get(to).is_some_and(|fall| *fall <= last) {
-                to += 1;
-            }
-            while from < to && falls[from] <= first {
-                from += 1;
-            }
-            falls[from..to].iter().for_each(|fall| result += values[fall - 1]);
-        }
-        if first == last {
-            return None;
-        }
-        let between = (timestamps[last] - timestamps[first]) as f64;
-        let extent = Extent {
-            sampled: between,
-            to_start: (timestamps[first] - start_ms) as f64,
-            to_end: (end_ms - timestamps[last]) as f64,
-            between,
-            gaps: (last - first) as f64,
-            starts_inside: false,
-        };
-        let change = Change { counter: COUNTER, per_second: PER_SECOND };
-        let (times, divisor) = extent.factor(range_ms, change, values[first], result);
-        Some(result * (times / divisor))
-    });
-}
-
-/// The numbers of the values that are below the one before them.
-fn find_falls(values: &[f64]) -> Vec<usize> {
-    let pairs = values.windows(2).enumerate();
-    pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(i, _)| i + 1).collect()
-}
-
 fn histogram_change(
     window: &Window<'_>,
     annotations: &mut Annotations,
@@ -165,17 +111,17 @@ fn histogram_change(
 }
 
 /// How the samples of a range lie in it, in milliseconds.
-struct Extent {
+pub(super) struct Extent {
     /// From the first sample, or from the start of its counter where that is known, to the last one.
-    sampled: f64,
-    to_start: f64,
-    to_end: f64,
+    pub(super) sampled: f64,
+    pub(super) to_start: f64,
+    pub(super) to_end: f64,
     /// From the first sample to the last.
-    between: f64,
+    pub(super) between: f64,
     /// How many distances between samples that is.
-    gaps: f64,
+    pub(super) gaps: f64,
     /// The start is known rather than to be extrapolated.
-    starts_inside: bool,
+    pub(super) starts_inside: bool,
 }
 
 impl Extent {
@@ -198,7 +144,7 @@ impl Extent {
     /// How far to extrapolate towards an end of the range: all the way if a sample was to be expected there, else half
     /// the distance of samples.
     #[inline]
-    fn extrapolated(&self, to: f64) -> f64 {
+    pub(super) fn extrapolated(&self, to: f64) -> f64 {
         // Most ends are near: a product tells, without the divisions of the exact comparison.
         if to * self.gaps < self.between * 1.09 {
             return to;
@@ -207,14 +153,20 @@ impl Extent {
         if to / 1000.0 >= average * 1.1 { average * 1000.0 / 2.0 } else { to }
     }
 
+    /// Whether a counter was zero inside what it is extrapolated back by.
+    #[inline]
+    pub(super) fn reaches_zero(&self, to_start: f64, first: f64, changed: f64) -> bool {
+        changed > 0.0 && first >= 0.0 && self.sampled * first < to_start * changed
+    }
+
     /// By what the change between samples is to be multiplied and divided, given the first value and that change.
     #[inline]
-    fn factor(&self, range_ms: i64, change: Change, first: f64, changed: f64) -> (f64, f64) {
+    pub(super) fn factor(&self, range_ms: i64, change: Change, first: f64, changed: f64) -> (f64, f64) {
         let mut to_start = self.to_start;
         if !self.starts_inside {
             to_start = self.extrapolated(to_start);
             // A counter cannot have been below zero: it is not extrapolated further back than to where it was zero.
-            if change.counter && changed > 0.0 && first >= 0.0 && self.sampled * first < to_start * changed {
+            if change.counter && self.reaches_zero(to_start, first, changed) {
                 to_start = to_start.min(self.sampled * (first / changed));
             }
         }

@@ -60,6 +60,26 @@ impl FloatSeries<'_> {
         }
     }
 
+    /// As [`Self::slide`], at some of the steps only.
+    pub(crate) fn slide_steps(
+        &self,
+        steps: Range<usize>,
+        points: &mut Points,
+        mut value: impl FnMut(Range<usize>, i64, i64) -> Option<f64>,
+    ) {
+        for step in steps {
+            let end_ms = reference_time(self.steps.time(step), self.at_ms, self.offset_ms);
+            let start_ms = end_ms.saturating_sub(self.range_ms);
+            let first = self.timestamps.partition_point(|at| *at <= start_ms);
+            let end = self.timestamps.partition_point(|at| *at <= end_ms).max(first);
+            if first < end
+                && let Some(value) = value(first..end, start_ms, end_ms)
+            {
+                points.set_float(step, value);
+            }
+        }
+    }
+
     /// The best value of each window; of equal ones the first. NaN only where there is nothing else.
     pub(crate) fn best(&self, points: &mut Points, better: impl Fn(f64, f64) -> bool) {
         if self.steps.count == 1 {

@@ -11,7 +11,7 @@ use crate::engine::source::{Run, Samples};
 use crate::engine::value::SampleValue;
 
 use super::slide::FloatsFunction;
-use super::{changes, over_time, rate, regression};
+use super::{changes, over_time, rate, rate_floats, regression};
 
 /// The samples of one kind in a window.
 #[derive(Debug)]
@@ -165,9 +165,9 @@ impl RangeFunction {
 /// The function over ranges with this name.
 pub(crate) fn range_function(name: &str) -> Option<RangeFunction> {
     Some(match name {
-        "rate" => RangeFunction::of_counter(rate::rate).and_floats(rate::rate_floats),
-        "increase" => RangeFunction::of_counter(rate::increase).and_floats(rate::increase_floats),
-        "delta" => RangeFunction::new(rate::delta).and_floats(rate::delta_floats),
+        "rate" => RangeFunction::of_counter(rate::rate).and_floats(rate_floats::rate_floats),
+        "increase" => RangeFunction::of_counter(rate::increase).and_floats(rate_floats::increase_floats),
+        "delta" => RangeFunction::new(rate::delta).and_floats(rate_floats::delta_floats),
         "irate" => RangeFunction::with_starts(rate::irate).and_floats(rate::irate_floats),
         "idelta" => RangeFunction::new(rate::idelta).and_floats(rate::idelta_floats),
         "resets" => RangeFunction::with_starts(changes::resets),

@@ -1,0 +1,233 @@
+//! `rate`, `increase` and `delta` of floats at all steps of a series: as [`super::rate`] has it, but what windows have in
+//! common is computed once.
+
+use std::ops::Range;
+
+use crate::eval::Points;
+
+use super::even::{EvenSteps, Shape};
+use super::rate::{Change, Extent};
+use super::slide::FloatSeries;
+
+pub(crate) fn rate_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    change_floats::<true, true>(series, points);
+}
+
+pub(crate) fn increase_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    change_floats::<true, false>(series, points);
+}
+
+pub(crate) fn delta_floats(series: &FloatSeries<'_>, points: &mut Points) {
+    change_floats::<false, false>(series, points);
+}
+
+/// At all steps; a function for each kind of change.
+fn change_floats<const COUNTER: bool, const PER_SECOND: bool>(series: &FloatSeries<'_>, points: &mut Points) {
+    let falls = if COUNTER { find_falls(series.values) } else { Vec::new() };
+    let changes = Changes::<COUNTER, PER_SECOND> { series, falls: &falls };
+    match EvenSteps::of(series) {
+        None => {
+            let mut falls = Falls::of(&falls);
+            series.slide(points, |range, start_ms, end_ms| changes.of(range, start_ms, end_ms, &mut falls));
+        }
+        Some(even) => {
+            for steps in [0..even.steps.start, even.steps.end..series.steps.count] {
+                let mut falls = Falls::of(&falls);
+                series.slide_steps(steps, points, |range, start_ms, end_ms| {
+                    changes.of(range, start_ms, end_ms, &mut falls)
+                });
+            }
+            changes.even(&even, points);
+        }
+    }
+}
+
+/// The falls of a series, and those of them that ever later windows have reached and left behind.
+struct Falls<'f> {
+    falls: &'f [usize],
+    from: usize,
+    to: usize,
+}
+
+impl<'f> Falls<'f> {
+    fn of(falls: &'f [usize]) -> Self {
+        Self { falls, from: 0, to: 0 }
+    }
+
+    /// Those between two samples, the second one included.
+    #[inline]
+    fn between(&mut self, first: usize, last: usize) -> &'f [usize] {
+        while self.falls.get(self.to).is_some_and(|fall| *fall <= last) {
+            self.to += 1;
+        }
+        while self.from < self.to && self.falls[self.from] <= first {
+            self.from += 1;
+        }
+        &self.falls[self.from..self.to]
+    }
+}
+
+/// The changes of a series without start timestamps.
+struct Changes<'s, const COUNTER: bool, const PER_SECOND: bool> {
+    series: &'s FloatSeries<'s>,
+    falls: &'s [usize],
+}
+
+impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECOND> {
+    const CHANGE: Change = Change { counter: COUNTER, per_second: PER_SECOND };
+
+    /// The change over some samples.
+    #[inline(always)]
+    fn of(&self, range: Range<usize>, start_ms: i64, end_ms: i64, falls: &mut Falls<'_>) -> Option<f64> {
+        let FloatSeries { timestamps, values, range_ms, .. } = self.series;
+        let (first, last) = (range.start, range.end - 1);
+        let mut result = values[last] - values[first];
+        if COUNTER && !falls.falls.is_empty() {
+            falls.between(first, last).iter().for_each(|fall| result += values[fall - 1]);
+        }
+        if first == last {
+            return None;
+        }
+        let between = (timestamps[last] - timestamps[first]) as f64;
+        let extent = Extent {
+            sampled: between,
+            to_start: (timestamps[first] - start_ms) as f64,
+            to_end: (end_ms - timestamps[last]) as f64,
+            between,
+            gaps: (last - first) as f64,
+            starts_inside: false,
+        };
+        let (times, divisor) = extent.factor(*range_ms, Self::CHANGE, values[first], result);
+        Some(result * (times / divisor))
+    }
+
+    /// The changes over windows of few shapes.
+    fn even(&self, even: &EvenSteps, points: &mut Points) {
+        let end = even.steps.end;
+        let at_all = even.shapes().all(|(_, shape)| shape.length > 1);
+        if at_all {
+            points.floats.set_range(even.steps.clone());
+        }
+        for (step, shape) in even.shapes().filter(|(_, shape)| shape.length > 1) {
+            let between = ((shape.length as i64 - 1) * shape.interval_ms) as f64;
+            let extent = Extent {
+                sampled: between,
+                to_start: shape.to_start_ms as f64,
+                to_end: shape.to_end_ms as f64,
+                between,
+                gaps: (shape.length - 1) as f64,
+                starts_inside: false,
+            };
+            let out = points.values.get_mut(step..end).unwrap_or_default().iter_mut().step_by(even.period);
+            self.of_shape(shape, &extent, out);
+            if !at_all {
+                (step..end).step_by(even.period).for_each(|step| points.floats.set(step));
+            }
+        }
+    }
+
+    fn of_shape<'v>(&self, shape: Shape, extent: &Extent, out: impl Iterator<Item = &'v mut f64>) {
+        let values = self.series.values;
+        // What a change is multiplied by where a counter is extrapolated as a gauge is: nearly always.
+        let as_gauge = Change { counter: false, ..Self::CHANGE };
+        let (times, divisor) = extent.factor(self.series.range_ms, as_gauge, 0.0, 0.0);
+        let (factor, to_start) = (times / divisor, extent.extrapolated(extent.to_start));
+        let mut falls = Falls::of(self.falls);
+        let behind = values.get(shape.first + shape.length - 1..).unwrap_or_default();
+        let pairs = values.get(shape.first..).unwrap_or_default().iter().zip(behind);
+        for (i, (out, (first, last))) in out.zip(pairs.step_by(shape.stride)).enumerate() {
+            let mut result = last - first;
+            if COUNTER && !self.falls.is_empty() {
+                let at = shape.first + i * shape.stride;
+                let falls = falls.between(at, at + shape.length - 1);
+                falls.iter().for_each(|fall| result += values[fall - 1]);
+            }
+            let near_zero = COUNTER && extent.reaches_zero(to_start, *first, result);
+            *out = if near_zero {
+                let (times, divisor) = extent.factor(self.series.range_ms, Self::CHANGE, *first, result);
+                result * (times / divisor)
+            } else {
+                result * factor
+            };
+        }
+    }
+}
+
+/// The numbers of the values that are below the one before them.
+fn find_falls(values: &[f64]) -> Vec<usize> {
+    // So many are looked at without a branch for each.
+    const BLOCK: usize = 64;
+    let mut falls = Vec::new();
+    for (block, later) in values.get(1..).unwrap_or_default().chunks(BLOCK).enumerate() {
+        let begin = block * BLOCK;
+        let pairs = || values[begin..].iter().zip(later);
+        if pairs().fold(false, |any, (a, b)| any | (b < a)) {
+            falls.extend(pairs().enumerate().filter(|(_, (a, b))| b < a).map(|(i, _)| begin + i + 1));
+        }
+    }
+    falls
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::plan::steps::Steps;
+
+    fn bits(points: &Points) -> Vec<Option<u64>> {
+        (0..points.steps()).map(|step| points.float(step).map(f64::to_bits)).collect()
+    }
+
+    /// At each step by itself.
+    fn step_by_step<const COUNTER: bool, const PER_SECOND: bool>(series: &FloatSeries<'_>) -> Points {
+        let mut points = Points::none(series.steps.count);
+        let falls = if COUNTER { find_falls(series.values) } else { Vec::new() };
+        let changes = Changes::<COUNTER, PER_SECOND> { series, falls: &falls };
+        series.slide_steps(0..series.steps.count, &mut points, |range, start_ms, end_ms| {
+            changes.of(range, start_ms, end_ms, &mut Falls::of(&falls))
+        });
+        points
+    }
+
+    fn check<const COUNTER: bool, const PER_SECOND: bool>(series: &FloatSeries<'_>) {
+        let mut points = Points::none(series.steps.count);
+        change_floats::<COUNTER, PER_SECOND>(series, &mut points);
+        assert_eq!(bits(&points), bits(&step_by_step::<COUNTER, PER_SECOND>(series)));
+    }
+
+    proptest! {
+        #[test]
+        fn windows_of_one_shape_are_what_each_is(
+            interval_ms in prop_oneof![Just(15i64), Just(30), Just(1), Just(7)],
+            step_ms in prop_oneof![Just(15i64), Just(60), Just(10), Just(7), 1..100i64],
+            first_ms in -400..400i64,
+            start_ms in -400..400i64,
+            (offset_ms, range_ms) in (-50..50i64, prop_oneof![1..400i64, Just(300), Just(60)]),
+            (samples, steps) in (0..90usize, 1..120usize),
+            uneven in prop_oneof![3 => Just(None), 1 => (1..90usize).prop_map(Some)],
+            changes in prop::collection::vec(prop_oneof![8 => 0..50i64, 2 => Just(0), 1 => -4_000..0i64], 90),
+        ) {
+            let mut timestamps: Vec<i64> = (0..samples as i64).map(|i| first_ms + i * interval_ms).collect();
+            if let Some(rest) = uneven.and_then(|i| timestamps.get_mut(i..)) {
+                rest.iter_mut().for_each(|at| *at += 3);
+            }
+            let mut value = 0i64;
+            let values: Vec<f64> = changes[..samples].iter().map(|change| {
+                value = (value + change).max(0);
+                value as f64
+            }).collect();
+            let series = FloatSeries {
+                timestamps: &timestamps,
+                values: &values,
+                steps: Steps { start_ms, interval_ms: step_ms, count: steps },
+                at_ms: None,
+                offset_ms,
+                range_ms,
+            };
+            check::<true, true>(&series);
+            check::<true, false>(&series);
+            check::<false, false>(&series);
+        }
+    }
+}
