@@ -9,13 +9,16 @@ pub mod body;
 pub mod grpc;
 pub mod ingester;
 pub mod metrics;
+pub mod overload;
 pub mod panic;
 pub mod response;
 pub mod server;
 pub mod tenant;
+pub mod trace;
 
 pub use body::{BodyLimits, read_body};
 pub use metrics::HttpMetrics;
 pub use response::error_response;
 pub use server::{Drain, HttpServer, ServerConfig};
 pub use tenant::{TENANT_HEADER, Tenant, TenantLayer, TenantResolver};
+pub use trace::HttpTraceLayer;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::HttpMetrics;
 use crate::panic::catch_panic_layer;
+use crate::trace::HttpTraceLayer;
 
 /// How long accepting pauses when the process has no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -88,9 +89,9 @@ impl HttpServer {
     }
 
     /// Serves `router` until `shutdown`, then lets requests that have begun end within the drain's bound. A panic in a
-    /// handler becomes a 500 and a log line, and every request is counted.
+    /// handler becomes a 500 and a log line, and every request is counted and, with a collector, traced.
     pub async fn serve(self, router: Router, shutdown: impl Future<Output = ()>) -> Drain {
-        let router = router.layer(catch_panic_layer()).layer(self.metrics.layer());
+        let router = router.layer(catch_panic_layer()).layer(self.metrics.layer()).layer(HttpTraceLayer);
         let mut shutdown = pin!(shutdown);
         let connections = Arc::new(Semaphore::new(self.config.http_max_connections));
         loop {
@@ -187,7 +188,8 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with its causes.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,14 +1,17 @@
-//! Logging set-up, the metrics registry handle and log rate limits.
+//! Logging and trace set-up, the metrics registry handle and log rate limits.
 //!
 //! Nothing here is global: a process may hold several registries (tests and simulation do), each role gets the one it
 //! is given, and only `main` calls [`logging::init`]. Nothing here reads a clock: what depends on time takes `now`.
 
+mod exemplars;
 pub mod exposition;
 pub mod logging;
 pub mod rate_limit;
 pub mod registry;
 pub mod tenants;
+pub mod trace;
 
+pub use exemplars::TracedHistogram;
 pub use exposition::{Format, GatheredSample};
 pub use logging::{LogConfig, LogError, LogFormat};
 pub use rate_limit::LogRateLimit;

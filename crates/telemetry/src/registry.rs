@@ -14,21 +14,22 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Metric;
 
 use crate::exposition::{self, Format, GatheredSample};
+use crate::exemplars::TracedHistogram;
 use crate::metrics::{FloatCounter, FloatGauge};
 
 /// What every metric name of ours starts with.
 pub const PREFIX: &str = "barograph";
 
-/// A family of histograms that share their buckets.
-pub type HistogramFamily<L> = Family<L, Histogram, Buckets>;
+/// A family of histograms that share their buckets, and have exemplars.
+pub type HistogramFamily<L> = Family<L, TracedHistogram, Buckets>;
 
 /// Makes histograms with fixed upper bounds; the constructor inside a [`HistogramFamily`].
 #[derive(Debug, Clone)]
 pub struct Buckets(Arc<[f64]>);
 
-impl MetricConstructor<Histogram> for Buckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(self.0.iter().copied())
+impl MetricConstructor<TracedHistogram> for Buckets {
+    fn new_metric(&self) -> TracedHistogram {
+        TracedHistogram::new(&self.0)
     }
 }
 

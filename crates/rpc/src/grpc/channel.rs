@@ -11,6 +11,7 @@ use tonic::body::Body;
 use tonic::{Code, Status};
 use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Service};
+use tracing::{Instrument as _, Span};
 
 use super::config::GrpcConfig;
 use super::deadline::{self, DeadlineBody};
@@ -19,6 +20,7 @@ use super::peer::{Call, PeerGuard, UnderWay};
 use super::retry::RetryBudget;
 use super::secret::{ClusterSecret, InvalidSecret};
 use super::status::to_status;
+use super::trace;
 
 /// What every call of a process carries and keeps to.
 #[derive(Clone)]
@@ -132,9 +134,11 @@ impl Service<Request<Body>> for GrpcChannel {
         policy.secret.add(request.headers_mut());
         let asked = deadline::timeout(request.headers());
         let timeout = asked.unwrap_or(policy.config.timeout);
-        let mut observed = Observed { code: Code::Cancelled, method: method(&request), policy, call };
+        let method = method(&request);
+        let span = trace::made(&method, request.headers_mut());
+        let mut observed = Observed { code: Code::Cancelled, method, policy, call, span: span.clone() };
         let answer = self.transport.call(request);
-        Box::pin(async move {
+        let call = async move {
             let started = observed.policy.clock.monotonic();
             let mut expired = observed.policy.clock.sleep(timeout);
             let answer = tokio::select! {
@@ -151,13 +155,14 @@ impl Service<Request<Body>> for GrpcChannel {
             };
             let reached = if answer.is_ok() { Reached::Yes } else { Reached::No };
             observed.came_to(code(&answer), reached);
-            let response = answer?;
+            let response = trace::within(&observed.span, answer?);
             // Without a deadline of the caller, the answer has begun in time, and is a stream perhaps.
             Ok(match asked {
                 Some(_) => response.map(|body| Body::new(DeadlineBody::new(body, expired, timeout))),
                 None => response,
             })
-        })
+        };
+        Box::pin(call.instrument(span))
     }
 }
 
@@ -167,6 +172,7 @@ struct Observed {
     method: Box<str>,
     policy: Arc<ClientPolicy>,
     call: Option<Call>,
+    span: Span,
 }
 
 /// Whether a call got to its peer, and an answer back.
@@ -190,6 +196,7 @@ impl Observed {
 
 impl Drop for Observed {
     fn drop(&mut self) {
+        trace::came_to(&self.span, self.code);
         self.policy.metrics.made(&self.method, self.code);
     }
 }
@@ -201,7 +208,7 @@ fn method(request: &Request<Body>) -> Box<str> {
 /// What a call came to, as far as the head of its answer tells.
 fn code(answer: &Result<Response<Body>, BoxError>) -> Code {
     match answer {
-        Ok(response) => Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code()),
+        Ok(response) => trace::code(response),
         Err(error) => error.downcast_ref::<Status>().map_or(Code::Unavailable, Status::code),
     }
 }

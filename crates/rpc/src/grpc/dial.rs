@@ -15,6 +15,7 @@ use tower::Service;
 use super::channel::{ClientPolicy, GrpcChannel};
 use super::config::{GrpcConfig, window};
 use super::executor::ScopeExecutor;
+use super::tls::{Tls, TlsConnect};
 
 /// Calls that wait for their turn on one connection; more wait at their callers.
 const QUEUED_PER_CONNECTION: usize = 1024;
@@ -43,12 +44,25 @@ pub struct TcpDial {
     config: GrpcConfig,
     policy: Arc<ClientPolicy>,
     scope: Scope,
+    tls: Option<Tls>,
 }
 
 impl TcpDial {
     /// Connections whose tasks run in `scope`.
     pub fn new(config: GrpcConfig, policy: ClientPolicy, scope: &Scope) -> Self {
-        Self { config, policy: Arc::new(policy), scope: scope.child("grpc-client") }
+        Self { config, policy: Arc::new(policy), scope: scope.child("grpc-client"), tls: None }
+    }
+
+    /// The same, over TLS.
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
+    }
+
+    fn connection(&self, endpoint: &Endpoint) -> Channel {
+        match &self.tls {
+            Some(tls) => endpoint.connect_with_connector_lazy(TlsConnect::new(tls.clone())),
+            None => endpoint.connect_lazy(),
+        }
     }
 
     fn endpoint(&self, address: &str) -> Result<Endpoint, InvalidAddress> {
@@ -75,7 +89,7 @@ impl TcpDial {
 impl Dial for TcpDial {
     fn dial(&self, address: &str) -> Result<GrpcChannel, InvalidAddress> {
         let endpoint = self.endpoint(address)?;
-        let connections = (0..self.config.connections_per_peer).map(|_| endpoint.connect_lazy()).collect();
+        let connections = (0..self.config.connections_per_peer).map(|_| self.connection(&endpoint)).collect();
         Ok(GrpcChannel::new(Connections::new(connections), Arc::clone(&self.policy)))
     }
 }

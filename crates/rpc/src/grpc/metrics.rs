@@ -30,6 +30,7 @@ pub struct GrpcMetrics {
     kept_back: Family<PeerLabels, Counter>,
     peer_shed: Family<PeerLabels, Counter>,
     peer_sent: Family<PeerLabels, Counter>,
+    pub(super) handshake_failures: Counter,
     pub(super) clock: Arc<dyn Clock>,
 }
 
@@ -98,6 +99,10 @@ impl GrpcMetrics {
             peer_sent: registry.family(
                 "peer_sent_bytes",
                 "Bytes of writes sent to the peer, without what the transport adds",
+            ),
+            handshake_failures: registry.counter(
+                "tls_handshake_failures",
+                "Connections to this process given up because their TLS handshake failed or took too long",
             ),
             clock,
         }

@@ -13,6 +13,9 @@
 //! * [`GrpcChannel::guarded`] adds a [`Breaker`] and bounds on what is under way to a peer; calls to ingesters have them.
 //! * Errors are [`proto::Error`] on both sides: [`to_status`] and [`from_status`].
 //!
+//! * With [`Tls`] ([`TcpDial::with_tls`], [`GrpcServer::with_tls`]) both sides of a connection show certificates. It says
+//!   who may connect; the cluster's secret is still on every call.
+//!
 //! In one process roles call each other's traits directly, and nothing here is used.
 
 mod breaker;
@@ -28,6 +31,8 @@ mod secret;
 mod server;
 mod service;
 mod status;
+mod tls;
+mod trace;
 
 pub use breaker::{Admitted, Breaker, BreakerPolicy, Change};
 pub use channel::{ClientPolicy, GrpcChannel};
@@ -41,4 +46,5 @@ pub use secret::{ClusterSecret, InvalidSecret};
 pub use server::GrpcServer;
 pub use service::{GrpcService, ServerPolicy};
 pub use status::{from_status, to_status};
+pub use tls::{GrpcTlsConfig, Tls, TlsError};
 pub use tonic::service::Routes;

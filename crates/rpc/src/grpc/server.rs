@@ -7,16 +7,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{Clock, Scope};
+use futures::future::BoxFuture;
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use prometheus_client::metrics::counter::Counter;
+use telemetry::LogRateLimit;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
+use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
 
 use super::config::{GrpcConfig, window};
 use super::executor::ScopeExecutor;
 use super::service::{GrpcService, ServerPolicy};
+use super::tls::Tls;
 use crate::server::Drain;
 
 /// How long accepting pauses when the process has no file descriptors left.
@@ -25,6 +31,10 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How much of a call's body may come in one piece. With HTTP/2's own 16 KiB a write of some hundred kilobytes takes as
 /// many calls of the system as it has pieces, on both sides.
 const MAX_FRAME_BYTES: u32 = 1 << 20;
+/// How long a TLS handshake may take.
+const HANDSHAKE_TIME: Duration = Duration::from_secs(5);
+/// Refused handshakes are logged so often: whoever scans ports must not fill a disk.
+const HANDSHAKE_LOG_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The largest headers of a call: ours have a path, a secret, trace context, and little else.
 const MAX_HEADER_BYTES: u32 = 64 << 10;
@@ -37,6 +47,8 @@ pub struct GrpcServer {
     policy: ServerPolicy,
     scope: Scope,
     clock: Arc<dyn Clock>,
+    tls: Option<Tls>,
+    handshakes: Arc<LogRateLimit<()>>,
 }
 
 impl GrpcServer {
@@ -59,7 +71,14 @@ impl GrpcServer {
             policy,
             scope: scope.child("grpc"),
             clock,
+            tls: None,
+            handshakes: Arc::new(LogRateLimit::new(HANDSHAKE_LOG_INTERVAL)),
         })
+    }
+
+    /// The same, over TLS.
+    pub fn with_tls(self, tls: Option<Tls>) -> Self {
+        Self { tls, ..self }
     }
 
     /// The address, with the port that was chosen where 0 was asked for.
@@ -117,21 +136,22 @@ impl GrpcServer {
         stream: TcpStream,
         service: GrpcService,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let service = TowerToHyperService::new(service);
-        let connection = self.protocol().serve_connection(TokioIo::new(stream), service);
-        let cancelled = self.scope.cancelled();
+        let (protocol, cancelled) = (self.protocol(), self.scope.cancelled());
+        let handshake = self.tls.clone().map(|tls| Handshake {
+            tls,
+            timeout: self.clock.sleep(HANDSHAKE_TIME),
+            failures: self.policy.metrics().handshake_failures.clone(),
+            log: Arc::clone(&self.handshakes),
+            now: self.clock.monotonic(),
+        });
         async move {
-            let mut connection = pin!(connection);
-            let served = tokio::select! {
-                biased;
-                served = connection.as_mut() => served,
-                () = cancelled => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
+            match handshake {
+                None => serve(protocol, stream, service, cancelled).await,
+                Some(handshake) => {
+                    if let Some(stream) = handshake.complete(stream).await {
+                        serve(protocol, stream, service, cancelled).await;
+                    }
                 }
-            };
-            if let Err(error) = served {
-                tracing::debug!(%error, "gRPC connection ended early");
             }
         }
     }
@@ -150,6 +170,59 @@ impl GrpcServer {
             .keep_alive_timeout(config.keepalive_timeout)
             .auto_date_header(false);
         protocol
+    }
+}
+
+/// Serves one connection to its end; once `cancelled`, to the end of the calls at hand.
+async fn serve<S>(
+    protocol: http2::Builder<ScopeExecutor>,
+    stream: S,
+    service: GrpcService,
+    cancelled: impl Future<Output = ()>,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = protocol.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        biased;
+        served = connection.as_mut() => served,
+        () = cancelled => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%error, "gRPC connection ended early");
+    }
+}
+
+/// The begin of a connection over TLS.
+struct Handshake {
+    tls: Tls,
+    timeout: BoxFuture<'static, ()>,
+    failures: Counter,
+    log: Arc<LogRateLimit<()>>,
+    now: Duration,
+}
+
+impl Handshake {
+    /// The connection once both sides have been verified. Otherwise `None`, which is counted and, within bounds, logged.
+    async fn complete(self, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let peer = stream.peer_addr().ok();
+        let error = tokio::select! {
+            biased;
+            accepted = self.tls.accept(stream) => match accepted {
+                Ok(stream) => return Some(stream),
+                Err(error) => error,
+            },
+            () = self.timeout => io::ErrorKind::TimedOut.into(),
+        };
+        self.failures.inc();
+        if let Some(held_back) = self.log.allow(&(), self.now) {
+            tracing::warn!(?peer, %error, held_back, "a gRPC connection was refused in its TLS handshake");
+        }
+        None
     }
 }
 

@@ -13,16 +13,21 @@ use futures::future::BoxFuture;
 use http::{Request, Response};
 use proto::{Code, Error};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tonic::Status;
 use tonic::body::Body;
 use tonic::service::Routes;
 use tower::{BoxError, Service};
+use tracing::{Instrument as _, Span};
 
 use super::config::GrpcConfig;
 use super::deadline::{self, Deadline};
 use super::metrics::GrpcMetrics;
 use super::secret::{ClusterSecret, InvalidSecret};
 use super::status::to_status;
+use super::trace;
+use crate::overload::{Class, Governor};
+
+/// The paths of what ingesters serve.
+const INGESTER: &str = "/barograph.ingester.v1.Ingester/";
 
 /// When a caller that was shed may come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -34,6 +39,7 @@ pub struct ServerPolicy {
     calls: Arc<Semaphore>,
     metrics: GrpcMetrics,
     clock: Arc<dyn Clock>,
+    governor: Option<Governor>,
 }
 
 impl ServerPolicy {
@@ -51,7 +57,13 @@ impl ServerPolicy {
             calls: Arc::new(Semaphore::new(config.max_calls)),
             metrics,
             clock,
+            governor: None,
         })
+    }
+
+    /// The same, with the calls that ingesters serve shed as `governor` says. Calls of the control plane never are.
+    pub fn with_governor(self, governor: Governor) -> Self {
+        Self { governor: Some(governor), ..self }
     }
 
     pub(super) fn metrics(&self) -> &GrpcMetrics {
@@ -87,6 +99,9 @@ impl GrpcService {
                 "the call does not carry this cluster's secret; set grpc.cluster_secret to the same everywhere",
             ));
         }
+        if let (Some(governor), Some(class)) = (&self.policy.governor, class(request.uri().path())) {
+            governor.admit(class)?;
+        }
         Arc::clone(&self.policy.calls).try_acquire_owned().map_err(|_| {
             self.policy.metrics.shed.inc();
             Error::unavailable("too many calls are being served; come back later", RETRY_AFTER)
@@ -118,9 +133,10 @@ where
         if let Some(timeout) = timeout {
             request.extensions_mut().insert(Deadline::after(&*policy.clock, timeout));
         }
-        let mut observed = Observed::new(policy.metrics.clone(), request.uri().path());
+        let span = trace::served(request.uri().path(), request.headers());
+        let mut observed = Observed::new(policy.metrics.clone(), request.uri().path(), span.clone());
         let answer = AssertUnwindSafe(self.routes.call(request)).catch_unwind();
-        Box::pin(async move {
+        let call = async move {
             let expired = async {
                 match timeout {
                     Some(timeout) => policy.clock.sleep(timeout).await,
@@ -139,8 +155,17 @@ where
             };
             observed.answered(&response);
             drop(permit);
-            Ok(response)
-        })
+            Ok(trace::within(&observed.span, response))
+        };
+        Box::pin(call.instrument(span))
+    }
+}
+
+/// What a call is, as far as shedding is concerned; `None` for one that is never shed.
+fn class(path: &str) -> Option<Class> {
+    match path.strip_prefix(INGESTER)? {
+        "Push" => Some(Class::Write),
+        _ => Some(Class::Read),
     }
 }
 
@@ -150,18 +175,18 @@ struct Observed {
     method: Arc<str>,
     started: Duration,
     code: tonic::Code,
+    span: Span,
 }
 
 impl Observed {
-    fn new(metrics: GrpcMetrics, method: &str) -> Self {
+    fn new(metrics: GrpcMetrics, method: &str, span: Span) -> Self {
         metrics.in_flight.inc();
         let started = metrics.clock.monotonic();
-        Self { metrics, method: method.into(), started, code: tonic::Code::Cancelled }
+        Self { metrics, method: method.into(), started, code: tonic::Code::Cancelled, span }
     }
 
     fn answered(&mut self, response: &Response<Body>) {
-        self.code =
-            Status::from_header_map(response.headers()).map_or(tonic::Code::Ok, |status| status.code());
+        self.code = trace::code(response);
         if self.code == tonic::Code::Unimplemented {
             // The method is the caller's word then, not one of ours.
             self.method = "unknown".into();
@@ -173,6 +198,7 @@ impl Drop for Observed {
     fn drop(&mut self) {
         self.metrics.in_flight.dec();
         let taken = self.metrics.clock.monotonic().saturating_sub(self.started);
+        trace::came_to(&self.span, self.code);
         self.metrics.served(&self.method, self.code, taken);
     }
 }
