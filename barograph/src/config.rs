@@ -14,8 +14,10 @@ use querier::QuerierConfig;
 use rpc::ServerConfig;
 use rpc::grpc::GrpcConfig;
 use settings::{Location, Problem, Problems, Schema, Shown, Values};
+use telemetry::trace::TraceConfig;
 
 use crate::roles::Roles;
+use crate::traces::TracingConfig;
 
 settings::choices! {
     /// A role of the process.
@@ -141,6 +143,7 @@ pub(crate) fn schema() -> Schema {
         .with::<MetastoreConfig>()
         .with::<MembershipConfig>()
         .with::<RuntimeConfig>()
+        .with::<TracingConfig>()
         .with::<SelfMonitoringConfig>()
         .with::<DistributorConfig>()
         .with::<IngesterConfig>()
@@ -160,6 +163,7 @@ pub(crate) struct Config {
     pub(crate) metastore: MetastoreConfig,
     pub(crate) membership: MembershipConfig,
     pub(crate) runtime: RuntimeConfig,
+    pub(crate) tracing: TracingConfig,
     pub(crate) self_monitoring: SelfMonitoringConfig,
     pub(crate) distributor: DistributorConfig,
     pub(crate) ingester: IngesterConfig,
@@ -180,6 +184,7 @@ impl Config {
             metastore: values.get()?,
             membership: values.get()?,
             runtime: values.get()?,
+            tracing: values.get()?,
             self_monitoring: values.get()?,
             distributor: values.get()?,
             ingester: values.get()?,
@@ -191,6 +196,17 @@ impl Config {
         let known = Roles::new(&config.process.target).check(&config);
         known.map_err(|message| Problem::new(Location::Default, message))?;
         Ok(config)
+    }
+
+    /// Where spans go, if they go anywhere.
+    pub(crate) fn traces(&self) -> Option<TraceConfig> {
+        let process = &self.process;
+        let roles = match process.target.contains(&Target::All) {
+            true => Vec::new(),
+            false => Roles::new(&process.target).names(),
+        };
+        let instance = process.instance.clone().unwrap_or_else(|| process.http.to_string());
+        self.tracing.export(&roles, instance)
     }
 
     /// The configuration as YAML, secrets hidden.
@@ -212,6 +228,7 @@ impl Config {
         shown.add(&self.metastore);
         shown.add(&self.membership);
         shown.add(&self.runtime);
+        shown.add(&self.tracing);
         shown.add(&self.self_monitoring);
         shown.add(&self.distributor);
         shown.add(&self.ingester);

@@ -25,6 +25,7 @@ mod roles;
 mod self_monitoring;
 mod signals;
 mod status;
+mod traces;
 
 use std::process::ExitCode;
 

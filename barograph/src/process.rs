@@ -63,16 +63,28 @@ fn try_run(run: Run) -> Result<(), ProcessError> {
         LogStyle::Text => LogFormat::Text,
         LogStyle::Json => LogFormat::Json,
     };
-    telemetry::logging::init(&LogConfig { format, filter: run.config.process.log_level.clone() })?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ProcessError::System)?;
+    let log = LogConfig { format, filter: run.config.process.log_level.clone() };
+    let traces = run.config.traces();
+    let tracing = {
+        let _entered = runtime.enter();
+        telemetry::logging::init(&log, traces.as_ref())?
+    };
     for warning in &run.warnings {
         tracing::warn!("{warning}");
     }
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(ProcessError::System)?;
+    let registry = Registry::new();
+    if let Some(tracing) = &tracing {
+        tracing.register(&registry);
+    }
     let done = runtime.block_on(async {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-        Process::start(run.config, clock).await?.serve().await
+        Process::start(run.config, clock, registry).await?.serve().await
     });
+    if let (Some(tracing), Some(traces)) = (tracing, traces) {
+        tracing.shutdown(traces.timeout);
+    }
     // What still blocks, such as a recovery that was interrupted, must not hold the process up.
     runtime.shutdown_background();
     done
@@ -102,9 +114,9 @@ struct Running {
 }
 
 impl Process {
-    async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Self, ProcessError> {
+    async fn start(config: Config, clock: Arc<dyn Clock>, registry: Registry) -> Result<Self, ProcessError> {
         let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
-        let (scope, registry) = (Scope::new("barograph"), Registry::new());
+        let scope = Scope::new("barograph");
         let (stop, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let signals = Signals::install().map_err(ProcessError::System)?;
         signals.watch(&scope, Arc::clone(&stop), Arc::clone(&reload));

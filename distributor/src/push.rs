@@ -10,6 +10,7 @@ use env::{Clock, Scope};
 use proto::{Error, IngesterWrite, IngesterWriters, PushRequest, PushResponse, SeriesBatch, WriteRequest};
 use ring::Ring;
 use tokio::sync::mpsc;
+use tracing::Instrument as _;
 
 use crate::inflight::Permit;
 use crate::metrics::Metrics;
@@ -84,12 +85,13 @@ impl Pusher {
         let (sender, mut receiver) = mpsc::channel(parts.len().max(1));
         for (part, (ingester, push)) in parts.into_iter().enumerate() {
             let (pusher, sender, permits) = (self.clone(), sender.clone(), Arc::clone(&permits));
-            drop(self.scope.spawn("push", async move {
+            let pushed = async move {
                 let result = pusher.call(ingester, push).await;
                 drop(permits);
                 // Nobody listens any more once all series are decided.
                 drop(sender.send((part, result)).await);
-            }));
+            };
+            drop(self.scope.spawn("push", pushed.in_current_span()));
         }
         drop(sender);
         while !answers.are_decided() {
@@ -110,12 +112,13 @@ impl Pusher {
             self.metrics.push_failures.inc();
             return Err(Error::unavailable("an ingester cannot be reached", self.retry_after));
         };
+        let span = telemetry::request_span!("distributor.push", series = push.batch.frames.len());
         let started = self.clock.monotonic();
         // An ingester in another process is given the time and ends with it; the own clock is for all others.
         let timeout = self.clock.sleep(self.timeout.saturating_add(TIMEOUT_SLACK));
         let result = tokio::select! {
             biased;
-            result = ingester.push_within(push, self.timeout) => result,
+            result = ingester.push_within(push, self.timeout).instrument(span.clone()) => result,
             () = timeout => Err(Error::unavailable(
                 format!("an ingester did not answer within {:?}", self.timeout),
                 self.retry_after,
@@ -123,7 +126,8 @@ impl Pusher {
         };
         let took = self.clock.monotonic().saturating_sub(started);
         self.metrics.push_seconds.observe(took.as_secs_f64());
-        if result.is_err() {
+        if let Err(error) = &result {
+            telemetry::trace::fail(&span, error.message.as_str());
             self.metrics.push_failures.inc();
         }
         result

@@ -11,6 +11,7 @@ use ring::RingView;
 use settings::Overrides;
 use telemetry::Registry;
 use tokio::sync::watch;
+use tracing::Instrument as _;
 use wire::{WireError, snappy};
 
 use crate::config::{DistributorConfig, WriteLimits};
@@ -151,7 +152,8 @@ impl Distributor {
             now_ms: self.clock.now_ms(),
             now,
         };
-        let plan = self.walk(&context, &request).await?;
+        let span = telemetry::request_span!("distributor.decode", tenant = request.tenant.as_str());
+        let plan = self.walk(&context, &request).instrument(span).await?;
         count(&tenant, &plan);
         let samples = plan.accepted_samples();
         if !tenant.admit(samples, &limits, now) {

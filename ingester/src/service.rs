@@ -17,6 +17,7 @@ use proto::{
 use ring::State;
 use settings::Overrides;
 use telemetry::Registry;
+use tracing::Instrument as _;
 use wal::{AppendError, CommitError, Position, SyncMode, Ticket, TimeHull, Wal, WalConfig, WalDeps};
 
 use crate::codec::Malformed;
@@ -258,10 +259,13 @@ impl Inner {
     }
 
     async fn push_part(&self, request: &PushRequest) -> Result<PushResponse, Error> {
-        let (ticket, outline) = self.append(request)?;
+        let series = request.batch.frames.len();
+        let appending = telemetry::request_span!("ingester.append", tenant = request.tenant.as_str(), series);
+        let (ticket, outline) = appending.in_scope(|| self.append(request))?;
+        drop(appending);
         let applied = match ticket {
             None => Applied::default(),
-            Some(ticket) => ticket.await.map_err(|e| not_committed(&e))?.map_err(|e| {
+            Some(ticket) => ticket.instrument(telemetry::request_span!("ingester.sync")).await.map_err(|e| not_committed(&e))?.map_err(|e| {
                 Error::internal(format!("a record that was just written does not apply: {e}"))
             })?,
         };
@@ -332,7 +336,8 @@ impl IngesterWrite for Ingester {
 impl IngesterRead for Ingester {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
         self.inner.gate.read()?;
-        select::select(&self.inner.head, &self.inner.scope, request).await
+        let span = telemetry::request_span!("ingester.select", tenant = request.tenant.as_str());
+        select::select(&self.inner.head, &self.inner.scope, request).instrument(span).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

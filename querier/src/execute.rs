@@ -11,6 +11,8 @@ use promql::{
     SharedMemory,
 };
 use settings::Overrides;
+use telemetry::request_span;
+use tracing::Instrument as _;
 
 use crate::active_queries::ActiveQueries;
 use crate::admission::{Admission, Admitted, Share};
@@ -78,8 +80,8 @@ impl Executor {
             StatsWanted::Totals | StatsWanted::PerStep => engine.selecting_all(),
         };
         let begun = self.clock.monotonic();
-        let parsed = (!is_dear_to_parse(&request.query)).then(|| prepare(&engine, request)).transpose()?;
-        let admitted = self.admission.admit(&request.tenant, Share::of(limits)).await;
+        let parsed = (!is_dear_to_parse(&request.query)).then(|| prepare_here(&engine, request)).transpose()?;
+        let admitted = self.admission.admit(&request.tenant, Share::of(limits)).instrument(request_span!("querier.queue")).await;
         let started = self.clock.monotonic();
         report.cost.queue = started.saturating_sub(begun);
         self.reporter.metrics.waited.observe(report.cost.queue.as_secs_f64());
@@ -89,9 +91,12 @@ impl Executor {
         report.stage = Stage::Select;
         let (query, admitted, engine) = match parsed {
             Some(query) => (query, admitted, engine),
-            None => self.prepare_elsewhere(request.clone(), admitted, engine).await?,
+            None => {
+                let parsed = self.prepare_elsewhere(request.clone(), admitted, engine);
+                parsed.instrument(request_span!("querier.parse")).await?
+            }
         };
-        let source = self.fetch(&request.tenant, &query, limits, memory, report).await;
+        let source = self.fetch(&request.tenant, &query, limits, memory, report).instrument(request_span!("querier.select")).await;
         let fetched = self.clock.monotonic();
         report.cost.select = fetched.saturating_sub(started);
         let source = source?;
@@ -100,7 +105,9 @@ impl Executor {
         let canceled = CancelOnDrop(Arc::default());
         let flag = Arc::clone(&canceled.0);
         let wanted = request.stats;
+        let span = request_span!("querier.evaluate");
         let evaluated = self.scope.run_blocking(move || {
+            let _entered = span.entered();
             // The right to run is held until the work ends, also where nobody waits for it.
             let _held = (admitted, active);
             // Dropped before it, so that whoever runs next finds the memory free.
@@ -175,6 +182,10 @@ impl Executor {
 fn is_dear_to_parse(query: &str) -> bool {
     const MANY_BYTES: usize = 4 << 10;
     query.len() > MANY_BYTES || query.contains("=~") || query.contains("!~")
+}
+
+fn prepare_here(engine: &Engine, request: &QueryRequest) -> Result<PreparedQuery, ApiError> {
+    request_span!("querier.parse").in_scope(|| prepare(engine, request))
 }
 
 fn prepare(engine: &Engine, request: &QueryRequest) -> Result<PreparedQuery, ApiError> {

@@ -70,6 +70,8 @@ pub struct Report {
     slow_after: Duration,
     arrived: Duration,
     outcome: Outcome,
+    /// The trace that the query belongs to, if it is exported. It is logged when nothing of the request runs any more.
+    trace_id: Option<String>,
     pub(crate) stage: Stage,
     pub(crate) cost: Cost,
     /// What the query holds is held until its answer has been written.
@@ -114,6 +116,7 @@ impl Reporter {
             slow_after: limits.slow_query_threshold,
             arrived: self.clock.monotonic(),
             outcome: Outcome::Canceled,
+            trace_id: telemetry::trace::current_trace_id(),
             stage: Stage::Queue,
             cost: Cost::default(),
             memory: None,
@@ -188,6 +191,7 @@ impl Report {
             status,
             error = ?error,
             slow,
+            trace_id = self.trace_id.as_deref(),
             series,
             samples,
             chunk_bytes,

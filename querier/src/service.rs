@@ -10,7 +10,8 @@ use env::{Clock, FileSystem, Scope};
 use model::TenantId;
 use promql::{ParseOptions, QueryTime, QueryValue, SampleCounts};
 use settings::Overrides;
-use telemetry::Registry;
+use telemetry::{Registry, trace};
+use tracing::{Instrument as _, field};
 
 use crate::active_queries::ActiveQueries;
 use crate::admission::Admission;
@@ -157,7 +158,9 @@ impl Querier {
         let limits = inner.limits.of(&request.tenant);
         let mut report = inner.reporter.begin(&request.tenant, &request.query, request.time, &limits);
         let timeout = request.timeout.unwrap_or(Duration::MAX).min(inner.config.timeout);
-        let work = inner.run(&request, &limits, &mut report);
+        let tenant = request.tenant.as_str();
+        let span = telemetry::request_span!("querier.query", tenant, kind, error.type = field::Empty);
+        let work = inner.run(&request, &limits, &mut report).instrument(span.clone());
         let answer = tokio::select! {
             biased;
             answer = work => answer,
@@ -170,6 +173,8 @@ impl Querier {
         metrics.durations.get_or_create(&QueryLabels { kind }).observe(total.as_secs_f64());
         let evaluated = answer.inspect_err(|error| {
             let error_type = error.kind.as_str();
+            span.record("error.type", error_type);
+            trace::fail(&span, error.message.as_str());
             metrics.failures.get_or_create(&FailureLabels { error_type }).inc();
             report.failed(error);
         })?;

@@ -14,3 +14,4 @@ mod running_queries;
 mod start_timestamps;
 mod support;
 mod tools;
+mod tracing;

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
 use promql::{InstantSample, QueryTime, QueryValue, RangeSeries, SampleValue};
+use telemetry::request_span;
+use tracing::Span;
 
 use crate::error::ApiError;
 use crate::report::Report;
@@ -118,6 +120,8 @@ struct Pieces {
     state: State,
     /// Learns how long writing takes, and lets go of what the query holds with the last piece.
     report: Report,
+    /// Ends with the last piece, or when the client goes away.
+    _span: Span,
 }
 
 enum State {
@@ -167,7 +171,8 @@ impl Pieces {
             QueryValue::Matrix(series) => Items::Matrix(series.into_iter()),
         };
         let times = Times::new(at_ms, step_ms);
-        Self { items, at_ms, times, stats, annotations, buffer, state: State::Start, report }
+        let span = request_span!("querier.encode");
+        Self { items, at_ms, times, stats, annotations, buffer, state: State::Start, report, _span: span }
     }
 
     /// Writes the next item; whether there was one.
