@@ -46,7 +46,8 @@ fn tracing_is_consistent(config: &TracingConfig) -> Result<(), String> {
         }
         _ => {}
     }
-    telemetry::trace::check_headers(config.headers.expose()).map_err(|error| format!("tracing.headers: {error}"))
+    telemetry::trace::check_headers(config.headers.expose())
+        .map_err(|error| format!("tracing.headers: {error}"))
 }
 
 impl TracingConfig {

@@ -265,9 +265,13 @@ impl Inner {
         drop(appending);
         let applied = match ticket {
             None => Applied::default(),
-            Some(ticket) => ticket.instrument(telemetry::request_span!("ingester.sync")).await.map_err(|e| not_committed(&e))?.map_err(|e| {
-                Error::internal(format!("a record that was just written does not apply: {e}"))
-            })?,
+            Some(ticket) => ticket
+                .instrument(telemetry::request_span!("ingester.sync"))
+                .await
+                .map_err(|e| not_committed(&e))?
+                .map_err(|e| {
+                    Error::internal(format!("a record that was just written does not apply: {e}"))
+                })?,
         };
         let response = outline.respond(request, applied);
         let refused: u64 = response.rejected.iter().map(|r| r.refused.samples + r.refused.histograms).sum();

@@ -80,8 +80,13 @@ impl Executor {
             StatsWanted::Totals | StatsWanted::PerStep => engine.selecting_all(),
         };
         let begun = self.clock.monotonic();
-        let parsed = (!is_dear_to_parse(&request.query)).then(|| prepare_here(&engine, request)).transpose()?;
-        let admitted = self.admission.admit(&request.tenant, Share::of(limits)).instrument(request_span!("querier.queue")).await;
+        let parsed =
+            (!is_dear_to_parse(&request.query)).then(|| prepare_here(&engine, request)).transpose()?;
+        let admitted = self
+            .admission
+            .admit(&request.tenant, Share::of(limits))
+            .instrument(request_span!("querier.queue"))
+            .await;
         let started = self.clock.monotonic();
         report.cost.queue = started.saturating_sub(begun);
         self.reporter.metrics.waited.observe(report.cost.queue.as_secs_f64());
@@ -96,7 +101,10 @@ impl Executor {
                 parsed.instrument(request_span!("querier.parse")).await?
             }
         };
-        let source = self.fetch(&request.tenant, &query, limits, memory, report).instrument(request_span!("querier.select")).await;
+        let source = self
+            .fetch(&request.tenant, &query, limits, memory, report)
+            .instrument(request_span!("querier.select"))
+            .await;
         let fetched = self.clock.monotonic();
         report.cost.select = fetched.saturating_sub(started);
         let source = source?;

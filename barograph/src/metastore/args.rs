@@ -95,6 +95,22 @@ fn remote(command: Command) -> Command {
                 .help("A file with the cluster's secret (grpc.cluster_secret), if the cluster has one"),
         )
         .arg(
+            file("tls-cert-file", "This command's certificate (grpc.tls.cert_file), if the cluster has TLS")
+                .requires_all(["tls-key-file", "tls-ca-file"]),
+        )
+        .arg(file("tls-key-file", "The key of the certificate").requires("tls-cert-file"))
+        .arg(
+            file("tls-ca-file", "The authorities that nodes' certificates are signed by")
+                .requires("tls-cert-file"),
+        )
+        .arg(
+            Arg::new("tls-server-name")
+                .long("tls-server-name")
+                .value_name("NAME")
+                .requires("tls-cert-file")
+                .help("The name that nodes' certificates bear, if it is not the host of the address"),
+        )
+        .arg(
             Arg::new("timeout")
                 .long("timeout")
                 .value_name("SECONDS")
@@ -102,4 +118,8 @@ fn remote(command: Command) -> Command {
                 .default_value("10")
                 .help("How long to try"),
         )
+}
+
+fn file(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).value_name("FILE").help(help)
 }

@@ -1,15 +1,15 @@
 //! What the commands do.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ArgMatches;
-use env::{Clock, FileSystem, OsSeededRng, Scope, SystemClock};
+use env::{Clock, FileSystem, OsSeededRng, RealFs, Scope, SystemClock};
 use membership::{Client, MembershipConfig};
 use metastore::store::RocksEngine;
 use proto::metastore::{Member, Node};
-use rpc::grpc::{ChannelPool, ClientPolicy, GrpcConfig, GrpcMetrics, TcpDial};
+use rpc::grpc::{ChannelPool, ClientPolicy, GrpcConfig, GrpcMetrics, GrpcTlsConfig, TcpDial, Tls};
 use settings::{Secret, Setting as _};
 use telemetry::Registry;
 
@@ -92,10 +92,25 @@ fn client(fs: &dyn FileSystem, matches: &ArgMatches) -> Result<Client, Failed> {
     let metrics = GrpcMetrics::register(&registry, Arc::clone(&clock));
     let policy = ClientPolicy::new(&grpc, metrics, Arc::clone(&clock))
         .map_err(|error| Failed::Other(error.to_string()))?;
-    let pool = ChannelPool::new(Arc::new(TcpDial::new(grpc, policy, &Scope::new("metastore client"))));
+    let tls = tls(matches, Arc::clone(&clock))?;
+    let dial = TcpDial::new(grpc, policy, &Scope::new("metastore client")).with_tls(tls);
+    let pool = ChannelPool::new(Arc::new(dial));
     let addresses = matches.get_many::<String>("endpoint").unwrap_or_default().cloned().collect();
     let config = MembershipConfig { addresses, call_timeout: timeout, ..MembershipConfig::default() };
     Ok(Client::new(config, Arc::new(pool), clock, Arc::new(OsSeededRng::new()), &registry))
+}
+
+/// The certificates that the flags name.
+fn tls(matches: &ArgMatches, clock: Arc<dyn Clock>) -> Result<Option<Tls>, Failed> {
+    let file = |name| matches.get_one::<String>(name).map(PathBuf::from);
+    let config = GrpcTlsConfig {
+        cert_file: file("tls-cert-file"),
+        key_file: file("tls-key-file"),
+        ca_file: file("tls-ca-file"),
+        server_name: matches.get_one::<String>("tls-server-name").cloned(),
+        ..GrpcTlsConfig::default()
+    };
+    Tls::load(&config, Arc::new(RealFs), clock).map_err(|error| Failed::Other(crate::output::chain(&error)))
 }
 
 fn secret(fs: &dyn FileSystem, matches: &ArgMatches) -> Result<Secret, Failed> {

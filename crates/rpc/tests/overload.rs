@@ -12,7 +12,9 @@ use axum::routing::get;
 use env::{ManualClock, Scope};
 use http::{Request, StatusCode};
 use proptest::prelude::*;
-use rpc::overload::{Class, DELAYS, Decider, Governor, Measured, OverloadConfig, ShedLayer, Shedding, Thresholds};
+use rpc::overload::{
+    Class, DELAYS, Decider, Governor, Measured, OverloadConfig, ShedLayer, Shedding, Thresholds,
+};
 use telemetry::Registry;
 use tower::ServiceExt as _;
 

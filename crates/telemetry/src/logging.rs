@@ -108,7 +108,11 @@ pub fn init(config: &LogConfig, traces: Option<&TraceConfig>) -> Result<Option<T
     let log = match config.format {
         LogFormat::Text => {
             let format = Format::default().with_target(false).with_ansi(colours);
-            layer.with_ansi(colours).event_format(WithTrace { format, end: TEXT_END }).with_filter(filter).boxed()
+            layer
+                .with_ansi(colours)
+                .event_format(WithTrace { format, end: TEXT_END })
+                .with_filter(filter)
+                .boxed()
         }
         LogFormat::Json => {
             let format = Format::default().json().flatten_event(true);

@@ -13,8 +13,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Metric;
 
-use crate::exposition::{self, Format, GatheredSample};
 use crate::exemplars::TracedHistogram;
+use crate::exposition::{self, Format, GatheredSample};
 use crate::metrics::{FloatCounter, FloatGauge};
 
 /// What every metric name of ours starts with.

@@ -96,7 +96,8 @@ fn a_write_and_a_query_leave_one_trace_each() {
     let metrics = request(barograph.addr, "GET", "/metrics", None, &[]);
     assert!(metrics.header("content-type").is_some_and(|t| t.starts_with("application/openmetrics-text")));
     let exemplar = format!("# {{trace_id=\"{WRITE}\"}} ");
-    let with_exemplar = |name: &str| metrics.body.lines().any(|l| l.starts_with(name) && l.contains(&exemplar));
+    let with_exemplar =
+        |name: &str| metrics.body.lines().any(|l| l.starts_with(name) && l.contains(&exemplar));
     assert!(with_exemplar("barograph_http_request_duration_seconds_bucket"), "{}", metrics.body);
 
     barograph.program.signal(Signal::TERM);
@@ -128,7 +129,8 @@ fn what_is_left_is_exported_at_the_end() {
 fn without_the_collector_the_process_works_and_ends() {
     let folder = tempfile::tempdir().expect("a folder");
     let endpoint = format!("http://{}", testkit::free_address());
-    let arguments = ["--tracing.endpoint", &endpoint, "--tracing.sampling-ratio=1", "--tracing.export-timeout=1s"];
+    let arguments =
+        ["--tracing.endpoint", &endpoint, "--tracing.sampling-ratio=1", "--tracing.export-timeout=1s"];
     let mut barograph = Barograph::start(folder.path(), &arguments);
     write(barograph.addr, None);
     query(barograph.addr, None);

@@ -140,7 +140,8 @@ impl Governor {
                 clock.sleep(interval).await;
                 let now = clock.monotonic();
                 let delay = now.saturating_sub(begun).saturating_sub(interval);
-                let part = memory_limit.zip(memory()).map_or(0.0, |(limit, used)| used as f64 / limit.max(1) as f64);
+                let part =
+                    memory_limit.zip(memory()).map_or(0.0, |(limit, used)| used as f64 / limit.max(1) as f64);
                 let shedding = decider.decide(now, Measured { memory: part, delay });
                 governor.memory.set(part);
                 governor.delay.set(decider.delay().as_secs_f64());

@@ -8,7 +8,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_otlp::{ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig};
+use opentelemetry_otlp::{
+    ExporterBuildError, SpanExporter as OtlpExporter, WithExportConfig, WithTonicConfig,
+};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{
@@ -53,7 +55,9 @@ pub enum TraceError {
         header: String,
     },
     /// The exporter refuses its settings.
-    #[error("spans cannot be exported to {endpoint:?}; give the URL of an OTLP endpoint for gRPC, such as http://127.0.0.1:4317")]
+    #[error(
+        "spans cannot be exported to {endpoint:?}; give the URL of an OTLP endpoint for gRPC, such as http://127.0.0.1:4317"
+    )]
     Exporter {
         /// Where to.
         endpoint: String,
@@ -140,8 +144,9 @@ fn headers(text: &str) -> Result<HeaderMap, TraceError> {
     for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let parsed = HeaderName::try_from(name.trim()).ok().zip(HeaderValue::try_from(value.trim()).ok());
-        let (name, value) =
-            parsed.filter(|_| pair.contains('=')).ok_or_else(|| TraceError::Header { header: name.to_owned() })?;
+        let (name, value) = parsed
+            .filter(|_| pair.contains('='))
+            .ok_or_else(|| TraceError::Header { header: name.to_owned() })?;
         headers.append(name, value);
     }
     Ok(headers)
@@ -200,7 +205,10 @@ mod tests {
     #[test]
     fn headers_are_pairs() {
         let parsed = headers(" authorization=Basic a=b , x-scope-orgid=7,").expect("headers");
-        assert_eq!((parsed["authorization"].as_bytes(), parsed["x-scope-orgid"].as_bytes()), (&b"Basic a=b"[..], &b"7"[..]));
+        assert_eq!(
+            (parsed["authorization"].as_bytes(), parsed["x-scope-orgid"].as_bytes()),
+            (&b"Basic a=b"[..], &b"7"[..])
+        );
         assert!(headers("").expect("none").is_empty());
         for wrong in ["name", "a b=c", "=c", "a=\u{1}"] {
             assert!(headers(wrong).is_err(), "{wrong:?}");

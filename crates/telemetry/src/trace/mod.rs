@@ -7,10 +7,10 @@
 mod context;
 mod export;
 
-pub use context::{continue_from, current_trace_id, fail, inject, is_active, is_continued};
-pub use export::{TraceConfig, TraceError, Tracing, check_headers};
 pub(crate) use context::sampled;
+pub use context::{continue_from, current_trace_id, fail, inject, is_active, is_continued};
 pub(crate) use export::tracer;
+pub use export::{TraceConfig, TraceError, Tracing, check_headers};
 
 /// The target of spans that are exported.
 pub const TARGET: &str = "trace";

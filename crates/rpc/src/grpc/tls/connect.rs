@@ -39,7 +39,10 @@ impl Service<Uri> for TlsConnect {
         let shared = Arc::clone(&self.tls.shared);
         Box::pin(async move {
             let (Some(host), Some(port)) = (peer.host(), peer.port_u16()) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{peer} has no host and port")));
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidInput,
+                    format!("{peer} has no host and port"),
+                ));
             };
             // An IPv6 address stands in brackets in a URL.
             let host = host.trim_start_matches('[').trim_end_matches(']');

@@ -48,9 +48,9 @@ fn tls_is_consistent(config: &GrpcTlsConfig) -> Result<(), String> {
         return Err("grpc.tls: give all of cert_file, key_file and ca_file, or none of them".to_owned());
     }
     match &config.server_name {
-        Some(name) if given.contains(&false) => {
-            Err(format!("grpc.tls.server_name is {name:?}, but there is no grpc.tls.cert_file; give both or none"))
-        }
+        Some(name) if given.contains(&false) => Err(format!(
+            "grpc.tls.server_name is {name:?}, but there is no grpc.tls.cert_file; give both or none"
+        )),
         Some(name) => server_name(name).map(drop).map_err(|error| format!("grpc.tls.server_name: {error}")),
         None => Ok(()),
     }
