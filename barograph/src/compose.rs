@@ -9,6 +9,7 @@ use env::{Clock, FileSystem, OsSeededRng, Scope};
 use http::{StatusCode, Uri};
 use querier::Querier;
 use rpc::api::CorsOrigins;
+use rpc::overload::{Class, Governor, ShedLayer};
 use rpc::{TenantLayer, TenantResolver};
 use settings::{LimitsLoader, Overrides};
 use telemetry::Registry;
@@ -49,6 +50,8 @@ pub(crate) struct Parts {
     pub(crate) roles: Roles,
     /// What this process is called among others.
     pub(crate) name: String,
+    /// Refuses requests when there is too much to do.
+    pub(crate) governor: Governor,
 }
 
 impl Parts {
@@ -126,8 +129,10 @@ impl Parts {
         // The setting has been checked when it was read.
         let origins = CorsOrigins::matching(&self.config.querier.cors_origin);
         let origins = origins.unwrap_or_else(|_| CorsOrigins::none());
-        let writes = distributor.map(|distributor| distributor::http::router(Arc::clone(distributor)));
-        let reads = querier.map(Querier::router);
+        let shed = |class| ShedLayer::new(self.governor.clone(), class);
+        let writes = distributor
+            .map(|distributor| distributor::http::router(Arc::clone(distributor)).layer(shed(Class::Write)));
+        let reads = querier.map(|querier| querier.router().layer(shed(Class::Read)));
         let roles = self.roles;
         writes
             .unwrap_or_default()

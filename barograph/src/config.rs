@@ -12,7 +12,8 @@ use metastore::MetastoreConfig;
 use model::TenantId;
 use querier::QuerierConfig;
 use rpc::ServerConfig;
-use rpc::grpc::GrpcConfig;
+use rpc::grpc::{GrpcConfig, GrpcTlsConfig};
+use rpc::overload::OverloadConfig;
 use settings::{Location, Problem, Problems, Schema, Shown, Values};
 use telemetry::trace::TraceConfig;
 
@@ -140,6 +141,8 @@ pub(crate) fn schema() -> Schema {
         .with::<WebConfig>()
         .with::<ServerConfig>()
         .with::<GrpcConfig>()
+        .with::<GrpcTlsConfig>()
+        .with::<OverloadConfig>()
         .with::<MetastoreConfig>()
         .with::<MembershipConfig>()
         .with::<RuntimeConfig>()
@@ -160,6 +163,8 @@ pub(crate) struct Config {
     pub(crate) web: WebConfig,
     pub(crate) server: ServerConfig,
     pub(crate) grpc: GrpcConfig,
+    pub(crate) grpc_tls: GrpcTlsConfig,
+    pub(crate) overload: OverloadConfig,
     pub(crate) metastore: MetastoreConfig,
     pub(crate) membership: MembershipConfig,
     pub(crate) runtime: RuntimeConfig,
@@ -181,6 +186,8 @@ impl Config {
             web: values.get()?,
             server: values.get()?,
             grpc: values.get()?,
+            grpc_tls: values.get()?,
+            overload: values.get()?,
             metastore: values.get()?,
             membership: values.get()?,
             runtime: values.get()?,
@@ -205,7 +212,7 @@ impl Config {
             true => Vec::new(),
             false => Roles::new(&process.target).names(),
         };
-        let instance = process.instance.clone().unwrap_or_else(|| process.http.to_string());
+        let instance = process.instance_id.clone().unwrap_or_else(|| process.http.to_string());
         self.tracing.export(&roles, instance)
     }
 
@@ -225,6 +232,8 @@ impl Config {
         shown.add(&self.web);
         shown.add(&self.server);
         shown.add(&self.grpc);
+        shown.add(&self.grpc_tls);
+        shown.add(&self.overload);
         shown.add(&self.metastore);
         shown.add(&self.membership);
         shown.add(&self.runtime);

@@ -44,6 +44,9 @@ pub(crate) enum ProcessError {
     /// The secret cannot be sent.
     #[error(transparent)]
     ClusterSecret(#[from] rpc::grpc::InvalidSecret),
+    /// The certificates cannot be used.
+    #[error("gRPC cannot use its certificates (grpc.tls)")]
+    Tls(#[from] rpc::grpc::TlsError),
     /// The process has no name.
     #[error("the host's name cannot be had; give this process a name with --instance-id")]
     Nameless(#[source] io::Error),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rpc::Drain;
-use rpc::grpc::{ClientPolicy, Dial, GrpcMetrics, GrpcServer, ServerPolicy, TcpDial};
+use rpc::grpc::{ClientPolicy, Dial, GrpcMetrics, GrpcServer, ServerPolicy, TcpDial, Tls};
 use tokio::sync::Notify;
 use tonic::service::Routes;
 
@@ -31,15 +31,21 @@ impl Grpc {
         let config = &parts.config.grpc;
         let metrics = GrpcMetrics::register(&parts.registry, Arc::clone(&parts.clock));
         let client = ClientPolicy::new(config, metrics.clone(), Arc::clone(&parts.clock))?;
-        let dial = Arc::new(TcpDial::new(config.clone(), client, &parts.scope));
+        let tls = Tls::load(&parts.config.grpc_tls, Arc::clone(&parts.fs), Arc::clone(&parts.clock))?;
+        if let Some(tls) = &tls {
+            tls.watch(&parts.scope);
+        }
+        let dial = TcpDial::new(config.clone(), client, &parts.scope).with_tls(tls.clone());
+        let dial = Arc::new(dial);
         if !parts.roles.is_called(&parts.config) {
             return Ok(Self { dial, server: None, address: None });
         }
         let policy = ServerPolicy::new(config, metrics, Arc::clone(&parts.clock))?;
+        let policy = policy.with_governor(parts.governor.clone());
         let addr = config.listen;
         let bound =
             GrpcServer::bind(addr, config.clone(), policy, &parts.scope, Arc::clone(&parts.clock)).await;
-        let server = bound.map_err(|source| ProcessError::ListenGrpc { addr, source })?;
+        let server = bound.map_err(|source| ProcessError::ListenGrpc { addr, source })?.with_tls(tls);
         let address = config.advertise.clone().unwrap_or_else(|| server.local_addr().to_string());
         Ok(Self { dial, server: Some(server), address: Some(address) })
     }

@@ -12,6 +12,7 @@ mod error;
 mod grpc;
 mod late;
 mod limits_file;
+mod memory_limit;
 mod metastore;
 mod output;
 mod pages;

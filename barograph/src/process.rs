@@ -11,6 +11,7 @@ use metastore::Metastore;
 use proto::Write;
 use ring::State;
 use rpc::ingester::IngesterService;
+use rpc::overload::{Governor, OverloadConfig};
 use rpc::{Drain, HttpMetrics, HttpServer};
 use settings::LimitsLoader;
 use telemetry::{LogConfig, LogFormat, Registry};
@@ -33,7 +34,7 @@ use crate::readiness::{Phase, Readiness};
 use crate::roles::Roles;
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
-use crate::{output, process_metrics};
+use crate::{memory_limit, output, process_metrics};
 
 /// The name of the one instance in the ring of a process that is all there is.
 const ONLY_INSTANCE: &str = "barograph-0";
@@ -137,7 +138,8 @@ impl Process {
             true => cluster::instance_name(&config, &*fs)?,
             false => ONLY_INSTANCE.to_owned(),
         };
-        let parts = Parts { config, clock, fs, registry, scope, limits, roles, name };
+        let governor = govern(&config.overload, &registry, &scope, &clock);
+        let parts = Parts { config, clock, fs, registry, scope, limits, roles, name, governor };
         let grpc = Grpc::bind(&parts).await?;
         Ok(Self { parts, data, server, grpc, stop })
     }
@@ -215,6 +217,18 @@ impl Process {
         lines.push(format!("  Data         in {}{kept}\n", process.data.display()));
         lines.join("\n")
     }
+}
+
+/// Begins to watch for overload.
+fn govern(config: &OverloadConfig, registry: &Registry, scope: &Scope, clock: &Arc<dyn Clock>) -> Governor {
+    let governor = Governor::register(registry);
+    let limit = match config.memory_limit.bytes() {
+        0 => memory_limit::of_this_process(),
+        bytes => Some(bytes),
+    };
+    let memory = Arc::new(process_metrics::anonymous_bytes);
+    governor.watch(config, limit, memory, scope, Arc::clone(clock));
+    governor
 }
 
 /// The cluster, if this process is in one, and the ingesters that the front doors are to know.

@@ -109,6 +109,11 @@ impl Memory {
     }
 }
 
+/// Memory that only this process can give back: anonymous and shared pages, in bytes.
+pub(crate) fn anonymous_bytes() -> Option<u64> {
+    Memory::read().map(|memory| memory.anonymous as u64)
+}
+
 fn open_descriptors() -> Option<f64> {
     // The listing itself holds one of them.
     Some(std::fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1) as f64)
