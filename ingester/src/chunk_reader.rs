@@ -1,133 +1,137 @@
-//! Reads stored chunks of many series for one selection. Where chunks that are wanted lie near each other in a file, they
-//! are read together: more and more at a time as long as that is of use.
+//! Reads stored chunks of many series for one selection, in the order in which they lie in the files: chunks that lie
+//! near each other are read together.
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use env::File;
 
 use crate::chunk_store::{
-    ChunkPtr, ChunkStore, FRAME_BYTES, MAX_STORED_BYTES, READ_BYTES, StoreError, StoredChunk, decode_shared,
-    read_up_to,
+    ChunkPtr, ChunkStore, FRAME_BYTES, StoreError, StoredChunk, decode_with, read_up_to,
 };
 
-/// At most so much is read at once, unless a single chunk is longer.
-const WINDOW_BYTES_MAX: usize = 16 << 10;
-/// So many windows are kept: a selection reads about as many places at a time as its series have chunks.
-const WINDOWS: usize = 32;
-/// The next chunk is near where it lies within so many lengths of a window behind it.
-const NEAR: usize = 2;
-/// A window that brought so many chunks is followed by a longer one.
-const ENOUGH_CHUNKS: u32 = 2;
+/// Chunks so near each other are read together: reading what lies between costs no more than another call.
+const NEAR_BYTES: u32 = 6 << 10;
+/// At most so much is read at once, unless a single chunk is longer: it stays in the processor's cache.
+const RUN_BYTES: u32 = 128 << 10;
+/// How much is read for a chunk of unknown length: what the longest so far needed, within these bounds.
+const GUESS_BYTES: std::ops::RangeInclusive<u32> = 384..=16 << 10;
+/// Data of chunks are kept in blocks of this size, ...
+const BLOCK_BYTES: usize = 64 << 10;
+/// ... or of a size for so few chunks as are wanted, with so much for each.
+const CHUNK_BYTES: usize = 256;
 
-/// A part of a file.
-struct Window {
-    segment: u32,
-    start: usize,
-    bytes: Bytes,
-    /// When it was last of use, in reads.
-    used: u64,
-    /// How many chunks it has brought.
-    chunks: u32,
+/// A chunk that is to be read, and for whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Wanted {
+    /// Where it is.
+    pub(crate) pointer: ChunkPtr,
+    /// Whose it is: of no meaning here.
+    pub(crate) of: u32,
 }
 
-impl Window {
-    fn end(&self) -> usize {
-        self.start + self.bytes.len()
-    }
-
-    /// The frame at `offset`, if all of it is here. Its length is not believed beyond what is here.
-    fn frame(&self, segment: u32, offset: usize) -> Option<Bytes> {
-        let from = offset.checked_sub(self.start).filter(|_| self.segment == segment)?;
-        let length = self.bytes.get(from..)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))?;
-        let end = from.checked_add(length as usize)?.checked_add(FRAME_BYTES as usize)?;
-        (end <= self.bytes.len()).then(|| self.bytes.slice(from..end))
-    }
+/// A chunk that cannot be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    /// The chunk.
+    pub(crate) wanted: Wanted,
+    /// Why.
+    pub(crate) error: StoreError,
 }
 
-/// Reads chunks, and keeps what it has read for the next ones.
+/// Reads chunks. What it needs for that is kept for the next ones.
 #[derive(Default)]
 pub(crate) struct ChunkReader {
-    windows: Vec<Window>,
-    reads: u64,
+    /// What has been read of a file.
+    buffer: Vec<u8>,
+    /// Where data are put that are handed out.
+    block: BytesMut,
+    /// The longest frame so far.
+    longest: u32,
     file: Option<(u32, Arc<dyn File>)>,
 }
 
 impl ChunkReader {
-    /// Reads a chunk; `None` where retention has removed it.
+    /// Reads chunks, which are sorted, and calls `take` with each and with whose it is. Those that retention has removed are
+    /// left out.
     pub(crate) fn read(
         &mut self,
         store: &ChunkStore,
-        pointer: ChunkPtr,
-    ) -> Result<Option<StoredChunk>, StoreError> {
+        wanted: &[Wanted],
+        mut take: impl FnMut(u32, StoredChunk),
+    ) -> Result<(), Unreadable> {
         let flushed = store.flushed();
-        if pointer >= flushed {
-            return store.read(pointer);
+        let (stored, in_memory) = wanted.split_at(wanted.partition_point(|w| w.pointer < flushed));
+        let mut rest = stored;
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(run_length(rest));
+            self.read_run(store, flushed, run, rest.len(), &mut take)?;
+            rest = behind;
         }
-        self.reads += 1;
-        let (segment, offset) = (pointer.segment(), pointer.offset() as usize);
-        let found = self.windows.iter_mut().find_map(|window| {
-            let frame = window.frame(segment, offset)?;
-            window.used = self.reads;
-            window.chunks += 1;
-            Some(frame)
-        });
-        let frame = match found {
-            Some(frame) => frame,
-            None => match self.fetch(store, flushed, segment, offset)? {
-                Some(frame) => frame,
-                None => return Ok(None),
-            },
-        };
-        decode_shared(&frame).map(Some).ok_or(StoreError::Damaged { segment, offset: pointer.offset() })
+        for wanted in in_memory {
+            Self::read_one(store, *wanted, &mut take)?;
+        }
+        Ok(())
     }
 
-    /// Reads a window that begins with the frame at `offset`; `None` where the file is gone.
-    fn fetch(
+    /// Reads chunks of one file that lie near each other; `left` chunks are still to be read, these included.
+    fn read_run(
         &mut self,
         store: &ChunkStore,
         flushed: ChunkPtr,
-        segment: u32,
-        offset: usize,
-    ) -> Result<Option<Bytes>, StoreError> {
-        let Some(file) = self.file(store, segment) else { return Ok(None) };
+        run: &[Wanted],
+        left: usize,
+        take: &mut impl FnMut(u32, StoredChunk),
+    ) -> Result<(), Unreadable> {
+        let ([first, ..], [.., last]) = (run, run) else { return Ok(()) };
+        let segment = first.pointer.segment();
+        let Some(file) = self.file(store, segment) else { return Ok(()) };
+        let guess = self.longest.clamp(*GUESS_BYTES.start(), *GUESS_BYTES.end());
         // What lies behind the flushed part may be written at this moment.
-        let limit = if segment == flushed.segment() { flushed.offset() as usize } else { usize::MAX };
-        let near = self.windows.iter().position(|window| {
-            window.segment == segment
-                && (window.start..window.end() + NEAR * window.bytes.len()).contains(&offset)
-        });
-        let size = match near.and_then(|at| self.windows.get(at)) {
-            Some(window) if window.chunks >= ENOUGH_CHUNKS => {
-                (2 * window.bytes.len()).clamp(READ_BYTES, WINDOW_BYTES_MAX)
-            }
-            _ => READ_BYTES,
-        };
-        let io = |source| StoreError::Io { segment, offset: offset as u32, source };
-        let mut bytes = vec![0; size.min(limit - offset)];
-        let mut have = read_up_to(&*file, &mut bytes, offset as u64).map_err(io)?;
-        let length = bytes.first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
-        let whole = (length.min(MAX_STORED_BYTES) + FRAME_BYTES) as usize;
-        if have == bytes.len() && whole > have {
-            bytes.resize(whole.min(limit - offset), 0);
-            have += read_up_to(&*file, &mut bytes[have..], (offset + have) as u64).map_err(io)?;
+        let limit = if segment == flushed.segment() { flushed.offset() } else { u32::MAX };
+        let end = last.pointer.offset().saturating_add(guess).min(limit);
+        let size = end.saturating_sub(first.pointer.offset()) as usize;
+        if self.buffer.len() < size {
+            self.buffer.resize(size, 0);
         }
-        bytes.truncate(have);
-        let window = Window { segment, start: offset, bytes: bytes.into(), used: self.reads, chunks: 1 };
-        // A frame that is not whole fails to decode.
-        let frame = window.frame(segment, offset).unwrap_or_else(|| window.bytes.clone());
-        self.keep(window, near);
-        Ok(Some(frame))
+        let Some(buffer) = self.buffer.get_mut(..size) else { return Ok(()) };
+        let start = first.pointer.offset();
+        let have = read_up_to(&*file, buffer, u64::from(start)).map_err(|source| {
+            let error = StoreError::Io { segment, offset: start, source };
+            Unreadable { wanted: *first, error }
+        })?;
+        let buffer = buffer.get(..have).unwrap_or_default();
+        for (done, wanted) in run.iter().enumerate() {
+            let at = (wanted.pointer.offset() - start) as usize;
+            let frame = buffer.get(at..).unwrap_or_default();
+            let length = frame.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
+            let length = length.saturating_add(FRAME_BYTES);
+            if length as usize > frame.len() {
+                // Longer than was to be expected, or damaged.
+                self.longest = self.longest.max(length.min(*GUESS_BYTES.end()));
+                Self::read_one(store, *wanted, take)?;
+                continue;
+            }
+            self.longest = self.longest.max(length);
+            let block = &mut self.block;
+            let chunk = decode_with(frame, |data| kept(block, data, left - done)).ok_or_else(|| {
+                let error = StoreError::Damaged { segment, offset: wanted.pointer.offset() };
+                Unreadable { wanted: *wanted, error }
+            })?;
+            take(wanted.of, chunk);
+        }
+        Ok(())
     }
 
-    /// Keeps a window, in the place of the one that it continues or else of the one that was of no use for longest.
-    fn keep(&mut self, window: Window, continued: Option<usize>) {
-        let oldest = || self.windows.iter().enumerate().min_by_key(|(_, w)| w.used).map(|(at, _)| at);
-        let place = continued.or_else(|| if self.windows.len() < WINDOWS { None } else { oldest() });
-        match place.and_then(|at| self.windows.get_mut(at)) {
-            Some(place) => *place = window,
-            None => self.windows.push(window),
+    fn read_one(
+        store: &ChunkStore,
+        wanted: Wanted,
+        take: &mut impl FnMut(u32, StoredChunk),
+    ) -> Result<(), Unreadable> {
+        if let Some(chunk) = store.read(wanted.pointer).map_err(|error| Unreadable { wanted, error })? {
+            take(wanted.of, chunk);
         }
+        Ok(())
     }
 
     fn file(&mut self, store: &ChunkStore, segment: u32) -> Option<Arc<dyn File>> {
@@ -140,6 +144,31 @@ impl ChunkReader {
     }
 }
 
+/// A copy of data in a block with those of others; `chunks` are still to be kept.
+fn kept(block: &mut BytesMut, data: &[u8], chunks: usize) -> Bytes {
+    if block.capacity() < data.len() {
+        let size = chunks.saturating_mul(CHUNK_BYTES).min(BLOCK_BYTES);
+        *block = BytesMut::with_capacity(size.max(data.len()));
+    }
+    block.extend_from_slice(data);
+    block.split().freeze()
+}
+
+/// How many of the first chunks are read together.
+fn run_length(wanted: &[Wanted]) -> usize {
+    let Some(first) = wanted.first() else { return 0 };
+    let mut before = first.pointer;
+    let together = wanted.iter().take_while(|wanted| {
+        let next = wanted.pointer;
+        let together = next.segment() == before.segment()
+            && next.offset() - before.offset() <= NEAR_BYTES
+            && next.offset() - first.pointer.offset() <= RUN_BYTES;
+        before = next;
+        together
+    });
+    together.count().max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -150,7 +179,7 @@ mod tests {
 
     use super::*;
 
-    /// Chunks of all lengths, read in several orders while more are written, are what they were.
+    /// Chunks of all lengths, any of them, read while more are written, are what they were.
     #[test]
     fn reads_what_the_store_reads() {
         let store = ChunkStore::open(Arc::new(SimFs::new(1)), PathBuf::from("/chunks"), &[]).unwrap();
@@ -166,14 +195,34 @@ mod tests {
             if round % 2 == 0 {
                 store.flush().unwrap();
             }
-            for step in [1, 7, 64, 401] {
-                for at in (0..pointers.len()).map(|i| i * step % pointers.len()) {
-                    let expected = store.read(pointers[at]).unwrap();
-                    assert!(expected.is_some());
-                    assert_eq!(reader.read(&store, pointers[at]).unwrap(), expected, "{round} {step} {at}");
+            for step in [1, 3, 40, 300, 900] {
+                let every = (round % step..pointers.len()).step_by(step);
+                let wanted: Vec<_> = every.map(|i| Wanted { pointer: pointers[i], of: i as u32 }).collect();
+                let mut read = Vec::new();
+                reader.read(&store, &wanted, |of, chunk| read.push((of, chunk))).unwrap();
+                assert_eq!(read.len(), wanted.len());
+                for (wanted, (of, chunk)) in wanted.iter().zip(read) {
+                    assert_eq!(of, wanted.of);
+                    assert_eq!(store.read(wanted.pointer).unwrap(), Some(chunk), "{round} {step} {of}");
                 }
             }
         }
-        assert!(reader.windows.len() <= WINDOWS);
+    }
+
+    #[test]
+    fn damage_is_told_by_where_it_is() {
+        let fs = Arc::new(SimFs::new(1));
+        let store = ChunkStore::open(fs.clone(), PathBuf::from("/chunks"), &[]).unwrap();
+        let range = TimeRange::new(0, 7).unwrap();
+        let append = || store.append(None, range, ChunkEncoding::Xor, &[7; 100]);
+        let pointers = [append(), append(), append()];
+        store.flush().unwrap();
+        let file = store.file(pointers[1].segment()).unwrap();
+        file.write_at(&[8], u64::from(pointers[1].offset()) + 50).unwrap();
+        let wanted = pointers.map(|pointer| Wanted { pointer, of: pointer.offset() });
+        let mut taken = Vec::new();
+        let failed = ChunkReader::default().read(&store, &wanted, |of, _| taken.push(of)).unwrap_err();
+        assert_eq!((taken, failed.wanted), (vec![wanted[0].of], wanted[1]));
+        assert!(matches!(failed.error, StoreError::Damaged { .. }));
     }
 }

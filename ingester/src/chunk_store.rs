@@ -25,7 +25,7 @@ use crate::codec::{Malformed, Reader, put_ivarint, put_uvarint, zigzag};
 /// A file is not continued beyond this.
 const SEGMENT_BYTES: u32 = 64 << 20;
 /// A chunk longer than this cannot be: reading one means that its length is damaged.
-pub(crate) const MAX_STORED_BYTES: u32 = 64 << 20;
+const MAX_STORED_BYTES: u32 = 64 << 20;
 /// In front of every stored chunk: length and checksum, 4 bytes each.
 pub(crate) const FRAME_BYTES: u32 = 8;
 /// Chunks wait for the disk in pieces of so much: one buffer for all that waits would be copied whenever it grows, and keep
@@ -34,7 +34,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// How much a chunk takes beside its data at most: frame, encoding, times and the previous chunk.
 const HEAD_BYTES_MAX: usize = FRAME_BYTES as usize + 1 + 10 + 10 + 8;
 /// How much is read at once; most chunks fit.
-pub(crate) const READ_BYTES: usize = 1024;
+const READ_BYTES: usize = 1024;
 
 /// Where a stored chunk is: the number of its file, and its offset there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -351,12 +351,12 @@ fn encode(
 
 /// The frame at the beginning of `bytes`, if it is whole and undamaged.
 fn decode(bytes: &[u8]) -> Option<StoredChunk> {
-    decode_body(body(bytes)?, Bytes::copy_from_slice).ok()
+    decode_with(bytes, Bytes::copy_from_slice)
 }
 
-/// As [`decode`], but the chunk's data stay where they are.
-pub(crate) fn decode_shared(bytes: &Bytes) -> Option<StoredChunk> {
-    decode_body(body(bytes)?, |data| bytes.slice_ref(data)).ok()
+/// As [`decode`], with the chunk's data kept by `own`.
+pub(crate) fn decode_with(bytes: &[u8], own: impl FnOnce(&[u8]) -> Bytes) -> Option<StoredChunk> {
+    decode_body(body(bytes)?, own).ok()
 }
 
 /// What a frame contains, if it is whole and undamaged.

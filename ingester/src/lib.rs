@@ -3,6 +3,7 @@
 
 mod canonical;
 mod cardinality;
+mod chains;
 mod chunk_reader;
 mod chunk_store;
 mod codec;

@@ -8,10 +8,11 @@ use futures::StreamExt;
 use futures::stream;
 use model::{Labels, Matcher, TimeRange};
 use proto::{
-    Code, Error, ExemplarsRequest, LabelNamesRequest, LabelValuesRequest, SelectBatch, SelectRequest,
+    Chunk, Code, Error, ExemplarsRequest, LabelNamesRequest, LabelValuesRequest, SelectBatch, SelectRequest,
     SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,
 };
 
+use crate::chains;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_store::StoreError;
 use crate::head::Head;
@@ -19,16 +20,18 @@ use crate::head::series::Series;
 use crate::head::tenant::{Index, Tenant};
 use crate::index::sort_by_labels;
 
-/// The first batch has at most this many series, so that its chunks are a few hundred kilobytes for an hour's query, ...
-const BATCH_SERIES: usize = 256;
-/// ... and each further one twice as many as the one before, up to this.
-const BATCH_SERIES_MAX: usize = 1024;
+/// A batch has at most this many series.
+const BATCH_SERIES: usize = 1024;
+/// The chunks of so many series are read together: the more, the nearer to each other they lie in the files.
+const READ_SERIES: usize = 16 << 10;
+/// But not more than so many bytes, where one series alone has not.
+const READ_BYTES: usize = 32 << 20;
 /// The index is locked for the texts of so many series at a time: some hundred microseconds.
 const LOCKED_SERIES: usize = 1024;
 /// A batch is also cut at this many bytes of chunks.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Opens a selection; its batches are read on blocking threads, one ahead of none.
+/// Opens a selection. Its chunks are read on blocking threads, the first ones at once.
 pub(crate) async fn select(
     head: &Arc<Head>,
     scope: &Scope,
@@ -40,22 +43,24 @@ pub(crate) async fn select(
     let Some(tenant) = head.tenant(&request.tenant) else {
         return Ok(stream::empty().boxed());
     };
-    let (max_series, range) = (request.max_series, request.range);
-    let looking = tenant.clone();
-    let found = blocking(scope, move || find(&looking, &request.matchers, range, max_series)).await??;
-    let selection = Selection {
-        scope: scope.clone(),
-        bytes_left: request.max_chunk_bytes,
-        batch_series: BATCH_SERIES,
-        work: Some(Work {
-            head: head.clone(),
+    let head = head.clone();
+    let work = blocking(scope, move || {
+        let found = find(&tenant, &request.matchers, request.range, request.max_series)?;
+        let mut work = Work {
+            head,
             tenant,
-            range,
-            labelled: Vec::new().into_iter(),
+            range: request.range,
+            bytes_left: request.max_chunk_bytes,
+            read: Vec::new().into_iter(),
+            labelled: Vec::new(),
             rest: found.into_iter(),
+            read_series: READ_SERIES,
             reader: ChunkReader::default(),
-        }),
-    };
+        };
+        work.read_ahead()?;
+        Ok::<_, Error>(work)
+    });
+    let selection = Selection { scope: scope.clone(), work: Some(work.await??) };
     Ok(stream::unfold(selection, Selection::next).boxed())
 }
 
@@ -114,101 +119,158 @@ fn has_samples(series: &Series, range: TimeRange) -> bool {
 /// What is left of a selection.
 struct Selection {
     scope: Scope,
-    bytes_left: usize,
-    batch_series: usize,
     /// `None` once it has ended.
     work: Option<Work>,
 }
 
-/// What reads the batches of a selection.
+/// What reads the series of a selection.
 struct Work {
     head: Arc<Head>,
     tenant: Arc<Tenant>,
     range: TimeRange,
-    /// The next series. These and the rest are sorted by labels.
-    labelled: std::vec::IntoIter<(Labels, Arc<Series>)>,
+    bytes_left: usize,
+    /// The next series, with their chunks. These and those below are sorted by labels.
+    read: std::vec::IntoIter<SeriesChunks>,
+    /// Those behind them, ...
+    labelled: Vec<(Labels, Arc<Series>)>,
+    /// ... and those behind these.
     rest: std::vec::IntoIter<Arc<Series>>,
+    /// So many series are read together.
+    read_series: usize,
     reader: ChunkReader,
 }
 
 impl Selection {
     async fn next(mut self) -> Option<(Result<SelectBatch, Error>, Self)> {
-        let mut work = self.work.take().filter(|work| !work.is_done())?;
-        let (scope, bytes_left, series) = (self.scope.clone(), self.bytes_left, self.batch_series);
-        let read = blocking(&scope, move || {
-            let batch = work.read_batch(series, bytes_left);
-            (batch, work)
-        });
+        let mut work = self.work.take()?;
         // After an error nothing more comes.
-        let answer = match read.await {
-            Ok((Ok((batch, bytes)), work)) => {
-                self.bytes_left -= bytes;
-                self.batch_series = (2 * series).min(BATCH_SERIES_MAX);
-                self.work = Some(work);
-                Ok(batch)
+        while work.read.as_slice().is_empty() {
+            if work.is_done() {
+                return None;
             }
-            Ok((Err(error), _)) | Err(error) => Err(error),
-        };
-        Some((answer, self))
+            let read = blocking(&self.scope, move || {
+                let outcome = work.read_ahead();
+                (outcome, work)
+            });
+            work = match read.await {
+                Ok((Ok(()), work)) => work,
+                Ok((Err(error), _)) | Err(error) => return Some((Err(error), self)),
+            };
+        }
+        let batch = work.batch();
+        self.work = Some(work);
+        Some((Ok(batch), self))
     }
 }
 
 impl Work {
+    /// Whether everything has been read.
     fn is_done(&self) -> bool {
-        self.labelled.as_slice().is_empty() && self.rest.as_slice().is_empty()
+        self.labelled.is_empty() && self.rest.as_slice().is_empty()
     }
 
-    fn read_batch(&mut self, max_series: usize, bytes_left: usize) -> Result<(SelectBatch, usize), Error> {
-        if self.labelled.as_slice().is_empty() {
-            self.labelled = self.label(max_series).into_iter();
-        }
-        let mut batch: SelectBatch = Vec::with_capacity(self.labelled.len());
+    /// Some of the series that have been read.
+    fn batch(&mut self) -> SelectBatch {
         let mut bytes = 0;
-        while let Some((labels, series)) = self.labelled.next() {
-            let selection = series.state.lock().select(self.range);
-            let mut chunks = selection
-                .chunks(self.range, self.head.store(), &mut self.reader)
-                .map_err(|e| unreadable(&labels, &e))?;
-            bytes += chunks.iter().map(|c| c.data.len()).sum::<usize>();
-            if bytes > bytes_left {
-                return Err(Error::new(
-                    Code::Unprocessable,
-                    "the query reads more bytes of chunks than are allowed",
-                ));
-            }
-            match batch.last_mut() {
+        let fit = self.read.as_slice().iter().take(BATCH_SERIES).take_while(|series| {
+            let fits = bytes < BATCH_BYTES;
+            bytes += series.chunks.iter().map(|c| c.data.len()).sum::<usize>();
+            fits
+        });
+        let series = fit.count();
+        self.read.by_ref().take(series).collect()
+    }
+
+    /// Reads the next series.
+    fn read_ahead(&mut self) -> Result<(), Error> {
+        while self.labelled.len() < self.read_series && !self.rest.as_slice().is_empty() {
+            self.label(LOCKED_SERIES);
+        }
+        if self.labelled.is_empty() {
+            return Ok(());
+        }
+        // Series with the same labels are read together.
+        let mut series = self.read_series.min(self.labelled.len());
+        while self.same_labels(series) {
+            series += 1;
+        }
+        let mut chunks = self.chunks(series, READ_BYTES)?;
+        while self.same_labels(chunks.len()) {
+            chunks.pop();
+        }
+        if chunks.is_empty() {
+            chunks = self.chunks((1..).find(|n| !self.same_labels(*n)).unwrap_or(1), usize::MAX)?;
+        }
+        // What was too much for these would be too much for the next ones.
+        self.read_series = match chunks.len() {
+            fewer if fewer < series => fewer.max(1),
+            all => (2 * all).clamp(1, READ_SERIES),
+        };
+        self.read = self.take(chunks).into_iter();
+        Ok(())
+    }
+
+    /// Whether the labelled series with this number and the one before it have the same labels.
+    fn same_labels(&self, number: usize) -> bool {
+        let of = |number: usize| self.labelled.get(number).map(|(labels, _)| labels);
+        number.checked_sub(1).is_some_and(|before| of(before).is_some() && of(before) == of(number))
+    }
+
+    /// The chunks of the first labelled series, so many or as many as fit, but of one at least.
+    fn chunks(&mut self, series: usize, max_bytes: usize) -> Result<Vec<Vec<Chunk>>, Error> {
+        let first = self.labelled.get(..series).unwrap_or_default();
+        let selections = first.iter().map(|(_, series)| series.state.lock().select(self.range)).collect();
+        let read = chains::of_many(selections, self.range, self.head.store(), &mut self.reader, max_bytes);
+        let chunks = read.map_err(|broken| match self.labelled.get(broken.series) {
+            Some((labels, _)) => unreadable(labels, &broken.error),
+            None => Error::internal(broken.error.to_string()),
+        })?;
+        let bytes: usize = chunks.iter().flatten().map(|c| c.data.len()).sum();
+        if bytes > self.bytes_left {
+            return Err(Error::new(
+                Code::Unprocessable,
+                "the query reads more bytes of chunks than are allowed",
+            ));
+        }
+        Ok(chunks)
+    }
+
+    /// The first labelled series with their chunks.
+    fn take(&mut self, chunks: Vec<Vec<Chunk>>) -> Vec<SeriesChunks> {
+        let mut series: Vec<SeriesChunks> = Vec::with_capacity(chunks.len());
+        let labels = self.labelled.drain(..chunks.len().min(self.labelled.len())).map(|(labels, _)| labels);
+        for (labels, mut chunks) in labels.zip(chunks) {
+            self.bytes_left =
+                self.bytes_left.saturating_sub(chunks.iter().map(|c| c.data.len()).sum::<usize>());
+            match series.last_mut() {
                 // A series that was about to be released and one that took its place.
                 Some(last) if last.labels == labels => {
                     last.chunks.append(&mut chunks);
                     last.chunks.sort_by_key(|c| (c.range.start_ms(), c.range.end_ms()));
                 }
-                _ => batch.push(SeriesChunks { labels, chunks }),
-            }
-            let last = batch.last().map(|last| &last.labels);
-            if bytes >= BATCH_BYTES && self.labelled.as_slice().first().map(|(next, _)| next) != last {
-                break;
+                _ => series.push(SeriesChunks { labels, chunks }),
             }
         }
-        Ok((batch, bytes))
+        series
     }
 
-    /// The next series with their labels, at least `max`, unless there are fewer: those with the same labels come together.
-    /// A series that has been released meanwhile has lost all its samples to retention.
-    fn label(&mut self, max: usize) -> Vec<(Labels, Arc<Series>)> {
-        let mut found: Vec<(Labels, Arc<Series>)> = Vec::with_capacity(max.min(self.rest.len()));
+    /// Makes the labels of the next series, of at least `max`, unless there are fewer: those with the same labels come
+    /// together. A series that has been released meanwhile has lost all its samples to retention.
+    fn label(&mut self, max: usize) {
+        let enough = self.labelled.len() + max;
         let mut scratch = String::with_capacity(512);
         let index = self.tenant.index.read();
         while let Some(next) = self.rest.as_slice().first() {
-            let same_as_last = || found.last().is_some_and(|(_, last)| last.labels == next.labels);
-            if found.len() >= max && !same_as_last() {
+            let same_as_last = || self.labelled.last().is_some_and(|(_, last)| last.labels == next.labels);
+            if self.labelled.len() >= enough && !same_as_last() {
                 break;
             }
             let Some(series) = self.rest.next() else { break };
             if index.get(series.id).is_some_and(|known| Arc::ptr_eq(known, &series)) {
-                found.push((series.labels.to_labels_with(&mut scratch, index.symbols()), series));
+                let labels = series.labels.to_labels_with(&mut scratch, index.symbols());
+                self.labelled.push((labels, series));
             }
         }
-        found
     }
 }
 

@@ -7,7 +7,7 @@ use model::{SeriesHash, TimeRange, Value};
 use parking_lot::Mutex;
 use proto::{Chunk, RejectReason};
 
-use crate::chunk_reader::ChunkReader;
+use crate::chains;
 use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
 use crate::head::cuts::{CHUNK_ALIGNMENT_MS, CHUNK_SAMPLES, Cuts};
 use crate::head::late::Late;
@@ -210,7 +210,7 @@ impl State {
     /// The value at a timestamp, wherever it is stored.
     fn value_at(&self, timestamp_ms: i64, store: &ChunkStore) -> Result<Option<Value>, StoreError> {
         let Some(range) = TimeRange::new(timestamp_ms, timestamp_ms) else { return Ok(None) };
-        let chunks = self.select(range).chunks(range, store, &mut ChunkReader::default())?;
+        let chunks = chains::of_one(self.select(range), range, store)?;
         Ok(chunks.iter().find_map(|c| value_in(c.encoding, &c.data, timestamp_ms).ok().flatten()))
     }
 
@@ -237,36 +237,23 @@ impl State {
     }
 }
 
+/// Where a list of stored chunks goes on.
+pub(crate) struct Link {
+    pub(crate) pointer: ChunkPtr,
+    /// Whether it is a list of late chunks, which are in no order of time.
+    pub(crate) late: bool,
+}
+
 impl Selection {
-    /// The chunks that overlap `range`, sorted by their first sample.
-    pub(crate) fn chunks(
-        self,
-        range: TimeRange,
-        store: &ChunkStore,
-        reader: &mut ChunkReader,
-    ) -> Result<Vec<Chunk>, StoreError> {
-        let mut chunks = self.in_memory;
-        let mut next = self.stored;
-        while let Some(stored) = next.map(|p| reader.read(store, p)).transpose()?.flatten() {
-            // In-order chunks only get older from here.
-            let own = stored.chunk.range;
-            if own.end_ms() < range.start_ms() {
-                break;
-            }
-            next = stored.previous.filter(|_| own.start_ms() > range.start_ms());
-            if own.overlaps(range) {
-                chunks.push(stored.chunk);
-            }
-        }
-        let mut next = self.late_stored;
-        while let Some(stored) = next.map(|p| reader.read(store, p)).transpose()?.flatten() {
-            next = stored.previous;
-            if stored.chunk.range.overlaps(range) {
-                chunks.push(stored.chunk);
-            }
-        }
-        chunks.sort_by_key(|c| (c.range.start_ms(), c.range.end_ms()));
-        Ok(chunks)
+    /// The chunks in memory that overlap the range, ...
+    pub(crate) fn take_in_memory(&mut self) -> Vec<Chunk> {
+        std::mem::take(&mut self.in_memory)
+    }
+
+    /// ... and the lists of stored ones.
+    pub(crate) fn links(&self) -> impl Iterator<Item = Link> {
+        let link = |late| move |pointer| Link { pointer, late };
+        self.stored.map(link(false)).into_iter().chain(self.late_stored.map(link(true)))
     }
 }
 
