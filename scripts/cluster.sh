@@ -136,7 +136,10 @@ launch() {
     # shellcheck disable=SC2046,SC2086
     BAROGRAPH_GRPC_CLUSTER_SECRET=$(cat "$DIR/secret") setsid "$BIN" $(flags "$name") --data="$DIR/$name/data" \
         ${CLUSTER_ARGS:-} >>"$DIR/logs/$name.log" 2>&1 </dev/null &
-    echo $! >"$DIR/$name/pid"
+    local started=$!
+    echo "$started" >"$DIR/$name/pid"
+    # Until it is the program, it is a copy of this script.
+    while [[ -d /proc/$started ]] && ! pid "$name" >/dev/null; do sleep 0.02; done
 }
 
 await() {
