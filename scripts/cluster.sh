@@ -187,8 +187,9 @@ status() {
 }
 
 run() {
+    local idle=
     # shellcheck disable=SC2046
-    trap 'echo; echo "==> stopping"; stop $(names | tac); exit 0' INT TERM
+    trap 'echo; echo "==> stopping"; kill "$idle" 2>/dev/null || true; stop $(names | tac); exit 0' INT TERM
     echo "==> starting $(names | wc -l) processes; logs are in $DIR/logs"
     # shellcheck disable=SC2046
     start $(names)
@@ -202,8 +203,9 @@ Ctrl-C stops it; data stays in $DIR.
 EOF
     while true; do
         # In the background, so that a signal is acted upon at once.
-        sleep 3600 &
-        wait $! || true
+        sleep 3600 >/dev/null 2>&1 &
+        idle=$!
+        wait "$idle" || true
     done
 }
 
