@@ -10,39 +10,70 @@ use ring::State;
 /// When a client may ask again; writers and readers have other replicas meanwhile.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+#[derive(Debug, Clone, Copy)]
+struct Open {
+    state: State,
+    /// Whether it takes writes as long as its state lets it.
+    intake: bool,
+}
+
 /// Lets requests in, or not.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    state: RwLock<State>,
+    open: RwLock<Open>,
 }
 
-/// Held while a write is handed to the log: whoever changes the state waits for it.
+/// Held while a write is handed to the log: whoever closes the intake waits for it.
 pub(crate) struct Admitted<'g> {
-    _state: RwLockReadGuard<'g, State>,
+    _open: RwLockReadGuard<'g, Open>,
 }
 
 impl Gate {
     pub(crate) fn new(state: State) -> Self {
-        Self { state: RwLock::new(state) }
+        Self { open: RwLock::new(Open { state, intake: true }) }
     }
 
     pub(crate) fn state(&self) -> State {
-        *self.state.read()
+        self.open.read().state
     }
 
     pub(crate) fn set_state(&self, state: State) {
-        *self.state.write() = state;
+        let mut open = self.open.write();
+        open.state = state;
+        // Whoever became active again takes writes again.
+        open.intake |= state == State::Active;
+    }
+
+    /// Takes no writes from now on. What was let in before has been handed to the log.
+    pub(crate) fn close_intake(&self) {
+        self.open.write().intake = false;
     }
 
     /// Lets a write in.
     pub(crate) fn write(&self) -> Result<Admitted<'_>, Error> {
-        let state = self.state.read();
-        let why = match *state {
-            State::Active | State::Unhealthy | State::Leaving => return Ok(Admitted { _state: state }),
+        let open = self.open.read();
+        let why = match open.state {
+            State::Active | State::Unhealthy | State::Leaving if open.intake => {
+                return Ok(Admitted { _open: open });
+            }
             State::Pending | State::Joining => "this ingester is joining and takes no writes yet",
+            State::Active | State::Unhealthy | State::Leaving => {
+                "this ingester hands over what it has and takes no writes any more"
+            }
             State::Left => "this ingester has left and takes no writes any more",
         };
         Err(Error::unavailable(why, RETRY_AFTER))
+    }
+
+    /// Lets in what another ingester hands over. One that leaves itself would only have to hand it on.
+    pub(crate) fn take_over(&self) -> Result<Admitted<'_>, Error> {
+        let open = self.open.read();
+        match open.state {
+            State::Active | State::Unhealthy => Ok(Admitted { _open: open }),
+            State::Pending | State::Joining | State::Leaving | State::Left => {
+                Err(Error::unavailable("this ingester is not active and takes nothing over", RETRY_AFTER))
+            }
+        }
     }
 
     /// Lets a read in.
@@ -83,5 +114,11 @@ mod tests {
                 "{state:?}"
             );
         }
+        gate.set_state(State::Leaving);
+        gate.close_intake();
+        assert!(refused(gate.write().map(drop)) && gate.read().is_ok());
+        assert!(refused(gate.take_over().map(drop)));
+        gate.set_state(State::Active);
+        assert!(gate.write().is_ok() && gate.take_over().is_ok(), "it stayed");
     }
 }

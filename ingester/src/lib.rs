@@ -1,5 +1,6 @@
 //! The ingester: takes samples in, keeps them safe in a write-ahead log, and serves recent data from an in-memory head
-//! shared by all tenants. Nothing here knows about HTTP, the ring, or other roles.
+//! shared by all tenants. When it leaves, it hands over what it has to those who own it then. Nothing here knows about other
+//! roles, connections, or where the members of the ring come from.
 
 mod canonical;
 mod cardinality;
@@ -11,7 +12,9 @@ mod config;
 mod data_dir;
 mod error;
 mod gate;
+mod hand_over;
 mod head;
+pub mod http;
 mod identity;
 mod index;
 mod lost;
@@ -24,9 +27,11 @@ mod select;
 mod service;
 mod snapshot;
 mod standing;
+mod take_over;
 
 pub use config::{IngesterConfig, Limits, WalSync};
 pub use error::StartError;
+pub use hand_over::{HandOverError, HandedOver};
 pub use identity::{Identity, Wishes};
 pub use service::{Deps, Ingester, Restored};
 

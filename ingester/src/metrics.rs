@@ -25,6 +25,10 @@ pub(crate) struct Metrics {
     pub(crate) chunk_failures: Counter,
     pub(crate) chunk_files_removed: Counter,
     pub(crate) replay_seconds: FloatGauge,
+    pub(crate) handed_over_series: Counter,
+    pub(crate) hand_over_retries: Counter,
+    pub(crate) taken_over_samples: Counter,
+    pub(crate) taken_over_conflicts: Counter,
     pub(crate) lost_ranges: Counter,
     pub(crate) lost_range_start: FloatGauge,
     pub(crate) lost_range_end: FloatGauge,
@@ -61,6 +65,15 @@ impl Metrics {
             chunk_files_removed: r.counter("chunk_files_removed", "Chunk files removed by retention"),
             replay_seconds: r
                 .float_gauge("replay_duration_seconds", "How long the last start took to restore the head"),
+            handed_over_series: r.counter("handed_over_series", "Series that were handed over, to leave"),
+            hand_over_retries: r
+                .counter("hand_over_retries", "Parcels that were not taken over and were offered again"),
+            taken_over_samples: r
+                .counter("taken_over_samples", "Samples that ingesters handed over that left"),
+            taken_over_conflicts: r.counter(
+                "taken_over_conflicts",
+                "Samples that were handed over although another value was there, which stayed",
+            ),
             lost_ranges: r.counter(
                 "lost_ranges",
                 "Ranges of time of which a damaged log or snapshot lost acknowledged samples",

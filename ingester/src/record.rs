@@ -106,12 +106,7 @@ impl RecordWriter {
         put_bytes(&mut out, header.tenant.as_bytes());
         put_uvarint(&mut out, header.out_of_order_window_ms);
         put_ivarint(&mut out, base_ms);
-        put_uvarint(&mut out, series.len() as u64);
-        for new in series {
-            put_uvarint(&mut out, u64::from(new.id));
-            out.extend_from_slice(&new.hash.0.to_le_bytes());
-            put_bytes(&mut out, new.canonical);
-        }
+        put_series(&mut out, series);
         let previous = Previous { timestamp_ms: base_ms, start_ms: base_ms };
         Self { out, previous_id: 0, previous, hull: None }
     }
@@ -230,6 +225,32 @@ fn read_start(reader: &mut Reader<'_>, previous_ms: &mut i64) -> Result<i64, Mal
     Ok(*previous_ms)
 }
 
+/// Appends the series that a record introduces.
+pub(crate) fn put_series(out: &mut Vec<u8>, series: &[NewSeries<'_>]) {
+    put_uvarint(out, series.len() as u64);
+    for new in series {
+        put_uvarint(out, u64::from(new.id));
+        out.extend_from_slice(&new.hash.0.to_le_bytes());
+        put_bytes(out, new.canonical);
+    }
+}
+
+/// Calls `each` with every series that a record introduces.
+pub(crate) fn read_series<'a>(
+    reader: &mut Reader<'a>,
+    mut each: impl FnMut(NewSeries<'a>),
+) -> Result<(), Malformed> {
+    let count = reader.uvarint("number of series")?;
+    for _ in 0..count {
+        each(NewSeries {
+            id: reader.u32("series number")?,
+            hash: SeriesHash(reader.fixed_u64("series hash")?),
+            canonical: reader.bytes("series labels")?,
+        });
+    }
+    Ok(())
+}
+
 /// Reads a record, front to back.
 #[derive(Debug, Clone)]
 pub(crate) struct RecordReader<'a> {
@@ -259,16 +280,8 @@ impl<'a> RecordReader<'a> {
     }
 
     /// Calls `each` with every series that the record introduces. To be called first, once.
-    pub(crate) fn series(&mut self, mut each: impl FnMut(NewSeries<'a>)) -> Result<(), Malformed> {
-        let count = self.reader.uvarint("number of series")?;
-        for _ in 0..count {
-            each(NewSeries {
-                id: self.reader.u32("series number")?,
-                hash: SeriesHash(self.reader.fixed_u64("series hash")?),
-                canonical: self.reader.bytes("series labels")?,
-            });
-        }
-        Ok(())
+    pub(crate) fn series(&mut self, each: impl FnMut(NewSeries<'a>)) -> Result<(), Malformed> {
+        read_series(&mut self.reader, each)
     }
 
     /// The next entry; `None` at the record's end. To be called after [`Self::series`].

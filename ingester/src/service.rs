@@ -38,6 +38,9 @@ use crate::{cardinality, maintenance, recovery, select};
 const MAX_CHUNK_BYTES_PENDING: u64 = 64 << 20;
 /// When a client that was shed may come back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// A sample is refused as too old only when it is older than the retention by so much: of replicas whose clocks differ by
+/// less, none refuses what others take. How far in the future a sample may be, distributors decide.
+const CLOCK_SKEW_MS: i64 = 60 * 60 * 1000;
 /// A record has at most this many series, so that it stays within what the log takes.
 const MAX_FRAMES_PER_RECORD: usize = 20_000;
 
@@ -98,7 +101,7 @@ pub(crate) struct Inner {
     pub(crate) snapshots: tokio::sync::Mutex<Vec<u32>>,
     pub(crate) gate: Gate,
     pub(crate) standing: Standing,
-    limits: Overrides<Limits>,
+    pub(crate) limits: Overrides<Limits>,
 }
 
 /// Applies committed records to the head.
@@ -237,15 +240,39 @@ impl Inner {
         let tenant = self.head.tenant_or_new(&request.tenant);
         let limits = self.limits.of(&request.tenant);
         tenant.max_exemplars.store(limits.max_global_exemplars_per_user, Ordering::Relaxed);
-        let built = push::build(&tenant, request, &limits, self.oldest_ms());
+        let refuse_before_ms = self.oldest_ms().saturating_sub(CLOCK_SKEW_MS);
+        let built = push::build(&tenant, request, &limits, refuse_before_ms);
         if built.is_empty {
             return Ok((None, built.outline));
         }
         let hull = built.hull.map_or(TimeHull::EMPTY, |(min, max)| TimeHull::new(min, max));
-        let bytes = built.record.len() as u64;
-        let ticket = self.log.append(built.record, hull).map_err(|e| self.shed(&e))?;
-        self.logged_bytes.fetch_add(bytes, Ordering::Relaxed);
+        let ticket = self.append_record(built.record, hull)?;
         Ok((Some(ticket), built.outline))
+    }
+
+    /// Hands a record to the log.
+    pub(crate) fn append_record(&self, record: Vec<u8>, hull: TimeHull) -> Result<Ticket<Applier>, Error> {
+        let bytes = record.len() as u64;
+        let ticket = self.log.append(record, hull).map_err(|e| self.shed(&e))?;
+        self.logged_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(ticket)
+    }
+
+    /// What became of a record, once it is committed.
+    pub(crate) async fn applied(&self, ticket: Ticket<Applier>) -> Result<Applied, Error> {
+        let applied = ticket.instrument(telemetry::request_span!("ingester.sync")).await;
+        applied
+            .map_err(|e| not_committed(&e))?
+            .map_err(|e| Error::internal(format!("a record that was just written does not apply: {e}")))
+    }
+
+    /// Refuses more while too many full chunks wait for the disk.
+    pub(crate) fn shed_if_behind(&self) -> Result<(), Error> {
+        if self.head.store().buffered_bytes() <= MAX_CHUNK_BYTES_PENDING {
+            return Ok(());
+        }
+        self.metrics.requests_shed.inc();
+        Err(Error::unavailable("the disk does not keep up with full chunks", RETRY_AFTER))
     }
 
     fn shed(&self, error: &AppendError) -> Error {
@@ -265,13 +292,7 @@ impl Inner {
         drop(appending);
         let applied = match ticket {
             None => Applied::default(),
-            Some(ticket) => ticket
-                .instrument(telemetry::request_span!("ingester.sync"))
-                .await
-                .map_err(|e| not_committed(&e))?
-                .map_err(|e| {
-                    Error::internal(format!("a record that was just written does not apply: {e}"))
-                })?,
+            Some(ticket) => self.applied(ticket).await?,
         };
         let response = outline.respond(request, applied);
         let refused: u64 = response.rejected.iter().map(|r| r.refused.samples + r.refused.histograms).sum();
@@ -317,10 +338,7 @@ fn merge(whole: &mut PushResponse, part: PushResponse, first_frame: usize) {
 #[async_trait]
 impl IngesterWrite for Ingester {
     async fn push(&self, mut request: PushRequest) -> Result<PushResponse, Error> {
-        if self.inner.head.store().buffered_bytes() > MAX_CHUNK_BYTES_PENDING {
-            self.inner.metrics.requests_shed.inc();
-            return Err(Error::unavailable("the disk does not keep up with full chunks", RETRY_AFTER));
-        }
+        self.inner.shed_if_behind()?;
         if request.batch.frames.len() <= MAX_FRAMES_PER_RECORD {
             return self.inner.push_part(&request).await;
         }

@@ -9,6 +9,7 @@ pub mod peers;
 pub mod push;
 pub mod read;
 mod stored;
+pub mod take_over;
 
 pub use cardinality::{
     ActiveSeries, ActiveSeriesStream, CardinalityRequest, Counted, IndexStats, LabelNameCardinality,
@@ -32,6 +33,7 @@ pub use read::{
     TenantStats,
 };
 pub use stored::{KnownFields, Stored};
+pub use take_over::{Successors, TakeOver, TakeOverRequest, TakenOver, TakenSeries};
 
 /// Metadata of an answer of the metastore: where the leader is (host:port), from a node that is not the leader and did
 /// nothing. Ask there.

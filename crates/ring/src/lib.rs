@@ -5,6 +5,7 @@
 //! The ring is the circle of 64-bit hashes. Every instance has tokens on it; a series belongs to the instances that
 //! come next clockwise from its hash, one in each of RF zones.
 
+mod heirs;
 mod instance;
 mod placement;
 mod quorum;
@@ -14,6 +15,7 @@ mod view;
 
 pub mod lookup;
 
+pub use heirs::{Heirs, NoHeir, TenantHeirs};
 pub use instance::{Instance, InstanceId, State};
 pub use lookup::{Replicas, Ring, RingError};
 pub use placement::{TOKENS_PER_INSTANCE, place};

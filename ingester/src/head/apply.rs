@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use model::{Exemplar, TenantId, Value};
 use parking_lot::MutexGuard;
-use proto::{RejectReason, Written};
+use proto::{RejectReason, TakenOver, Written};
 
 use crate::canonical;
 use crate::codec::Malformed;
@@ -15,6 +15,7 @@ use crate::head::open::Incoming;
 use crate::head::series::{Context, Fate, Series, State};
 use crate::head::tenant::{Index, Tenant};
 use crate::record::{Entry, EntryBody, Float, NewSeries, RecordReader};
+use crate::take_over::record as taken;
 
 /// The series of so many entries are looked at together.
 const LOOK_AHEAD: usize = 16;
@@ -26,6 +27,8 @@ pub(crate) struct Applied {
     pub(crate) written: Written,
     /// Entries of which something was refused.
     pub(crate) refused: Vec<Refused>,
+    /// What became of samples that another ingester had.
+    pub(crate) taken: TakenOver,
 }
 
 /// What was refused of one entry.
@@ -45,6 +48,9 @@ impl Head {
     /// Applies one record. An error means that the record is not one of ours: its checksum was right, so another
     /// version wrote it.
     pub(crate) fn apply(&self, record: &[u8]) -> Result<Applied, Malformed> {
+        if taken::is_taken(record) {
+            return self.apply_taken(record);
+        }
         let mut reader = RecordReader::new(record)?;
         let header = reader.header();
         let tenant = TenantId::new(header.tenant).map_err(|_| Malformed { what: "tenant" })?;
@@ -115,7 +121,7 @@ fn has_samples(body: &EntryBody<'_>) -> bool {
 
 impl Tenant {
     /// Takes the series that a record introduces; live they exist already, and are known to be durable now.
-    fn learn(&self, new: &[NewSeries<'_>]) -> Result<(), Malformed> {
+    pub(super) fn learn(&self, new: &[NewSeries<'_>]) -> Result<(), Malformed> {
         let unknown: Vec<_> = {
             let index = self.index.read();
             new.iter()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use model::{TimeRange, Value};
-use proto::Chunk;
+use proto::{Chunk, ChunkEncoding};
 
 use crate::chunk_store::{ChunkPtr, ChunkStore};
 use crate::head::open::{Incoming, OpenChunk, Push};
@@ -63,6 +63,18 @@ impl Late {
             self.samples = Vec::new();
             self.starts = Vec::new();
         }
+    }
+
+    /// Takes a whole chunk, none of whose timestamps has a sample.
+    pub(crate) fn adopt(
+        &mut self,
+        range: TimeRange,
+        encoding: ChunkEncoding,
+        data: &[u8],
+        store: &ChunkStore,
+    ) {
+        self.stored = Some(store.append(self.stored, range, encoding, data));
+        self.range = Some(self.range.map_or(range, |own| own.hull(range)));
     }
 
     /// The newest stored chunk.

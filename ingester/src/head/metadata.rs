@@ -20,6 +20,11 @@ impl FamilyMap {
         self.families.get(family).is_some_and(|entries| entries.first() == Some(metadata))
     }
 
+    /// Whether anything is known of `family`.
+    pub(crate) fn knows(&self, family: &str) -> bool {
+        self.families.contains_key(family)
+    }
+
     /// Whether `family` is known, or may become known with at most `max_families`.
     pub(crate) fn has_room(&self, family: &str, max_families: usize) -> bool {
         self.families.len() < max_families || self.families.contains_key(family)

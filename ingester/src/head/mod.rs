@@ -11,6 +11,7 @@ pub(crate) mod late;
 pub(crate) mod metadata;
 pub(crate) mod open;
 pub(crate) mod series;
+pub(crate) mod taken;
 pub(crate) mod tenant;
 
 use std::collections::BTreeMap;

@@ -157,7 +157,7 @@ impl State {
         skip
     }
 
-    fn append(&mut self, sample: Incoming<'_>, cuts: Cuts, store: &ChunkStore) -> Fate {
+    pub(super) fn append(&mut self, sample: Incoming<'_>, cuts: Cuts, store: &ChunkStore) -> Fate {
         let timestamp_ms = sample.timestamp_ms;
         let capacity = if self.stored.is_none() { cuts.first_samples() } else { CHUNK_SAMPLES };
         let pushed = match &mut self.open {
@@ -184,7 +184,7 @@ impl State {
         Fate::Stored
     }
 
-    fn extend_to(&mut self, timestamp_ms: i64) {
+    pub(super) fn extend_to(&mut self, timestamp_ms: i64) {
         let start = self.range.map_or(timestamp_ms, TimeRange::start_ms);
         self.range = TimeRange::new(start, timestamp_ms);
     }
@@ -233,6 +233,8 @@ impl State {
         if let Some(late) = late {
             in_memory.extend(late.chunks_in_memory().into_iter().filter(|c| c.range.overlaps(range)));
         }
+        // Where an instance took over what another one had, that is many chunks that most queries do not want.
+        let late = late.filter(|late| late.range().is_some_and(|own| own.overlaps(range)));
         Selection { stored, late_stored: late.and_then(Late::stored), in_memory }
     }
 }

@@ -3,9 +3,12 @@
 mod cardinality;
 mod crash;
 mod faults;
+mod hand_over;
+mod http;
 mod random;
 mod retention;
 mod standing;
 mod start_timestamps;
 mod support;
 mod version_two;
+mod zone;

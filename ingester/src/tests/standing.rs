@@ -150,3 +150,33 @@ fn wishes_survive_a_crash_and_whoever_watches_sees_them() {
         end(host).await;
     });
 }
+
+/// Minutes between clocks change nothing: the same samples are taken, refused and cut into the same chunks.
+#[test]
+fn replicas_whose_clocks_differ_decide_alike() {
+    run(async {
+        let minutes = [-12, 0, 12];
+        let (team, up) = (tenant("a"), labels("up", 1));
+        let mut answers = Vec::new();
+        for skew in minutes {
+            let host = start_skewed(skew * MINUTE_MS, Arc::new(SimFs::new(1))).await;
+            let retention_ms = 15 * 24 * 60 * MINUTE_MS;
+            // Just inside the retention, and as far ahead as a distributor lets it be.
+            let old = [row(&labels("old", 1), NOW_MS - retention_ms + 1, 1.0)];
+            let mut responses = vec![host.push(&team, &old).await.unwrap()];
+            for at in [-500, -3, -2, -1, 0, 10, 9, 11] {
+                let rows = [row(&up, NOW_MS + at * MINUTE_MS, at as f64)];
+                responses.push(host.push(&team, &rows).await.unwrap());
+            }
+            answers.push((responses, host.chunks(&team).await));
+            end(host).await;
+        }
+        let [a, b, c] = &answers[..] else { panic!("three replicas") };
+        assert!(a == b && b == c, "{answers:?}");
+        assert_eq!(
+            a.0.iter().map(|answer| answer.rejected.len()).sum::<usize>(),
+            1,
+            "only what is out of order"
+        );
+    });
+}

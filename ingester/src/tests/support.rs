@@ -151,6 +151,15 @@ pub(super) async fn start_seeded(seed: u64, fs: Arc<dyn FileSystem>) -> Host {
     start_deps(IngesterConfig::default(), State::Active, deps).await.unwrap()
 }
 
+/// An ingester whose clock is ahead by so much.
+pub(super) async fn start_skewed(skew_ms: i64, fs: Arc<dyn FileSystem>) -> Host {
+    let deps = |scope: &Scope, _: &Arc<SimClock>| {
+        let clock = Arc::new(SimClock::new(NOW_MS, skew_ms));
+        deps("ingester-1", fs, Overrides::fixed(Limits::default()), scope, &clock)
+    };
+    start_deps(IngesterConfig::default(), State::Active, deps).await.unwrap()
+}
+
 pub(super) async fn start_named(
     instance: &str,
     fs: Arc<dyn FileSystem>,

@@ -40,6 +40,11 @@ impl RemoteIngester {
         self.channel.forget_peer();
     }
 
+    /// The channel, for other services of the ingester.
+    pub(super) fn channel(&self) -> GrpcChannel {
+        self.channel.clone()
+    }
+
     fn client(&self) -> IngesterClient<GrpcChannel> {
         self.client.clone()
     }
@@ -149,7 +154,7 @@ impl IngesterRead for RemoteIngester {
 
     async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
         let answer = self.client().exemplars(read::to_exemplars_request(&request)).await;
-        all(answer, |message| message.series.into_iter().map(read::from_exemplars).collect()).await
+        all(answer, |message| message.series.iter().map(read::from_exemplars).collect()).await
     }
 
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {

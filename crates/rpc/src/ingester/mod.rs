@@ -12,6 +12,7 @@ mod read;
 mod send;
 mod server;
 mod symbols;
+mod take_over;
 mod write;
 
 #[cfg(test)]
@@ -20,6 +21,7 @@ mod tests;
 pub use client::RemoteIngester;
 pub use peers::RemoteIngesters;
 pub use server::IngesterService;
+pub use take_over::TakeOverService;
 
 use proto::{Code, Error};
 

@@ -79,11 +79,7 @@ pub(super) fn from_select(message: message::SelectRequest) -> Result<SelectReque
 
 pub(super) fn to_batch(batch: SelectBatch) -> message::SelectResponse {
     let series = batch.into_iter().map(|series| {
-        let chunks = series.chunks.into_iter().map(|chunk| message::Chunk {
-            range: Some(to_range(chunk.range)),
-            encoding: u8::from(chunk.encoding).into(),
-            data: chunk.data,
-        });
+        let chunks = series.chunks.into_iter().map(to_chunk);
         message::SeriesChunks { labels: pack(&series.labels), chunks: chunks.collect() }
     });
     message::SelectResponse { series: series.collect() }
@@ -97,7 +93,15 @@ pub(super) fn from_batch(message: message::SelectResponse) -> Result<SelectBatch
     series.collect()
 }
 
-fn from_chunk(message: message::Chunk) -> Result<Chunk, Error> {
+pub(super) fn to_chunk(chunk: Chunk) -> message::Chunk {
+    message::Chunk {
+        range: Some(to_range(chunk.range)),
+        encoding: u8::from(chunk.encoding).into(),
+        data: chunk.data,
+    }
+}
+
+pub(super) fn from_chunk(message: message::Chunk) -> Result<Chunk, Error> {
     let encoding =
         u8::try_from(message.encoding).ok().and_then(|number| ChunkEncoding::try_from(number).ok());
     Ok(Chunk {
@@ -179,21 +183,24 @@ pub(super) fn from_exemplars_request(message: message::ExemplarsRequest) -> Resu
 }
 
 pub(super) fn to_exemplars(series: &SeriesExemplars) -> message::SeriesExemplars {
-    let exemplars = series.exemplars.iter().map(|exemplar| message::Exemplar {
+    let exemplars = series.exemplars.iter().map(to_exemplar).collect();
+    message::SeriesExemplars { labels: pack(&series.labels), exemplars }
+}
+
+pub(super) fn to_exemplar(exemplar: &Exemplar) -> message::Exemplar {
+    message::Exemplar {
         labels: pack(&exemplar.labels),
         value: exemplar.value,
         timestamp_ms: exemplar.timestamp_ms,
-    });
-    message::SeriesExemplars { labels: pack(&series.labels), exemplars: exemplars.collect() }
+    }
 }
 
-pub(super) fn from_exemplars(message: message::SeriesExemplars) -> Result<SeriesExemplars, Error> {
-    let exemplars = message.exemplars.into_iter().map(|exemplar| {
-        let labels = unpack(&exemplar.labels)?;
-        Ok(Exemplar { labels, value: exemplar.value, timestamp_ms: exemplar.timestamp_ms })
-    });
-    Ok(SeriesExemplars {
-        labels: unpack(&message.labels)?,
-        exemplars: exemplars.collect::<Result<_, Error>>()?,
-    })
+pub(super) fn from_exemplar(message: &message::Exemplar) -> Result<Exemplar, Error> {
+    let labels = unpack(&message.labels)?;
+    Ok(Exemplar { labels, value: message.value, timestamp_ms: message.timestamp_ms })
+}
+
+pub(super) fn from_exemplars(message: &message::SeriesExemplars) -> Result<SeriesExemplars, Error> {
+    let exemplars = message.exemplars.iter().map(from_exemplar).collect::<Result<_, _>>()?;
+    Ok(SeriesExemplars { labels: unpack(&message.labels)?, exemplars })
 }

@@ -24,17 +24,19 @@ use telemetry::Registry;
 use tokio::sync::oneshot;
 use wire::protobuf::{put_bytes_field, put_varint};
 
-use super::{IngesterService, RemoteIngester};
+use super::{IngesterService, RemoteIngester, TakeOverService};
 use crate::grpc::{ClientPolicy, Dial, GrpcConfig, GrpcMetrics, GrpcServer, Routes, ServerPolicy, TcpDial};
 
 mod peers;
 mod sending;
+mod take_over;
 
 /// Answers the same to everything, and keeps what it was asked, as text.
 #[derive(Default)]
 struct Fixed {
     pushed: Mutex<Vec<PushRequest>>,
     asked: Mutex<Vec<String>>,
+    taken: Mutex<Vec<proto::TakeOverRequest>>,
     hangs: AtomicBool,
 }
 
@@ -229,10 +231,11 @@ async fn pair_at(address: SocketAddr) -> Pair {
     let address = server.local_addr().to_string();
     let ingester = Arc::new(Fixed::default());
     let service = IngesterService::serve(Arc::clone(&ingester), config.max_message_bytes());
+    let take_over = TakeOverService::serve(Arc::clone(&ingester), config.max_message_bytes());
     let (stop, stopped) = oneshot::channel::<()>();
     drop(scope.spawn("serve", async move {
         server
-            .serve(Routes::new(service), async {
+            .serve(Routes::new(service).add_service(take_over), async {
                 let _ = stopped.await;
             })
             .await;

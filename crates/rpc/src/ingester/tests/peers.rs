@@ -18,15 +18,15 @@ fn view(addresses: &[(&str, &str)]) -> Arc<RingView> {
     Arc::new(RingView::new(ring, at, Vec::new(), []))
 }
 
-struct Peers {
-    ingesters: RemoteIngesters,
+pub(super) struct Peers {
+    pub(super) ingesters: RemoteIngesters,
     view: watch::Sender<Arc<RingView>>,
     registry: Registry,
     clock: Arc<dyn Clock>,
     _scope: Scope,
 }
 
-fn peers(config: GrpcConfig, addresses: &[(&str, &str)]) -> Peers {
+pub(super) fn peers(config: GrpcConfig, addresses: &[(&str, &str)]) -> Peers {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let (scope, registry) = (Scope::new("caller"), Registry::new());
     let metrics = GrpcMetrics::register(&registry, clock.clone());
