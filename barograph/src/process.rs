@@ -292,7 +292,9 @@ impl Running {
         }
         self.readiness.set(Phase::Ready);
         if let Some(distributor) = distributor {
-            monitor_self(parts, distributor, instance, &self.background);
+            // In a cluster many processes may listen on the same address of their own hosts; names differ.
+            let label = self.cluster.as_ref().map_or(instance, |_| parts.name.clone());
+            monitor_self(parts, distributor, label, &self.background);
         }
         // It ends only when it is drained, or by a fault.
         let _ = (&mut self.http).await;
