@@ -76,6 +76,23 @@ soak: prerequisites ## Compare the engine with the naive evaluator on 100,000 ra
 	PROMQL_DIFFERENTIAL_QUERIES=$(SOAK_QUERIES) PROMQL_DIFFERENTIAL_FIRST=$(SOAK_FIRST) \
 		cargo test --profile $(PROFILE) -p promql --test differential engine_and_naive_evaluator_agree -- --nocapture
 
+# Minutes of chaos, and which faults (another seed each time unless one is given).
+CHAOS_MINUTES ?= 10
+CHAOS_SEED ?=
+
+.PHONY: chaos
+chaos: build ## Kill, freeze and cut off processes of a cluster at random under load, for CHAOS_MINUTES (10); CHAOS_SEED repeats.
+	mkdir -p target/chaos
+	target/release/loadtest chaos --length $(CHAOS_MINUTES)m $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+.PHONY: image
+image: build ## Make the container image from the built program, without a registry (installs and starts Docker if needed).
+	scripts/image.sh
+
+.PHONY: compose-test
+compose-test: build test-peers ## Run the compose cluster with a real Docker engine, under load, with kills.
+	scripts/compose-test.sh
+
 .PHONY: deny
 deny: prerequisites ## Check licences and sources of dependencies, and advisories.
 	@command -v cargo-deny >/dev/null || cargo install --locked cargo-deny
