@@ -175,9 +175,10 @@ impl VerifyReport {
 
     fn failed(&mut self, error: &VerifyError) {
         *self.failed.entry(error.kind()).or_default() += 1;
-        self.note(match std::error::Error::source(error) {
-            Some(source) => format!("{error}: {source}"),
-            None => error.to_string(),
+        // Without what was asked: messages that differ in nothing else are one.
+        self.note(match error {
+            VerifyError::Refused { status, message, .. } => format!("{status}: {message}"),
+            error => std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string),
         });
     }
 

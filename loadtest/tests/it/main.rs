@@ -3,6 +3,8 @@
 //! The server is `$BAROGRAPH_BIN`, or `barograph` beside this test's own folder in the target folder, which
 //! `cargo test --workspace` builds.
 
+mod cluster;
+mod compose;
 mod kill;
 mod network;
 mod servers;
