@@ -93,7 +93,7 @@ main() {
     rm -f "$reports"/*
     trap 'compose down --volumes --timeout 10 >/dev/null 2>&1' EXIT
     say "starting the containers"
-    compose up -d --no-build 2>&1 | grep -v Creating || true
+    compose up -d --no-build >"$reports/up.txt" 2>&1 || fail "the containers do not start: $(tail -5 "$reports/up.txt")"
     healthy
     scraped
     local urls=(--url http://127.0.0.1:9009/api/v1/push --url http://127.0.0.1:9010/api/v1/push)
