@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs what building needs beyond Rust: a C++ compiler and libclang for RocksDB, a C compiler for the allocator, make,
-# git and certificates.
+# git and certificates; and what tests of clusters need.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 command -v cargo >/dev/null || fail "cargo is missing: install Rust 1.95 or newer (https://rustup.rs)"
 if command -v dpkg-query >/dev/null; then
-    install_packages build-essential g++ make git ca-certificates
+    # Tests and chaos cut processes off in network namespaces, with `ip`.
+    install_packages build-essential g++ make git ca-certificates iproute2
     # Bindings of RocksDB are made with libclang, of any version; its own headers are enough, a compiler is not needed.
     # (libclang-cpp is another library.)
     if ! compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null && ! compgen -G '/usr/lib/*/libclang-[0-9]*.so*' >/dev/null; then

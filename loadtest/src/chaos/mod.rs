@@ -13,7 +13,7 @@ use env::Clock;
 use serde::Serialize;
 use thiserror::Error;
 
-use crate::cluster::{Cluster, ClusterError, NetworkError, read_plan};
+use crate::cluster::{Cluster, ClusterError, read_plan};
 use crate::scenario::{LoadConfig, Scenario, ScenarioError, ScenarioReport, play};
 pub use schedule::{Event, Fault, schedule};
 
@@ -99,15 +99,13 @@ pub async fn chaos(config: &ChaosConfig, clock: Arc<dyn Clock>) -> Result<ChaosR
     let plan = read_plan(&config.script).await?;
     let made = Cluster::in_namespaces(&config.program, &data, &plan, std::process::id(), clock.clone());
     let mut cluster = match made {
-        Err(ClusterError::Network(NetworkError::Refused { .. } | NetworkError::Start(_))) => {
-            Cluster::on_loopback(
-                &config.program,
-                &data,
-                &plan,
-                |_, port| ([127, 0, 0, 1], port).into(),
-                clock.clone(),
-            )?
-        }
+        Err(ClusterError::Network(error)) if error.is_unavailable() => Cluster::on_loopback(
+            &config.program,
+            &data,
+            &plan,
+            |_, port| ([127, 0, 0, 1], port).into(),
+            clock.clone(),
+        )?,
         made => made?,
     };
     let mut timeline = Timeline::begin(&config.folder, clock.as_ref())?;

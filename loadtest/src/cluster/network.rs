@@ -53,6 +53,19 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// Whether this machine or this user cannot have namespaces at all.
+    pub fn is_unavailable(&self) -> bool {
+        match self {
+            Self::Start(_) => true,
+            Self::Refused { message, .. } => {
+                message.contains("not permitted") || message.contains("Permission denied")
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A network of namespaces. Dropped, it is taken down.
 #[derive(Debug)]
 pub struct Network {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{Clock, SystemClock};
-use loadtest::cluster::{Cluster, ClusterError, NetworkError, read_plan};
+use loadtest::cluster::{Cluster, ClusterError, read_plan};
 use loadtest::scenario::{LoadConfig, Scenario, ScenarioError, ScenarioReport, play};
 use tokio::sync::Semaphore;
 
@@ -57,9 +57,7 @@ where
         Hosts::Namespaces => {
             let seed = std::process::id();
             match Cluster::in_namespaces(&barograph(), folder.path(), &plan, seed, clock.clone()) {
-                Err(ClusterError::Network(NetworkError::Refused { message, .. }))
-                    if message.contains("not permitted") =>
-                {
+                Err(ClusterError::Network(error)) if error.is_unavailable() => {
                     on_loopback().expect("a cluster can be made")
                 }
                 made => made.expect("a cluster can be made"),
