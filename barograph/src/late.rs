@@ -94,6 +94,10 @@ impl<I: IngesterRead> IngesterRead for LateIngester<I> {
         self.get()?.stats(tenant).await
     }
 
+    async fn all_stats(&self) -> Result<Vec<(TenantId, TenantStats)>, Error> {
+        self.get()?.all_stats().await
+    }
+
     async fn label_names_cardinality(
         &self,
         request: CardinalityRequest,

@@ -398,6 +398,12 @@ impl IngesterRead for Ingester {
         Ok(self.tenant_stats(tenant))
     }
 
+    async fn all_stats(&self) -> Result<Vec<(TenantId, TenantStats)>, Error> {
+        self.inner.gate.read()?;
+        let tenants = self.inner.head.tenants();
+        Ok(tenants.iter().map(|tenant| (tenant.id.clone(), numbers(tenant))).collect())
+    }
+
     async fn label_names_cardinality(
         &self,
         request: CardinalityRequest,
@@ -442,9 +448,10 @@ impl IngesterRead for Ingester {
 
 impl Ingester {
     fn tenant_stats(&self, tenant: &TenantId) -> TenantStats {
-        self.inner.tenant(tenant).map_or_else(TenantStats::default, |tenant| TenantStats {
-            series: tenant.index.read().len() as u64,
-            samples: tenant.samples.load(Ordering::Relaxed),
-        })
+        self.inner.tenant(tenant).map_or_else(TenantStats::default, |tenant| numbers(&tenant))
     }
+}
+
+fn numbers(tenant: &Tenant) -> TenantStats {
+    TenantStats { series: tenant.index.read().len() as u64, samples: tenant.samples.load(Ordering::Relaxed) }
 }

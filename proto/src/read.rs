@@ -158,6 +158,10 @@ pub trait IngesterRead: Send + Sync {
     async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error>;
     /// The tenant's numbers.
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error>;
+    /// The numbers of every tenant that there is, sorted by tenant.
+    async fn all_stats(&self) -> Result<Vec<(TenantId, TenantStats)>, Error> {
+        Err(unanswered("the numbers of all tenants"))
+    }
     /// The values of every label of the series, by hash; at most `max_values` of all labels together, of more
     /// [`Code::Unprocessable`]. Sorted by name.
     async fn label_names_cardinality(

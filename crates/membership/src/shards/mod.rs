@@ -5,6 +5,7 @@
 //! it without knowing changes nothing. While nobody plans, shards stay as they are.
 
 mod plan;
+mod readers;
 mod record;
 
 #[cfg(test)]
@@ -23,6 +24,7 @@ use ring::{InstanceId, RingView};
 use tokio::sync::watch;
 
 pub use plan::{Counts, Resize, Rules, ShardPlan};
+pub use readers::AskIngesters;
 
 use crate::client::Client;
 use crate::lease::LeaseHolder;

@@ -163,6 +163,15 @@ impl IngesterRead for RemoteIngester {
         Ok(TenantStats { series: stats.series, samples: stats.samples })
     }
 
+    async fn all_stats(&self) -> Result<Vec<(TenantId, TenantStats)>, Error> {
+        let answer = self.client().all_stats(message::AllStatsRequest {}).await;
+        let entry = |stats: message::TenantStats| {
+            let tenant = write::tenant(&stats.tenant)?;
+            Ok((tenant, TenantStats { series: stats.series, samples: stats.samples }))
+        };
+        all(answer, move |message| message.tenants.into_iter().map(entry).collect()).await
+    }
+
     async fn label_names_cardinality(
         &self,
         request: CardinalityRequest,

@@ -91,6 +91,7 @@ impl<I: IngesterRead + IngesterWrite + 'static> Ingester for IngesterService<I> 
     type LabelNamesStream = Stream<message::TextsResponse>;
     type LabelValuesStream = Stream<message::TextsResponse>;
     type MetadataStream = Stream<message::MetadataResponse>;
+    type AllStatsStream = Stream<message::AllStatsResponse>;
     type ExemplarsStream = Stream<message::ExemplarsResponse>;
     type LabelNamesCardinalityStream = Stream<message::LabelNamesCardinalityResponse>;
     type ActiveSeriesStream = Stream<message::ActiveSeriesResponse>;
@@ -147,6 +148,17 @@ impl<I: IngesterRead + IngesterWrite + 'static> Ingester for IngesterService<I> 
         let tenant = asked(write::tenant(&request.into_inner().tenant))?;
         let stats = self.ingester.stats(&tenant).await;
         answer(stats.map(|stats| message::StatsResponse { series: stats.series, samples: stats.samples }))
+    }
+
+    async fn all_stats(&self, _request: Request<message::AllStatsRequest>) -> Answer<Self::AllStatsStream> {
+        let entry = |(tenant, stats): (model::TenantId, proto::TenantStats)| message::TenantStats {
+            tenant: tenant.as_str().to_owned(),
+            series: stats.series,
+            samples: stats.samples,
+        };
+        let tenants = self.ingester.all_stats().await;
+        let tenants = tenants.map(|tenants| tenants.into_iter().map(entry).collect());
+        entries(tenants, |tenants| message::AllStatsResponse { tenants })
     }
 
     async fn label_names_cardinality(

@@ -87,6 +87,12 @@ fn stat(name: &str, value: u64) -> Vec<Stat> {
     vec![Stat { name: name.to_owned(), value }]
 }
 
+/// Of more tenants than a message takes.
+fn all_stats() -> Vec<(TenantId, TenantStats)> {
+    let tenant = |n: u64| TenantId::new(&format!("{n:0>100}")).unwrap();
+    (0..20_000).map(|n| (tenant(n), TenantStats { series: n, samples: u64::MAX - n })).collect()
+}
+
 fn index_stats() -> IndexStats {
     IndexStats {
         series: 1,
@@ -168,6 +174,9 @@ impl IngesterRead for Fixed {
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
         self.note(tenant);
         Ok(TenantStats { series: 3, samples: u64::MAX })
+    }
+    async fn all_stats(&self) -> Result<Vec<(TenantId, TenantStats)>, Error> {
+        Ok(all_stats())
     }
     async fn label_names_cardinality(
         &self,
@@ -444,6 +453,7 @@ async fn every_question_and_every_answer_crosses_unchanged() {
     assert_eq!(remote.exemplars(request).await, Ok(vec![exemplars()]));
     asked.push(format!("{:?}", tenant()));
     assert_eq!(remote.stats(&tenant()).await, Ok(TenantStats { series: 3, samples: u64::MAX }));
+    assert_eq!(remote.all_stats().await, Ok(all_stats()));
     for counted in [Counted::InMemory, Counted::ActiveSince(-1)] {
         let request = CardinalityRequest { tenant: tenant(), matchers: matchers(), counted };
         asked.push(format!("{:?}", (&request, 5_usize)));
