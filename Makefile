@@ -60,8 +60,8 @@ bench-queries: build peers ## Measure what queries cost the three, side by side 
 
 .PHONY: bench-scale
 bench-scale: prerequisites ## Measure the control plane: leaders killed; 30, 300 and 1,000 ingesters (takes ten minutes).
-	cargo bench -p barograph --bench control-plane -- failover
-	for size in "30 1000" "300 10000" "1000 3000"; do cargo bench -p barograph --bench control-plane -- scale $$size; done
+	cargo bench -p metastore --bench control-plane -- failover
+	for size in "30 1000" "300 10000" "1000 3000"; do cargo bench -p metastore --bench control-plane -- scale $$size; done
 
 .PHONY: fuzz
 fuzz: prerequisites ## Feed mutated requests to the decoders, for a bounded number of rounds (part of make test, too).

@@ -26,8 +26,8 @@ use crate::metrics::Metrics;
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 /// A leader is elected within about a second; who asks seldom learns it late.
 const LONGEST_WAIT: Duration = Duration::from_millis(200);
-/// Repetitions that a quiet client has saved up. Without a leader for two seconds, a call takes about ten.
-const RETRY_BURST: u32 = 100;
+/// Repetitions that a quiet client has saved up. Without a leader for two seconds, a call takes about thirty.
+const RETRY_BURST: u32 = 300;
 /// Changes of the members wait for a new node to get its data.
 const MEMBERS_TIMEOUT: Duration = Duration::from_secs(120);
 /// The largest backup that is taken.
@@ -322,14 +322,17 @@ impl Client {
         inner.budget.earn();
         let begun = inner.clock.monotonic();
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let mut attempts = 0_usize;
+        let mut first = true;
         let mut again = false;
+        // Until the next wait: attempts at all nodes, and at a leader that one of them names; and who was silent.
+        let at_once = inner.config.addresses.len() + 1;
+        let (mut attempts_left, mut silent) = (at_once, None);
         loop {
             let left = timeout.saturating_sub(inner.clock.monotonic().saturating_sub(begun));
             let known = inner.leader.lock().clone();
-            let (address, to_leader) = match known {
-                Some(leader) if !anybody || attempts == 0 => (leader, true),
-                _ => (self.next_endpoint()?, false),
+            let address = match known {
+                Some(leader) if !anybody || first => leader,
+                _ => self.next_endpoint()?,
             };
             let within = inner.config.attempt_timeout.min(left).max(Duration::from_millis(1));
             let attempt = Attempt { within, again };
@@ -342,22 +345,25 @@ impl Client {
                 }
                 Err(status) => status,
             };
-            attempts += 1;
+            first = false;
+            attempts_left = attempts_left.saturating_sub(1);
             again |= !is_undone(&status);
-            let hint = leader_hint(&status);
-            // Only a leader that was named by another node than itself is news.
-            let hop = hint.as_ref().is_some_and(|hint| *hint != address);
-            *inner.leader.lock() = hint.filter(|_| hop);
+            if status.details().is_empty() {
+                silent = Some(address.clone());
+            }
+            // Only a leader that was named by another node than itself is news, and only if it is not known to be silent:
+            // those who are left name a dead leader until they elect another.
+            let hint = leader_hint(&status).filter(|hint| *hint != address && silent.as_ref() != Some(hint));
+            *inner.leader.lock() = hint;
             if !may_repeat(&status, repeat) || left <= attempt_floor() || !inner.budget.spend() {
                 inner.metrics.failed_calls.inc();
                 return Err(from_status(&status));
             }
             inner.metrics.retries.inc();
-            // Nobody waits before asking the leader that was named, or the nodes that were not asked yet.
-            let all_asked = attempts.is_multiple_of(inner.config.addresses.len().max(1));
-            if !hop && !to_leader && all_asked {
+            if attempts_left == 0 {
                 let wait = backoff.wait(&*inner.rng).min(left);
                 inner.clock.sleep(wait).await;
+                (attempts_left, silent) = (at_once, None);
             }
         }
     }

@@ -27,7 +27,7 @@ pub use plan::{Counts, Resize, Rules, ShardPlan};
 pub use readers::AskIngesters;
 
 use crate::client::Client;
-use crate::lease::LeaseHolder;
+use crate::lease::Held;
 use crate::records::{self, Jobs, Kind as _, Tenants};
 use crate::view::View;
 use crate::watcher::Watcher;
@@ -70,8 +70,8 @@ pub struct ShardsDeps {
     pub watcher: Watcher,
     /// The ring of ingesters.
     pub rings: watch::Receiver<Arc<RingView>>,
-    /// The lease of this process.
-    pub lease: LeaseHolder,
+    /// The lease of this process, as it is now.
+    pub held: Box<dyn Fn() -> Held + Send + Sync>,
     /// The instance that the lease is of.
     pub instance: String,
     /// Where series are counted.
@@ -116,8 +116,8 @@ impl Planner {
 
     /// The fencing token of the job, where this process has it now.
     async fn hold(&self) -> Result<Option<u64>, Error> {
-        let ShardsDeps { client, watcher, lease, instance, .. } = &self.deps;
-        let held = lease.held();
+        let ShardsDeps { client, watcher, held, instance, .. } = &self.deps;
+        let held = held();
         if !held.is_valid(client.clock().monotonic(), self.config.margin) {
             return Ok(None);
         }
@@ -160,7 +160,7 @@ impl Planner {
 
     /// Writes changes: all in one transaction, or, where one of the tenants was changed meanwhile, each by itself.
     async fn write(&self, fence: u64, now_ms: i64, view: &View, resizes: &[Resize]) {
-        let held = self.deps.lease.held();
+        let held = (self.deps.held)();
         if !held.is_valid(self.deps.client.clock().monotonic(), self.config.margin) {
             return;
         }

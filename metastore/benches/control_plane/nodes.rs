@@ -7,29 +7,31 @@ use std::time::Duration;
 
 use env::{Clock, OsSeededRng, Scope, SystemClock};
 use membership::{Client, MembershipConfig};
-use rpc::grpc::{ChannelPool, ClientPolicy, GrpcConfig, GrpcMetrics, TcpDial};
-use settings::{Secret, Setting as _};
+use rpc::grpc::ChannelPool;
 use telemetry::Registry;
 use tempfile::TempDir;
 
+use crate::node::dial;
+
 pub(crate) const NAMES: [&str; 3] = ["a", "b", "c"];
-const SECRET: &str = "a secret of the benchmark";
 
 pub(crate) struct Nodes {
     dir: TempDir,
     pub(crate) at: [SocketAddr; 3],
     running: [Option<Child>; 3],
+    timing: Option<String>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) scope: Scope,
 }
 
 impl Nodes {
-    /// Three nodes that have founded their cluster.
-    pub(crate) async fn start() -> Self {
+    /// Three nodes that have founded their cluster, with a timing of their own where one is given.
+    pub(crate) async fn start(timing: Option<String>) -> Self {
         let mut nodes = Self {
             dir: tempfile::tempdir().unwrap(),
             at: NAMES.map(|_| testkit::free_address()),
             running: [const { None }; 3],
+            timing,
             clock: Arc::new(SystemClock::new()),
             scope: Scope::new("bench"),
         };
@@ -44,10 +46,10 @@ impl Nodes {
         let data = self.dir.path().join(NAMES[node]);
         let log = std::fs::File::create(self.dir.path().join(format!("{}.log", NAMES[node]))).unwrap();
         let at = self.at[node].to_string();
-        let child = Command::new(env!("CARGO_BIN_EXE_barograph"))
-            .args(["--target", "metastore", "--metastore.name", NAMES[node], "--grpc.cluster-secret", SECRET])
-            .args(["--metastore.voters", &voters.join(","), "--grpc", &at, "--http", "127.0.0.1:0", "--data"])
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args(["node", NAMES[node], &at, &voters.join(",")])
             .arg(data)
+            .args(&self.timing)
             .stdout(Stdio::null())
             .stderr(log)
             .spawn();
@@ -83,10 +85,7 @@ impl Nodes {
 
     /// A client with connections of its own.
     pub(crate) fn client(&self, nodes: &[usize]) -> Client {
-        let grpc = GrpcConfig { cluster_secret: Secret::parse(SECRET).unwrap(), ..GrpcConfig::default() };
-        let metrics = GrpcMetrics::register(&Registry::new(), Arc::clone(&self.clock));
-        let policy = ClientPolicy::new(&grpc, metrics, Arc::clone(&self.clock)).unwrap();
-        let pool = ChannelPool::new(Arc::new(TcpDial::new(grpc, policy, &self.scope)));
+        let pool = ChannelPool::new(Arc::new(dial(&self.clock, &self.scope)));
         let addresses = nodes.iter().map(|node| self.at[*node].to_string()).collect();
         let config = MembershipConfig { addresses, ..MembershipConfig::default() };
         let (clock, rng) = (Arc::clone(&self.clock), Arc::new(OsSeededRng::new()));

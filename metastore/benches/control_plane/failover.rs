@@ -13,8 +13,8 @@ use crate::spread;
 /// How long a new cluster is left alone before the next kill.
 const CALM: Duration = Duration::from_millis(1500);
 
-pub(crate) async fn run(kills: usize) {
-    let mut nodes = Nodes::start().await;
+pub(crate) async fn run(kills: usize, timing: Option<String>) {
+    let mut nodes = Nodes::start(timing).await;
     let client = nodes.client(&[0, 1, 2]);
     let deps =
         WatcherDeps { fs: Arc::new(env::RealFs), path: nodes.path("view"), scope: nodes.scope.clone() };

@@ -1,7 +1,7 @@
-//! What the control plane costs, and how long it is away, with three metastore processes of the program that was built.
+//! What the control plane costs, and how long it is away, with three metastore processes.
 //!
-//!     cargo bench -p barograph --bench control-plane -- failover [KILLS]
-//!     cargo bench -p barograph --bench control-plane -- scale [INGESTERS TENANTS]
+//!     cargo bench -p metastore --bench control-plane -- failover [KILLS [HEARTBEAT,ELECTION]]
+//!     cargo bench -p metastore --bench control-plane -- scale [INGESTERS TENANTS]
 //!
 //! Nothing fails by being slow: the figures are for docs/performance.md and docs/decisions/0019.
 
@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a measurement that cannot be made ends here")]
 
 mod failover;
+mod node;
 mod nodes;
 mod rings;
 mod scale;
@@ -22,13 +23,20 @@ fn main() {
     let runtime =
         || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     match arguments.first().map(String::as_str) {
-        Some("failover") => runtime().block_on(failover::run(number(1, 20))),
+        Some("failover") => runtime().block_on(failover::run(number(1, 20), arguments.get(2).cloned())),
         Some("scale") => {
             let (ingesters, tenants) = (number(1, 300), number(2, 10_000));
             rings::run(ingesters, tenants);
             runtime().block_on(scale::run(ingesters, tenants));
         }
-        _ => println!("control-plane: say failover [KILLS] or scale [INGESTERS TENANTS]"),
+        Some("node") => {
+            let text = |at: usize| arguments.get(at).map(String::as_str).unwrap_or_default();
+            let timing = arguments.get(5).and_then(|timing| timing.split_once(','));
+            runtime().block_on(node::run(text(1), text(2), text(3), text(4), timing));
+        }
+        _ => {
+            println!("control-plane: say failover [KILLS [HEARTBEAT,ELECTION]] or scale [INGESTERS TENANTS]")
+        }
     }
 }
 

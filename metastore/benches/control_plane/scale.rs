@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 const RING: &str = "ingester";
 
 pub(crate) async fn run(ingesters: usize, tenants: usize) {
-    let nodes = Nodes::start().await;
+    let nodes = Nodes::start(None).await;
     let client = nodes.client(&[0, 1, 2]);
     let begun = nodes.clock.monotonic();
     fill(&client, ingesters, tenants).await;

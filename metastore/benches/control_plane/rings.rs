@@ -54,8 +54,8 @@ pub(crate) fn run(ingesters: usize, tenants: usize) {
     let seeds: Vec<TenantSeed> = (0..SHARDS.min(tenants)).map(|n| TenantSeed::of(&tenant(n))).collect();
     let before = memory_bytes();
     let begun = clock.monotonic();
-    let shards: Vec<Ring> =
-        seeds.iter().enumerate().map(|(n, seed)| ring.write_shard(*seed, &sizes(n)).unwrap()).collect();
+    let shards: Vec<_> =
+        seeds.iter().enumerate().map(|(n, seed)| ring.write_shard(*seed, &sizes(n))).collect();
     let (time, bytes) = (took(begun), memory_bytes().saturating_sub(before));
     println!(
         "shards of tenants: {:.1} KiB and {:.1?} each, {:.0} MiB for {tenants}",
