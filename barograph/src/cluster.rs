@@ -12,7 +12,7 @@ use membership::{Announcement, Client, LeaseHolder, Lifecycle, Place, Watcher, W
 use model::TimeRange;
 use proto::metastore::{InstanceState, Lease, LostRange};
 use ring::{Instance, InstanceId, Quorum, Ring, RingView, State};
-use rpc::grpc::ChannelPool;
+use rpc::grpc::{ChannelPool, Dial};
 use rpc::ingester::RemoteIngesters;
 use tokio::sync::watch;
 
@@ -22,6 +22,7 @@ use crate::data_dir::DataDir;
 use crate::error::ProcessError;
 use crate::grpc::Grpc;
 use crate::late::LateIngester;
+use crate::leaving::Leaving;
 use crate::peers::Peers;
 
 /// The ring that ingesters are in.
@@ -160,6 +161,14 @@ impl Cluster {
             tracing::warn!(%error, "what is lost was told to the cluster, and will be told again");
         }
         Ok(())
+    }
+
+    /// The ingester of this process hands over what it has, and leaves the ring for good.
+    pub(crate) async fn leave(&self, parts: &Parts, dial: Arc<dyn Dial>, ingester: &Ingester) {
+        let Presence::Place(lifecycle) = &self.presence else { return };
+        let successors = RemoteIngesters::new(dial, self.view.clone(), Arc::new(OsSeededRng::new()));
+        let leaving = Leaving { parts, lifecycle, view: self.view.clone(), successors: &successors };
+        leaving.leave(ingester).await;
     }
 
     /// Lets others stand in for this process from now on. Its place is kept.

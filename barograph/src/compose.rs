@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use distributor::Distributor;
 use env::{Clock, FileSystem, OsSeededRng, Scope};
 use http::{StatusCode, Uri};
+use ingester::Ingester;
 use querier::Querier;
 use rpc::api::CorsOrigins;
 use rpc::overload::{Class, Governor, ShedLayer};
@@ -16,6 +17,7 @@ use telemetry::Registry;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
+use crate::late::LateIngester;
 use crate::pages::{self, Pages};
 use crate::peers::Peers;
 use crate::roles::Roles;
@@ -120,6 +122,7 @@ impl Parts {
         &self,
         distributor: Option<&Arc<Distributor>>,
         querier: Option<&Querier>,
+        ingester: &LateIngester<Ingester>,
         pages: Pages,
     ) -> Router {
         let resolver = match self.config.process.multitenancy_enabled {
@@ -134,11 +137,14 @@ impl Parts {
             .map(|distributor| distributor::http::router(Arc::clone(distributor)).layer(shed(Class::Write)));
         let reads = querier.map(|querier| querier.router().layer(shed(Class::Read)));
         let roles = self.roles;
+        let ingester = roles.ingester.then(|| ingester.clone());
+        let operations = ingester.map(|late| ingester::http::router(move || late.cloned()));
         writes
             .unwrap_or_default()
             .merge(reads.unwrap_or_default())
             .layer(TenantLayer::new(resolver))
             .merge(status::router(self.status(&pages), origins))
+            .merge(operations.unwrap_or_default())
             .merge(pages::router(pages))
             .fallback(move |uri: Uri| not_found(roles, uri))
             .method_not_allowed_fallback(rpc::response::method_not_allowed)

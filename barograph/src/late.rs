@@ -9,7 +9,8 @@ use proto::{
     ActiveSeriesStream, CardinalityRequest, ChecksumStream, Error, ExemplarsRequest, FamilyMetadata,
     IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
     LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
-    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TenantStats,
+    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TakeOver, TakeOverRequest, TakenOver,
+    TenantStats,
 };
 
 /// When clients may come back.
@@ -35,6 +36,14 @@ impl<I> LateIngester<I> {
         self.0.get().map(|ingester| &**ingester)
     }
 
+    /// The ingester, or the answer for whoever wants it before it has started.
+    pub(crate) fn cloned(&self) -> Result<I, Error>
+    where
+        I: Clone,
+    {
+        self.get().cloned()
+    }
+
     fn get(&self) -> Result<&I, Error> {
         match self.0.get() {
             Some(ingester) => Ok(ingester),
@@ -53,6 +62,13 @@ impl<I> Clone for LateIngester<I> {
 impl<I: IngesterWrite> IngesterWrite for LateIngester<I> {
     async fn push(&self, request: PushRequest) -> Result<PushResponse, Error> {
         self.get()?.push(request).await
+    }
+}
+
+#[async_trait]
+impl<I: TakeOver> TakeOver for LateIngester<I> {
+    async fn take_over(&self, request: TakeOverRequest) -> Result<TakenOver, Error> {
+        self.get()?.take_over(request).await
     }
 }
 

@@ -11,6 +11,7 @@ mod data_dir;
 mod error;
 mod grpc;
 mod late;
+mod leaving;
 mod limits_file;
 mod memory_limit;
 mod metastore;

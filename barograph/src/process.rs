@@ -10,7 +10,8 @@ use ingester::Ingester;
 use metastore::Metastore;
 use proto::Write;
 use ring::State;
-use rpc::ingester::IngesterService;
+use rpc::grpc::Dial;
+use rpc::ingester::{IngesterService, TakeOverService};
 use rpc::overload::{Governor, OverloadConfig};
 use rpc::{Drain, HttpMetrics, HttpServer};
 use settings::LimitsLoader;
@@ -161,7 +162,7 @@ impl Process {
             config_yaml: parts.config.to_yaml(),
             base_url,
         };
-        let router = parts.router(distributor.as_ref(), querier.as_ref(), pages);
+        let router = parts.router(distributor.as_ref(), querier.as_ref(), &late, pages);
         let drain = Arc::new(Notify::new());
         let drain_begun = Arc::clone(&drain);
         let http = parts.scope.spawn("http", async move {
@@ -172,6 +173,7 @@ impl Process {
             false => None,
         };
         let routes = routes(&parts, node.as_ref(), &late);
+        let dial = Arc::clone(&grpc.dial);
         let grpc = grpc.serve(&parts, routes);
         let background = parts.scope.child("background");
         let mut running = Running { readiness, http, drain, grpc, background, cluster, node, late };
@@ -179,6 +181,11 @@ impl Process {
             biased;
             () = stop.notified() => {}
             ended = running.run(&parts, &data, distributor, instance) => ended?,
+        }
+        tokio::select! {
+            biased;
+            () = running.leave(&parts, dial) => {}
+            () = stop.notified() => tracing::warn!("asked to stop once more: what was begun to leave the ring is left"),
         }
         running.stop(&parts).await
     }
@@ -254,7 +261,10 @@ fn routes(parts: &Parts, node: Option<&Metastore>, late: &LateIngester<Ingester>
     match parts.roles.ingester {
         true => {
             let max = parts.config.grpc.max_message_bytes();
-            routes.add_service(IngesterService::serve(Arc::new(late.clone()), max))
+            let late = Arc::new(late.clone());
+            routes
+                .add_service(IngesterService::serve(Arc::clone(&late), max))
+                .add_service(TakeOverService::serve(late, max))
         }
         false => routes,
     }
@@ -299,6 +309,15 @@ impl Running {
         // It ends only when it is drained, or by a fault.
         let _ = (&mut self.http).await;
         Err(ProcessError::ListenerEnded("HTTP"))
+    }
+
+    /// Leaves the ring for good, where that is wanted of the ingester. It serves meanwhile.
+    async fn leave(&self, parts: &Parts, dial: Arc<dyn Dial>) {
+        if let (Some(cluster), Some(ingester)) = (&self.cluster, self.late.started())
+            && ingester.wishes().borrow().shutdown_prepared
+        {
+            cluster.leave(parts, dial, ingester).await;
+        }
     }
 
     /// Lets the others know, then requests end, then what writes in the background, then the ingester, which is left

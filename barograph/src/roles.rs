@@ -77,6 +77,7 @@ impl Roles {
         match path {
             "/api/v1/push" | "/api/v1/write" => Some("distributor"),
             "/federate" => Some("querier"),
+            _ if path.starts_with("/ingester/") => Some("ingester"),
             _ if path.starts_with("/prometheus/") || path.starts_with("/api/v1/") => Some("querier"),
             _ => None,
         }
@@ -100,6 +101,7 @@ mod tests {
         check("/api/v1/query", Some("querier"));
         check("/prometheus/api/v1/read", Some("querier"));
         check("/federate", Some("querier"));
+        check("/ingester/prepare-shutdown", Some("ingester"));
         check("/nowhere", None);
     }
 
