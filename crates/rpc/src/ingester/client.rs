@@ -8,15 +8,15 @@ use model::{Labels, TenantId};
 use proto::ingester as message;
 use proto::ingester::ingester_client::IngesterClient;
 use proto::{
-    ActiveSeriesStream, CardinalityRequest, Code, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
-    IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
-    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
-    SeriesExemplars, SeriesRequest, TenantStats,
+    ActiveSeriesStream, CardinalityRequest, ChecksumStream, Code, Error, ExemplarsRequest, FamilyMetadata,
+    IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
+    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
+    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TenantStats,
 };
 use tonic::{Response, Status, Streaming};
 
 use super::send::{Parts, send};
-use super::{cardinality, labels, read, write};
+use super::{cardinality, checksums, labels, read, write};
 use crate::grpc::{GrpcChannel, RetryBudget, from_status};
 
 type PushAnswer = message::PushResponse;
@@ -130,6 +130,14 @@ impl IngesterWrite for RemoteIngester {
 impl IngesterRead for RemoteIngester {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
         stream(self.client().select(read::to_select(&request)).await, read::from_batch)
+    }
+
+    async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
+        stream(self.client().select(checksums::to_request(&request)).await, checksums::from_checked)
+    }
+
+    async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
+        all(self.client().select_referenced(checksums::to_referenced(&request)).await, read::from_batch).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

@@ -5,6 +5,7 @@
 //! came. Long answers come as streams of bounded messages.
 
 mod cardinality;
+mod checksums;
 mod client;
 mod labels;
 mod peers;

@@ -64,6 +64,7 @@ pub(super) fn to_select(request: &SelectRequest) -> message::SelectRequest {
         range: Some(to_range(request.range)),
         max_series: request.max_series as u64,
         max_chunk_bytes: request.max_chunk_bytes as u64,
+        content: message::select_request::Content::Unspecified.into(),
     }
 }
 
@@ -82,7 +83,7 @@ pub(super) fn to_batch(batch: SelectBatch) -> message::SelectResponse {
         let chunks = series.chunks.into_iter().map(to_chunk);
         message::SeriesChunks { labels: pack(&series.labels), chunks: chunks.collect() }
     });
-    message::SelectResponse { series: series.collect() }
+    message::SelectResponse { series: series.collect(), checksums: None }
 }
 
 pub(super) fn from_batch(message: message::SelectResponse) -> Result<SelectBatch, Error> {

@@ -6,10 +6,10 @@ use futures::stream::{BoxStream, StreamExt};
 use prost::Message;
 use proto::ingester as message;
 use proto::ingester::ingester_server::{Ingester, IngesterServer};
-use proto::{Error, IngesterRead, IngesterWrite};
+use proto::{Error, IngesterRead, IngesterWrite, SeriesChunks};
 use tonic::{Request, Response, Status};
 
-use super::{bounded, cardinality, labels, malformed, read, write};
+use super::{bounded, cardinality, checksums, labels, malformed, read, write};
 use crate::grpc::to_status;
 
 /// About how long a message of a streamed answer becomes, in bytes: an entry more is in it.
@@ -87,6 +87,7 @@ fn asked<T>(request: Result<T, Error>) -> Result<T, Status> {
 #[tonic::async_trait]
 impl<I: IngesterRead + IngesterWrite + 'static> Ingester for IngesterService<I> {
     type SelectStream = Stream<message::SelectResponse>;
+    type SelectReferencedStream = Stream<message::SelectResponse>;
     type SeriesStream = Stream<message::SeriesResponse>;
     type LabelNamesStream = Stream<message::TextsResponse>;
     type LabelValuesStream = Stream<message::TextsResponse>;
@@ -102,8 +103,23 @@ impl<I: IngesterRead + IngesterWrite + 'static> Ingester for IngesterService<I> 
     }
 
     async fn select(&self, request: Request<message::SelectRequest>) -> Answer<Self::SelectStream> {
-        let request = asked(read::from_select(request.into_inner()))?;
+        let message = request.into_inner();
+        let checksums = checksums::are_asked_for(&message);
+        let request = asked(read::from_select(message))?;
+        if checksums {
+            return stream(self.ingester.select_checksums(request).await, checksums::to_checked);
+        }
         stream(self.ingester.select(request).await, read::to_batch)
+    }
+
+    async fn select_referenced(
+        &self,
+        request: Request<message::SelectReferencedRequest>,
+    ) -> Answer<Self::SelectReferencedStream> {
+        let request = asked(checksums::from_referenced(&request.into_inner()))?;
+        let series = self.ingester.select_referenced(request).await;
+        let length = |series: &SeriesChunks| series.chunks.iter().map(|chunk| chunk.data.len()).sum();
+        answer(series.map(|series| messages(series, length, read::to_batch)))
     }
 
     async fn series(&self, request: Request<message::SeriesRequest>) -> Answer<Self::SeriesStream> {

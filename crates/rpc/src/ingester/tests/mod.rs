@@ -12,12 +12,12 @@ use futures::stream::{StreamExt, TryStreamExt};
 use model::{Exemplar, Labels, MatchOp, Matcher, Metadata, MetricType, SeriesHash, TenantId, TimeRange};
 use parking_lot::Mutex;
 use proto::{
-    ActiveSeries, ActiveSeriesStream, CardinalityRequest, Chunk, ChunkEncoding, Code, Counted, Error,
-    ExemplarsRequest, FamilyMetadata, Frame, IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality,
-    LabelNamesRequest, LabelValueCardinality, LabelValuesCardinality, LabelValuesRequest, MetadataEntry,
-    MetadataRequest, PushRequest, PushResponse, RejectReason, Rejection, SelectRequest, SelectStream,
-    SeriesBatch, SeriesChunks, SeriesExemplars, SeriesRequest, Source, Stat, SymbolTable, TenantStats,
-    Version, Written,
+    ActiveSeries, ActiveSeriesStream, CardinalityRequest, ChecksumStream, Chunk, ChunkEncoding, Code,
+    Counted, Error, ExemplarsRequest, FamilyMetadata, Frame, IndexStats, IngesterRead, IngesterWrite,
+    LabelNameCardinality, LabelNamesRequest, LabelValueCardinality, LabelValuesCardinality,
+    LabelValuesRequest, MetadataEntry, MetadataRequest, PushRequest, PushResponse, ReferencedRequest,
+    RejectReason, Rejection, SelectRequest, SelectStream, SeriesBatch, SeriesChunks, SeriesExemplars,
+    SeriesRequest, Source, Stat, SymbolTable, TenantStats, Version, Written,
 };
 use settings::{Secret, Setting as _};
 use telemetry::Registry;
@@ -27,6 +27,7 @@ use wire::protobuf::{put_bytes_field, put_varint};
 use super::{IngesterService, RemoteIngester, TakeOverService};
 use crate::grpc::{ClientPolicy, Dial, GrpcConfig, GrpcMetrics, GrpcServer, Routes, ServerPolicy, TcpDial};
 
+mod checksums;
 mod peers;
 mod sending;
 mod take_over;
@@ -150,6 +151,14 @@ impl IngesterRead for Fixed {
         }
         let batches = (0..3).map(|n| Ok(vec![series_chunks(2 * n), series_chunks(2 * n + 1)]));
         Ok(futures::stream::iter(batches.collect::<Vec<_>>()).boxed())
+    }
+    async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
+        self.note(&("checksums", &request));
+        checksums::answer(self, request).await
+    }
+    async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
+        self.note(&request);
+        Ok((0..request.series.len()).map(series_chunks).collect())
     }
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
         self.note(&request);
