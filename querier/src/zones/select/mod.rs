@@ -59,6 +59,8 @@ struct Selection {
     given: Frontier,
     /// When another zone is asked besides.
     hedge: Option<BoxFuture<'static, ()>>,
+    /// Checksums are not compared with chunks that do not come, but what they name is fetched.
+    goes_without_chunks: bool,
 }
 
 /// Opens a selection.
@@ -72,6 +74,7 @@ pub(super) fn select(plan: Plan, patience: Patience, request: SelectRequest) -> 
         fetched: BTreeMap::new(),
         given: Frontier::Start,
         hedge: None,
+        goes_without_chunks: false,
         plan,
     };
     for number in 0..selection.plan.required {
@@ -195,6 +198,9 @@ impl Selection {
 
     /// How far checksums can be compared with what has arrived: those that send chunks hold every series between them.
     fn comparable(&self) -> Frontier {
+        if self.goes_without_chunks {
+            return Frontier::End;
+        }
         let sending = self.frontiers(|zone| zone.role == Role::Chunks);
         let count = self.plan.covering.min(sending.len());
         Frontier::of_farthest(sending, count).unwrap_or(Frontier::End)
@@ -250,9 +256,9 @@ impl Selection {
         merge(sources)
     }
 
-    /// Whether another zone is asked now, because those that were take long.
+    /// Does something about zones that take long, once they have; whether it has.
     fn hedges(&mut self, context: &mut Context<'_>) -> bool {
-        if self.plan.zones.is_empty() {
+        if self.plan.zones.is_empty() && !self.can_go_without_chunks() {
             return false;
         }
         let Patience { clock, hedge_after, metrics } = &self.patience;
@@ -262,9 +268,23 @@ impl Selection {
         }
         self.hedge = None;
         metrics.hedged.inc();
-        // It takes the place of one that is waited for.
-        let role = if self.comparable() <= self.given { Role::Chunks } else { Role::Checksums };
-        self.open_next(role)
+        // Another zone takes the place of one that is waited for.
+        let comparable = self.comparable();
+        let are_chunks_late =
+            comparable <= self.given || self.target().is_some_and(|target| comparable < target);
+        if !self.open_next(if are_chunks_late { Role::Chunks } else { Role::Checksums }) {
+            self.goes_without_chunks = true;
+        }
+        true
+    }
+
+    /// Whether enough zones could go on if checksums were not compared with chunks that do not come.
+    fn can_go_without_chunks(&self) -> bool {
+        let Some(target) = self.target().filter(|_| !self.goes_without_chunks) else { return false };
+        let sent = self.frontiers(|zone| zone.role == Role::Chunks);
+        let sent = sent.iter().filter(|frontier| **frontier >= target).count();
+        let others = self.frontiers(|zone| zone.role == Role::Checksums).len();
+        sent + others >= self.plan.required
     }
 }
 
