@@ -15,7 +15,7 @@ use crate::support::{Barograph, Program, wait_until};
 
 /// What lists the processes.
 const SCRIPT: &str = "scripts/cluster.sh";
-const SECRET: &str = "of this test";
+pub(crate) const SECRET: &str = "of this test";
 /// Lines of each log that a failed test shows.
 const SHOWN_LINES: usize = 15;
 /// Of every process: who is gone is missed sooner, and nothing is written but by the test.
@@ -26,6 +26,8 @@ pub(crate) struct Cluster {
     folder: TempDir,
     /// Name and flags, in the order in which they start.
     commands: Vec<(String, Vec<String>)>,
+    /// Further flags of every process.
+    flags: Vec<String>,
     running: BTreeMap<String, Program>,
 }
 
@@ -33,12 +35,18 @@ impl Cluster {
     /// A cluster of which nothing runs.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, commands: commands(), running: BTreeMap::new() }
+        Self { folder, commands: commands(), flags: Vec::new(), running: BTreeMap::new() }
     }
 
     /// A cluster that is ready.
     pub(crate) fn started() -> Self {
+        Self::started_with(Vec::new())
+    }
+
+    /// A cluster that is ready, all of whose processes have these flags besides.
+    pub(crate) fn started_with(flags: Vec<String>) -> Self {
         let mut cluster = Self::new();
+        cluster.flags = flags;
         let names = cluster.names("");
         names.iter().for_each(|name| cluster.launch(name));
         names.iter().for_each(|name| cluster.await_ready(name));
@@ -49,6 +57,12 @@ impl Cluster {
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
         let names = self.commands.iter().map(|(name, _)| name);
         names.filter(|name| name.starts_with(prefix)).cloned().collect()
+    }
+
+    /// The value of a flag of a process.
+    pub(crate) fn flag(&self, name: &str, flag: &str) -> Option<&str> {
+        let flags = &self.commands.iter().find(|(known, _)| known == name)?.1;
+        flags.iter().find_map(|given| given.strip_prefix(flag)?.strip_prefix('='))
     }
 
     /// Where a process serves HTTP.
@@ -69,7 +83,7 @@ impl Cluster {
     pub(crate) fn launch(&mut self, name: &str) {
         let flags =
             &self.commands.iter().find(|(known, _)| known == name).expect("a process of the cluster").1;
-        let flags: Vec<&str> = flags.iter().map(String::as_str).chain(FLAGS).collect();
+        let flags: Vec<&str> = flags.iter().chain(&self.flags).map(String::as_str).chain(FLAGS).collect();
         let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let mut command = Barograph::command(&flags);
         command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET).arg("--data").arg(self.folder.path().join(name));

@@ -32,6 +32,8 @@ pub(super) struct ReceivedSpan {
     pub(super) name: String,
     /// `service.name` of the process.
     pub(super) service: String,
+    /// `service.instance.id` of the process.
+    pub(super) process: String,
     pub(super) attributes: Vec<(String, String)>,
     pub(super) failed: bool,
 }
@@ -124,15 +126,18 @@ impl TraceService for Keeper {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for resource in request.into_inner().resource_spans {
             let of_process = resource.resource.map(|r| texts(r.attributes)).unwrap_or_default();
-            let service = of_process.into_iter().find(|(key, _)| key == "service.name");
-            let service = service.map(|(_, name)| name).unwrap_or_default();
+            let of_process = |wanted: &str| {
+                let found = of_process.iter().find(|(key, _)| key == wanted);
+                found.map(|(_, value)| value.clone()).unwrap_or_default()
+            };
             for span in resource.scope_spans.into_iter().flat_map(|scope| scope.spans) {
                 kept.push(ReceivedSpan {
                     trace: hex(&span.trace_id),
                     id: hex(&span.span_id),
                     parent: hex(&span.parent_span_id),
                     name: span.name,
-                    service: service.clone(),
+                    service: of_process("service.name"),
+                    process: of_process("service.instance.id"),
                     attributes: texts(span.attributes),
                     failed: span.status.is_some_and(|status| status.code == 2),
                 });

@@ -1,6 +1,8 @@
 //! Traces: what a write and a query leave with a collector, and in logs and metrics.
 
+mod cluster;
 mod collector;
+mod exemplars;
 
 use std::fs::File;
 use std::net::SocketAddr;
