@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator as _};
-use opentelemetry::trace::{TraceContextExt as _, TraceId};
+use opentelemetry::trace::{TraceContextExt, TraceId};
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use tracing::Span;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -38,7 +38,7 @@ pub fn fail(span: &Span, message: impl Into<String>) {
 
 /// Whether the code that runs belongs to a trace, exported or not.
 pub fn is_active() -> bool {
-    opentelemetry::Context::map_current(|context| context.has_active_span())
+    opentelemetry::Context::map_current(TraceContextExt::has_active_span)
 }
 
 /// Whether `headers` name the span of a caller.
