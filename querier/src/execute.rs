@@ -36,6 +36,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Executor {
     pub(crate) config: QuerierConfig,
     pub(crate) admission: Admission,
+    /// Of remote reads and federations.
+    pub(crate) read_admission: Admission,
     pub(crate) memory: Arc<ProcessMemory>,
     pub(crate) active: Option<Arc<ActiveQueries>>,
     pub(crate) reporter: Arc<Reporter>,
@@ -187,7 +189,7 @@ impl Executor {
 
 /// Whether parsing may take more than a moment: regular expressions are compiled by it, and may be made to grow to
 /// megabytes by a few characters.
-fn is_dear_to_parse(query: &str) -> bool {
+pub(crate) fn is_dear_to_parse(query: &str) -> bool {
     const MANY_BYTES: usize = 4 << 10;
     query.len() > MANY_BYTES || query.contains("=~") || query.contains("!~")
 }
@@ -202,7 +204,7 @@ fn prepare(engine: &Engine, request: &QueryRequest) -> Result<PreparedQuery, Api
         .map_err(|e| ApiError::invalid_parameter("query", e))
 }
 
-fn failed(what: &str, error: &TaskError) -> ApiError {
+pub(crate) fn failed(what: &str, error: &TaskError) -> ApiError {
     tracing::error!(%error, "{what} failed");
     ApiError::new(ErrorType::Internal, "evaluation failed; the log of the server says more")
 }

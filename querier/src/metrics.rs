@@ -18,6 +18,8 @@ pub struct QuerierMetrics {
     pub(crate) waited: Histogram,
     pub(crate) stages: Family<StageLabels, FloatCounter>,
     pub(crate) admission: AdmissionMetrics,
+    /// Of remote reads and federations.
+    pub(crate) read_admission: AdmissionMetrics,
     pub(crate) memory: Gauge,
     pub(crate) canceled: Counter,
     pub(crate) slow: Counter,
@@ -93,6 +95,22 @@ impl AdmissionMetrics {
         }
     }
 
+    fn register_reads(registry: &Registry) -> Self {
+        Self {
+            queue_length: registry
+                .gauge("read_queue_length", "Remote reads and federations that wait for their turn"),
+            running: registry.gauge("reads_running", "Remote reads and federations that are being answered"),
+            queue_left: registry.counter(
+                "read_queue_left",
+                "Remote reads and federations that were given up, or timed out, while they waited",
+            ),
+            refusals: registry.family(
+                "reads_refused",
+                "Remote reads and federations that were refused, by what there was too much of",
+            ),
+        }
+    }
+
     pub(crate) fn refused(&self, refusal: Refusal) {
         self.refusals.get_or_create(&RefusalLabels { reason: refusal.as_str() }).inc();
     }
@@ -115,6 +133,7 @@ impl QuerierMetrics {
             ),
             stages: registry.family("query_stage_seconds", "Time that queries spent, by stage"),
             admission: AdmissionMetrics::register(&registry),
+            read_admission: AdmissionMetrics::register_reads(&registry),
             memory: registry
                 .gauge("query_memory_bytes", "Memory that running queries hold and have set aside, together"),
             canceled: registry

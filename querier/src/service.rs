@@ -14,11 +14,11 @@ use telemetry::{Registry, trace};
 use tracing::{Instrument as _, field};
 
 use crate::active_queries::ActiveQueries;
-use crate::admission::Admission;
+use crate::admission::{Admission, Admitted, Share};
 use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
-use crate::execute::{Executor, engine_options};
+use crate::execute::{Executor, engine_options, failed, is_dear_to_parse};
 use crate::http;
 use crate::ingesters::Ingesters;
 use crate::memory::ProcessMemory;
@@ -26,6 +26,9 @@ use crate::metrics::{FailureLabels, QuerierMetrics, QueryLabels};
 use crate::report::{Report, Reporter};
 
 pub(crate) use crate::execute::{oldest_ms, whole_ms};
+
+/// When to come back after a remote read or a federation that found no room.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 /// What the querier needs from outside.
 pub struct Deps {
@@ -121,6 +124,11 @@ impl Querier {
         Self {
             inner: Arc::new(Executor {
                 admission: Admission::new(config.max_concurrent, config.max_queued, admission.clone()),
+                read_admission: Admission::new(
+                    config.remote_read_max_concurrent,
+                    config.max_queued,
+                    metrics.read_admission.clone(),
+                ),
                 memory: ProcessMemory::new(total_memory, metrics.memory.clone(), admission),
                 active: active_queries(&config, &deps),
                 compute: Arc::new(Compute::new(&config, &deps.scope)),
@@ -189,6 +197,33 @@ impl Querier {
             counts: evaluated.counts,
             report,
         })
+    }
+
+    /// Waits for the turn of a request that reads whole series out, a remote read or a federation: tenants take turns,
+    /// as for queries, but beside them, since such requests last as long as their clients read.
+    pub(crate) async fn turn_to_read(&self, tenant: &TenantId) -> Result<Admitted, ApiError> {
+        let (inner, share) = (&self.inner, Share::of(&self.limits(tenant)));
+        tokio::select! {
+            biased;
+            admitted = inner.read_admission.admit(tenant, share) => admitted,
+            () = inner.clock.sleep(inner.config.timeout) => {
+                let message = "too many remote reads and federations; come back later";
+                Err(ApiError::overloaded(message, RETRY_AFTER))
+            }
+        }
+    }
+
+    /// Does what compiles the regular expressions of `texts`: elsewhere than on the threads that serve everybody, where
+    /// it may take more than a moment.
+    pub(crate) async fn compile<'a, T: Send + 'static>(
+        &self,
+        mut texts: impl Iterator<Item = &'a str>,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if !texts.any(is_dear_to_parse) {
+            return Ok(work());
+        }
+        self.inner.scope.run_blocking(work).await.map_err(|error| failed("parsing a request", &error))
     }
 
     /// What the queries of a tenant may be written with.

@@ -27,7 +27,7 @@ pub(super) async fn label_names(
     params: Params,
 ) -> Result<Response, PlainError> {
     enabled(&querier, &tenant)?;
-    let matchers = selector(&params)?;
+    let matchers = selector(&querier, &params).await?;
     let limit = limit(&querier, &tenant, &params)?;
     let counted = counted(&querier, &tenant, &params)?;
     let counts = querier.label_names_cardinality(CardinalityRequest { tenant, matchers, counted }).await?;
@@ -52,7 +52,7 @@ pub(super) async fn label_values(
 ) -> Result<Response, PlainError> {
     enabled(&querier, &tenant)?;
     let names = label_names_of(&querier, &tenant, &params)?;
-    let matchers = selector(&params)?;
+    let matchers = selector(&querier, &params).await?;
     let limit = limit(&querier, &tenant, &params)?;
     let counted = counted(&querier, &tenant, &params)?;
     let request = CardinalityRequest { tenant, matchers, counted };
@@ -83,7 +83,7 @@ pub(super) async fn active_series(
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, PlainError> {
-    let request = active(&querier, tenant, &params)?;
+    let request = active(&querier, tenant, &params).await?;
     let series = querier.active_series(request).await.map_err(too_many)?;
     let framed = headers.get_all(ACCEPT_ENCODING).iter().any(|value| {
         value.to_str().is_ok_and(|value| value.split(',').any(|v| v.trim() == active_series::FRAMED))
@@ -96,7 +96,7 @@ pub(super) async fn active_native_histogram_metrics(
     Tenant(tenant): Tenant,
     params: Params,
 ) -> Result<Response, PlainError> {
-    let request = active(&querier, tenant, &params)?;
+    let request = active(&querier, tenant, &params).await?;
     let series = querier.active_series(request).await.map_err(too_many)?;
     let metrics = Buckets::by_metric(series).await?;
     let mut out = b"{\"data\":".to_vec();
@@ -105,12 +105,16 @@ pub(super) async fn active_native_histogram_metrics(
     Ok(json(out))
 }
 
-fn active(querier: &Querier, tenant: TenantId, params: &Params) -> Result<CardinalityRequest, ApiError> {
+async fn active(
+    querier: &Querier,
+    tenant: TenantId,
+    params: &Params,
+) -> Result<CardinalityRequest, ApiError> {
     enabled(querier, &tenant)?;
     if params.all("selector").next().is_none() {
         return Err(ApiError::bad_data("missing 'selector' parameter"));
     }
-    let matchers = selector(params)?;
+    let matchers = selector(querier, params).await?;
     let counted = active_since(querier, &tenant);
     Ok(CardinalityRequest { tenant, matchers, counted })
 }
@@ -134,13 +138,17 @@ fn enabled(querier: &Querier, tenant: &TenantId) -> Result<(), ApiError> {
 }
 
 /// The matchers of `selector`, which may be left out.
-fn selector(params: &Params) -> Result<Vec<Matcher>, ApiError> {
+async fn selector(querier: &Querier, params: &Params) -> Result<Vec<Matcher>, ApiError> {
     let mut selectors = params.all("selector");
     let Some(selector) = selectors.next() else { return Ok(Vec::new()) };
     if selectors.next().is_some() {
         return Err(ApiError::bad_data("multiple 'selector' params are not allowed"));
     }
-    promql::parse_series_selector(selector)
+    let text = selector.to_owned();
+    let parse = move || promql::parse_series_selector(&text);
+    querier
+        .compile(std::iter::once(selector), parse)
+        .await?
         .map_err(|e| ApiError::bad_data(format!("failed to parse selector: {e}")))
 }
 

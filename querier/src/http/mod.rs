@@ -5,7 +5,6 @@ mod answer;
 mod cardinality;
 mod federate;
 mod float;
-mod gate;
 mod histogram;
 mod json;
 mod params;
@@ -21,10 +20,10 @@ mod tree;
 
 use std::time::Duration;
 
+use axum::Router;
 use axum::extract::{FromRequest, Request};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Extension, Router};
 use http::header::CONTENT_TYPE;
 use rpc::api::CorsOrigins;
 use rpc::{BodyLimits, read_body};
@@ -32,7 +31,6 @@ use rpc::{BodyLimits, read_body};
 use crate::error::ApiError;
 use crate::service::Querier;
 
-use gate::ReadGate;
 use params::{MAX_FORM_BYTES, Params};
 
 /// Where the API is found: the second is what Prometheus itself has.
@@ -76,8 +74,7 @@ pub(crate) fn router(querier: Querier) -> Router {
     let routes = routes
         .route("/prometheus/api/v1/alerts", get(status::alerts))
         .route("/prometheus/federate", federation.clone())
-        .route("/federate", federation)
-        .layer(Extension(ReadGate::new(querier.config().remote_read_max_concurrent)));
+        .route("/federate", federation);
     // The setting has been checked; of one that is wrong no origin would match.
     let origins = CorsOrigins::matching(&querier.config().cors_origin);
     let origins = origins.unwrap_or_else(|_| CorsOrigins::none());

@@ -1,9 +1,12 @@
 //! The parameters of a request: from its query and, in a POST, from its form.
 
-use model::Matcher;
+use model::{Matcher, TenantId};
+use promql::ParseError;
+use promql::ast::Expr;
 use promql::text::quote::quote;
 
 use crate::error::ApiError;
+use crate::service::Querier;
 
 use super::time::{MAX_TIME_MS, MIN_TIME_MS, parse_duration, parse_time};
 
@@ -74,17 +77,43 @@ impl Params {
         }
     }
 
-    /// The selectors of `match[]`. Each has at least one matcher that does not match the empty text.
-    pub(crate) fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
-        let sets = self
-            .all("match[]")
-            .map(|text| promql::parse_series_selector(text).map_err(|e| e.to_string()))
-            .collect::<Result<Vec<_>, _>>()?;
-        if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
-            return Err("match[] must contain at least one non-empty matcher".to_owned());
-        }
-        Ok(sets)
+    /// The expression of `query`; the inner error says what is wrong with it.
+    pub(crate) async fn expression(
+        &self,
+        querier: &Querier,
+        tenant: &TenantId,
+    ) -> Result<Result<Expr, ParseError>, ApiError> {
+        let (text, options) = (self.get("query").to_owned(), querier.parse_options(tenant));
+        querier.compile(std::iter::once(self.get("query")), move || promql::parse(&text, &options)).await
     }
+
+    /// The selectors of `match[]`; the inner error says what is wrong with them.
+    pub(crate) async fn selectors(
+        &self,
+        querier: &Querier,
+    ) -> Result<Result<Vec<Vec<Matcher>>, String>, ApiError> {
+        let texts: Vec<String> = self.all("match[]").map(str::to_owned).collect();
+        let parse = move || {
+            let selector = |text| promql::parse_series_selector(text).map_err(|e| e.to_string());
+            texts.iter().map(String::as_str).map(selector).collect()
+        };
+        querier.compile(self.all("match[]"), parse).await
+    }
+
+    /// As [`Self::selectors`], where each has to have at least one matcher that does not match the empty text.
+    pub(crate) async fn matcher_sets(
+        &self,
+        querier: &Querier,
+    ) -> Result<Result<Vec<Vec<Matcher>>, String>, ApiError> {
+        Ok(self.selectors(querier).await?.and_then(no_empty_set))
+    }
+}
+
+fn no_empty_set(sets: Vec<Vec<Matcher>>) -> Result<Vec<Vec<Matcher>>, String> {
+    if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
+        return Err("match[] must contain at least one non-empty matcher".to_owned());
+    }
+    Ok(sets)
 }
 
 /// A whole number, with upstream's words where it is none.

@@ -53,7 +53,7 @@ pub(super) async fn format(
     tenant: Tenant,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let expr = expression(&querier, &tenant, &params)?;
+    let expr = expression(&querier, &tenant, &params).await?;
     Ok(success(&Annotations::default(), |out| push_text(out, &promql::pretty(&expr))))
 }
 
@@ -62,13 +62,12 @@ pub(super) async fn parse(
     tenant: Tenant,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let expr = expression(&querier, &tenant, &params)?;
+    let expr = expression(&querier, &tenant, &params).await?;
     Ok(success(&Annotations::default(), |out| push_tree(out, &expr)))
 }
 
-fn expression(querier: &Querier, Tenant(tenant): &Tenant, params: &Params) -> Result<Expr, ApiError> {
-    promql::parse(params.get("query"), &querier.parse_options(tenant))
-        .map_err(|e| ApiError::invalid_parameter("query", e))
+async fn expression(querier: &Querier, Tenant(tenant): &Tenant, params: &Params) -> Result<Expr, ApiError> {
+    params.expression(querier, tenant).await?.map_err(|e| ApiError::invalid_parameter("query", e))
 }
 
 fn step(params: &Params) -> Result<i64, ApiError> {

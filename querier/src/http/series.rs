@@ -24,7 +24,8 @@ pub(super) async fn series(
     if params.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
-    let request = label_request(tenant, &params, |e| ApiError::invalid_parameter("match[]", e))?;
+    let request =
+        label_request(&querier, tenant, &params, |e| ApiError::invalid_parameter("match[]", e)).await?;
     let found = querier.series(request).await?;
     Ok(success(&truncation(&found), |out| push_array(out, &found.items, push_labels)))
 }
@@ -34,7 +35,7 @@ pub(super) async fn label_names(
     Tenant(tenant): Tenant,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let request = label_request(tenant, &params, ApiError::bad_data)?;
+    let request = label_request(&querier, tenant, &params, ApiError::bad_data).await?;
     let found = querier.label_names(request).await?;
     Ok(texts(&found))
 }
@@ -49,7 +50,7 @@ pub(super) async fn label_values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {}", quote(&name))));
     }
-    let request = label_request(tenant, &params, ApiError::bad_data)?;
+    let request = label_request(&querier, tenant, &params, ApiError::bad_data).await?;
     let found = querier.label_values(&name, request).await?;
     Ok(texts(&found))
 }
@@ -92,8 +93,7 @@ pub(super) async fn exemplars(
     let Some(range) = TimeRange::new(start_ms, end_ms) else {
         return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
     };
-    let expr = promql::parse(params.get("query"), &querier.parse_options(&tenant))
-        .map_err(|e| ApiError::bad_data(e.to_string()))?;
+    let expr = params.expression(&querier, &tenant).await?.map_err(|e| ApiError::bad_data(e.to_string()))?;
     let matcher_sets: Vec<_> = expr.selectors().into_iter().map(|s| s.matchers.clone()).collect();
     if matcher_sets.is_empty() {
         return Ok(StatusCode::NO_CONTENT.into_response());
@@ -111,7 +111,8 @@ pub(super) async fn exemplars(
     }))
 }
 
-fn label_request(
+async fn label_request(
+    querier: &Querier,
     tenant: TenantId,
     params: &Params,
     bad_matcher: impl Fn(String) -> ApiError,
@@ -120,7 +121,7 @@ fn label_request(
     let (start_ms, end_ms) = params.optional_range()?;
     Ok(LabelRequest {
         tenant,
-        matcher_sets: params.matcher_sets().map_err(bad_matcher)?,
+        matcher_sets: params.matcher_sets(querier).await?.map_err(bad_matcher)?,
         start_ms,
         end_ms,
         limit,

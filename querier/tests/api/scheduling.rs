@@ -64,6 +64,29 @@ async fn a_tenant_reaches_its_own_bounds_first() {
     assert_eq!(value(&api, "barograph_querier_queries_running"), 0.0);
 }
 
+/// Requests that read whole series out have a queue of their own, in which tenants have the same shares.
+#[tokio::test]
+async fn federations_of_a_tenant_wait_for_each_other_and_no_query_waits_for_them() {
+    let hanging = Fake { hangs: true, ..Fake::default() };
+    let limits = [("max_concurrent_queries", "1"), ("max_queued_queries", "1")];
+    let api = api_with(vec![hanging], &[], &limits);
+    let federate =
+        || Box::pin(api.send(Request::get("/federate?match[]=up").body(Body::empty()).unwrap()));
+    let (mut first, mut second) = (federate(), federate());
+    assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
+    assert_eq!(value(&api, "barograph_querier_reads_running"), 1.0);
+    assert_eq!(value(&api, "barograph_querier_read_queue_length"), 1.0);
+    let refused = federate().await;
+    assert_eq!((refused.status.as_u16(), refused.retry_after.as_deref()), (429, Some("2")), "{refused:?}");
+    let mut query = Box::pin(api.get("query?query=up"));
+    assert!(futures::poll!(&mut query).is_pending());
+    assert_eq!(value(&api, "barograph_querier_queries_running"), 1.0);
+    drop(first);
+    assert!(futures::poll!(&mut second).is_pending());
+    assert_eq!(value(&api, "barograph_querier_reads_running"), 1.0);
+    assert_eq!(value(&api, "barograph_querier_read_queue_length"), 0.0);
+}
+
 #[tokio::test]
 async fn queries_share_memory_and_small_ones_always_find_some() {
     // Forty thousand series of some forty bytes each and their chunks are more than what every query is granted.

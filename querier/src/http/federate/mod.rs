@@ -8,7 +8,6 @@ mod text;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
@@ -24,7 +23,6 @@ use crate::samples::{SeriesReader, Sink};
 use crate::select::{Budget, Selection};
 use crate::service::{Querier, oldest_ms, whole_ms};
 
-use super::gate::ReadGate;
 use super::params::Params;
 use super::plain::PlainError;
 
@@ -84,16 +82,12 @@ type Found = BTreeMap<(String, Labels), Newest>;
 pub(super) async fn federate(
     State(querier): State<Querier>,
     Tenant(tenant): Tenant,
-    Extension(gate): Extension<ReadGate>,
     headers: HeaderMap,
     params: Params,
 ) -> Result<Response, PlainError> {
     let format = Format::negotiate(headers.get_all(ACCEPT).iter().filter_map(|v| v.to_str().ok()));
-    let selectors = params
-        .all("match[]")
-        .map(|text| promql::parse_series_selector(text).map_err(|e| ApiError::bad_data(e.to_string())))
-        .collect::<Result<Vec<_>, _>>()?;
-    let _permit = gate.enter(querier.clock(), querier.config().timeout).await?;
+    let selectors = params.selectors(&querier).await?.map_err(ApiError::bad_data)?;
+    let _turn = querier.turn_to_read(&tenant).await?;
     let found = newest(&querier, &tenant, selectors).await?;
     let mut response = Response::new(body(found, format));
     let content_type = HeaderValue::from_str(&format.content_type());

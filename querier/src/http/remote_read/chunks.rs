@@ -12,11 +12,11 @@ use proto::IngesterRead;
 use std::sync::Arc;
 use wire::remote_read::{Chunk, FrameWriter};
 
+use crate::admission::Admitted;
 use crate::error::ApiError;
 use crate::select::{Budget, Selection};
 use crate::service::Querier;
 
-use super::super::gate::ReadPermit;
 use super::super::plain::PlainError;
 use super::fit::fitting;
 use super::{ReadQuery, damaged};
@@ -31,9 +31,9 @@ pub(super) async fn answer(
     querier: Querier,
     tenant: TenantId,
     queries: Vec<ReadQuery>,
-    permit: ReadPermit,
+    turn: Admitted,
 ) -> Result<Response, PlainError> {
-    let mut frames = Frames::new(&querier, tenant, queries, permit)?;
+    let mut frames = Frames::new(&querier, tenant, queries, turn)?;
     // What fails at once fails with a status.
     let first = frames.next_piece().await?;
     let rest = futures::stream::try_unfold(frames, |mut frames| async {
@@ -63,7 +63,7 @@ struct Frames {
     writer: FrameWriter,
     max_frame_bytes: usize,
     /// Held until the answer is complete or the client is gone.
-    _permit: ReadPermit,
+    _turn: Admitted,
 }
 
 impl Frames {
@@ -71,7 +71,7 @@ impl Frames {
         querier: &Querier,
         tenant: TenantId,
         queries: Vec<ReadQuery>,
-        permit: ReadPermit,
+        turn: Admitted,
     ) -> Result<Self, ApiError> {
         Ok(Self {
             readers: querier.ingesters().readers(&tenant)?,
@@ -81,7 +81,7 @@ impl Frames {
             current: None,
             writer: FrameWriter::default(),
             max_frame_bytes: querier.config().remote_read_max_frame_bytes.as_usize(),
-            _permit: permit,
+            _turn: turn,
         })
     }
 

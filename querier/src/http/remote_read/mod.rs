@@ -4,10 +4,9 @@ mod chunks;
 mod fit;
 mod samples;
 
-use axum::Extension;
 use axum::extract::{Request, State};
 use axum::response::Response;
-use model::{MatchOp, Matcher, TenantId, TimeRange};
+use model::{MatchOp, Matcher, TimeRange};
 use rpc::{BodyLimits, Tenant, read_body};
 use wire::remote_read::{SAMPLES, STREAMED_XOR_CHUNKS};
 
@@ -15,11 +14,13 @@ use crate::error::ApiError;
 use crate::service::{Querier, oldest_ms};
 
 use super::FORM_TIMEOUT;
-use super::gate::ReadGate;
 use super::plain::PlainError;
 
 /// The largest request, compressed and not. Queries are matchers and times; they do not get into megabytes.
 const MAX_REQUEST_BYTES: usize = 4 << 20;
+
+/// What stands for matchers that may be regular expressions.
+const ANY_REGEX: &str = "=~";
 
 /// One query of a request.
 #[derive(Debug)]
@@ -40,29 +41,26 @@ enum ResponseType {
 pub(super) async fn read(
     State(querier): State<Querier>,
     Tenant(tenant): Tenant,
-    Extension(gate): Extension<ReadGate>,
     request: Request,
 ) -> Result<Response, PlainError> {
     let limits = BodyLimits { max_bytes: MAX_REQUEST_BYTES as u64, read_timeout: FORM_TIMEOUT };
     let body = read_body(request.into_body(), limits).await?;
-    let (queries, response_type) = decode(&querier, &tenant, &body)?;
-    let permit = gate.enter(querier.clock(), querier.config().timeout).await?;
+    let oldest = oldest_ms(querier.clock(), &querier.limits(&tenant));
+    // Which of the matchers are regular expressions is known only once the message has been read.
+    let decoded = querier.compile(std::iter::once(ANY_REGEX), move || decode(&body, oldest)).await?;
+    let (queries, response_type) = decoded?;
+    let turn = querier.turn_to_read(&tenant).await?;
     match response_type {
         ResponseType::Samples => samples::answer(&querier, &tenant, queries).await,
-        ResponseType::Chunks => chunks::answer(querier, tenant, queries, permit).await,
+        ResponseType::Chunks => chunks::answer(querier, tenant, queries, turn).await,
     }
 }
 
-fn decode(
-    querier: &Querier,
-    tenant: &TenantId,
-    body: &[u8],
-) -> Result<(Vec<ReadQuery>, ResponseType), ApiError> {
+fn decode(body: &[u8], oldest: i64) -> Result<(Vec<ReadQuery>, ResponseType), ApiError> {
     let malformed = |e: wire::WireError| ApiError::bad_data(format!("cannot read the request: {e}"));
     let message = wire::snappy::decompress(body, MAX_REQUEST_BYTES).map_err(malformed)?;
     let request = wire::remote_read::request(&message).map_err(malformed)?;
     let response_type = negotiate(&request.accepted)?;
-    let oldest = oldest_ms(querier.clock(), &querier.limits(tenant));
     let query = |query: &wire::remote_read::Query<'_>| {
         let mut matchers = query.matchers.iter().map(matcher).collect::<Result<Vec<_>, _>>()?;
         if matchers.is_empty() {

@@ -50,14 +50,14 @@ struct Search {
 }
 
 impl Search {
-    fn parse(querier: &Querier, params: &Params, endpoint: &str) -> Result<Self, ApiError> {
+    async fn parse(querier: &Querier, params: &Params, endpoint: &str) -> Result<Self, ApiError> {
         let now = querier.clock().now_ms();
         let start_ms = time(params, "start", now - DEFAULT_RANGE_MS)?;
         let end_ms = time(params, "end", now)?;
         if end_ms < start_ms {
             return Err(ApiError::bad_data("end timestamp must not be before start timestamp"));
         }
-        let matcher_sets = params.matcher_sets().map_err(ApiError::bad_data)?;
+        let matcher_sets = params.matcher_sets(querier).await?.map_err(ApiError::bad_data)?;
         let filter = filter(params)?;
         let include_score = boolean(params, "include_score", false)?;
         let order = order(params)?;
@@ -131,7 +131,7 @@ pub(super) async fn metric_names(
     Tenant(tenant): Tenant,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let search = Search::parse(&querier, &params, "metric_names")?;
+    let search = Search::parse(&querier, &params, "metric_names").await?;
     let metadata = match boolean(&params, "include_metadata", false)? {
         true => {
             let all = MetadataRequest { tenant: tenant.clone(), family: None, limit: 0, limit_per_family: 1 };
@@ -148,7 +148,7 @@ pub(super) async fn label_names(
     Tenant(tenant): Tenant,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let search = Search::parse(&querier, &params, "label_names")?;
+    let search = Search::parse(&querier, &params, "label_names").await?;
     let found = querier.label_names(search.request(tenant)).await?;
     Ok(search.respond(found, "name", None))
 }
@@ -158,7 +158,7 @@ pub(super) async fn label_values(
     Tenant(tenant): Tenant,
     params: Params,
 ) -> Result<Response, ApiError> {
-    let search = Search::parse(&querier, &params, "label_values")?;
+    let search = Search::parse(&querier, &params, "label_values").await?;
     let name = params.get("label");
     if name.is_empty() {
         return Err(ApiError::bad_data("missing required parameter \"label\""));
