@@ -3,8 +3,10 @@
 pub mod address;
 pub mod conformance;
 pub mod ingester;
+pub mod peer;
 pub mod remote_write;
 
 pub use address::free_address;
 pub use conformance::conformance;
 pub use ingester::FakeIngester;
+pub use peer::peer;

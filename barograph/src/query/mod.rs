@@ -11,7 +11,7 @@ mod csv;
 mod plot;
 mod problem;
 mod table;
-mod time;
+pub(crate) mod time;
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;

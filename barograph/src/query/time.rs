@@ -3,7 +3,7 @@
 const DAY_MS: i64 = 86_400_000;
 
 /// The time that `text` means at `now_ms`, in milliseconds since the Unix epoch.
-pub(super) fn parse(text: &str, now_ms: i64) -> Result<i64, String> {
+pub(crate) fn parse(text: &str, now_ms: i64) -> Result<i64, String> {
     let text = text.trim();
     let unknown = || {
         format!(
@@ -121,7 +121,7 @@ fn clock(of_day: i64) -> String {
 }
 
 /// `2026-03-01T12:30:00Z`, with milliseconds where there are any.
-pub(super) fn rfc3339(ms: i64) -> String {
+pub(crate) fn rfc3339(ms: i64) -> String {
     let (day, of_day) = split(ms);
     format!("{day}T{}Z", clock(of_day))
 }

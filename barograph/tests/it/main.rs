@@ -2,6 +2,7 @@
 
 mod api;
 mod bad_input;
+mod block_command;
 mod cluster;
 mod http;
 mod metastore;

@@ -2,13 +2,15 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
 use env::{Clock, SystemClock};
 use rustix::process::{Pid, Signal, kill_process};
+
+pub(crate) use testkit::peer;
 
 use crate::http::get;
 
@@ -141,22 +143,6 @@ fn lines_of(stdout: ChildStdout) -> Receiver<String> {
         }
     });
     receiver
-}
-
-/// The program of a peer, such as `prometheus`: from the folder that BAROGRAPH_PEERS_DIR names, or `.tools/sid` in the
-/// workspace, which `make test-peers` fills.
-#[track_caller]
-pub(crate) fn peer(name: &str) -> PathBuf {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
-    let folder =
-        std::env::var_os("BAROGRAPH_PEERS_DIR").map_or_else(|| workspace.join(".tools/sid"), PathBuf::from);
-    let program = folder.join("usr/bin").join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: run `make test-peers`, which fetches it, or let BAROGRAPH_PEERS_DIR name a folder with usr/bin/{name}",
-        program.display()
-    );
-    program
 }
 
 /// Milliseconds since the epoch.

@@ -70,8 +70,7 @@ async fn federations_of_a_tenant_wait_for_each_other_and_no_query_waits_for_them
     let hanging = Fake { hangs: true, ..Fake::default() };
     let limits = [("max_concurrent_queries", "1"), ("max_queued_queries", "1")];
     let api = api_with(vec![hanging], &[], &limits);
-    let federate =
-        || Box::pin(api.send(Request::get("/federate?match[]=up").body(Body::empty()).unwrap()));
+    let federate = || Box::pin(api.send(Request::get("/federate?match[]=up").body(Body::empty()).unwrap()));
     let (mut first, mut second) = (federate(), federate());
     assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut second).is_pending());
     assert_eq!(value(&api, "barograph_querier_reads_running"), 1.0);

@@ -1,0 +1,101 @@
+//! `barograph block …` against blocks that promtool has made.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use testkit::peer;
+
+use crate::support::Barograph;
+
+fn block(arguments: &[&str]) -> Output {
+    let all: Vec<&str> = std::iter::once("block").chain(arguments.iter().copied()).collect();
+    Barograph::command(&all).output().expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is text")
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("the path is text")
+}
+
+/// Samples of two metrics in several blocks, as promtool cuts them; lines as they are dumped.
+fn make(folder: &Path) -> Vec<String> {
+    let (mut exposition, mut lines) = (String::new(), Vec::new());
+    for metric in ["cpu", "load"] {
+        exposition.push_str(&format!("# TYPE {metric} gauge\n"));
+        for host in 0..7 {
+            for step in 0..200_i64 {
+                let (value, at) = (f64::from(host) / 8.0 + step as f64, 1_600_000_000 + 60 * step);
+                exposition.push_str(&format!("{metric}{{host=\"h{host}\"}} {value} {at}\n"));
+                lines.push(format!("{{__name__=\"{metric}\", host=\"h{host}\"}} {value} {}", at * 1000));
+            }
+        }
+    }
+    exposition.push_str("# EOF\n");
+    let file = folder.join("text");
+    std::fs::write(&file, exposition).expect("the file is written");
+    let blocks = folder.join("blocks");
+    let arguments = ["tsdb", "create-blocks-from", "openmetrics", path(&file), path(&blocks)];
+    let made = Command::new(peer("promtool")).args(arguments).output().expect("promtool runs");
+    assert!(made.status.success(), "{made:?}");
+    lines
+}
+
+#[test]
+fn blocks_are_listed_inspected_verified_and_dumped() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut expected = make(folder.path());
+    let blocks = folder.path().join("blocks");
+    let listed = text(&block(&["list", path(&blocks)]).stdout);
+    let names: Vec<&str> = listed.lines().skip(1).filter_map(|line| line.split(' ').next()).collect();
+    assert!(names.len() > 1 && listed.starts_with("BLOCK "), "{listed}");
+    let json = block(&["list", path(&blocks), "--format", "json"]).stdout;
+    let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    let samples: u64 = json.as_array().unwrap().iter().map(|block| block["samples"].as_u64().unwrap()).sum();
+    assert_eq!((json[0]["ulid"].as_str(), samples), (names.first().copied(), expected.len() as u64));
+
+    let folders: Vec<PathBuf> = names.iter().map(|name| blocks.join(name)).collect();
+    let inspected = text(&block(&["inspect", path(&folders[0])]).stdout);
+    assert!(inspected.contains("host") && inspected.contains("cpu"), "{inspected}");
+    let arguments: Vec<&str> = std::iter::once("verify").chain(folders.iter().map(|f| path(f))).collect();
+    let verified = block(&arguments);
+    assert!(verified.status.success(), "{verified:?}");
+    assert_eq!(text(&verified.stdout).matches(": good: 14 series").count(), folders.len());
+
+    let mut dumped = Vec::new();
+    for folder in &folders {
+        dumped.extend(text(&block(&["dump", path(folder)]).stdout).lines().map(str::to_owned));
+    }
+    dumped.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(dumped, expected);
+    let chosen = ["dump", path(&folders[0]), "--match", "load{host=~\"h[12]\"}", "--end", "1600000060"];
+    let chosen = text(&block(&chosen).stdout);
+    assert_eq!(chosen.lines().count(), 4, "{chosen}");
+    assert!(chosen.lines().all(|line| line.starts_with("{__name__=\"load\"")), "{chosen}");
+}
+
+#[test]
+fn a_damaged_block_is_named_with_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path());
+    let blocks = folder.path().join("blocks");
+    let first = std::fs::read_dir(&blocks).unwrap().next().unwrap().unwrap().path();
+    let segment = first.join("chunks/000001");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let verified = block(&["verify", path(&first)]);
+    let error = text(&verified.stderr);
+    assert!(!verified.status.success() && verified.stdout.is_empty());
+    assert!(
+        error.contains("chunks/000001: offset ") && error.contains("checksum mismatch in chunk"),
+        "{error}"
+    );
+    let nothing = block(&["list", path(&folder.path().join("nothing"))]);
+    assert!(text(&nothing.stderr).contains("nothing: "), "{nothing:?}");
+    let wrong = block(&["dump", path(&first), "--match", "{"]);
+    assert!(text(&wrong.stderr).contains("--match: \"{\""), "{wrong:?}");
+}

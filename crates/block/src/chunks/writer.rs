@@ -1,0 +1,123 @@
+//! Writing chunks.
+
+use chunk::Encoding;
+
+use crate::bytes::Put;
+use crate::error::BlockError;
+use crate::index::ChunkRef;
+use crate::output::Output;
+
+use super::{CHECKSUM_BYTES, ENCODING_BYTES, HEADER_BYTES, MAGIC, VERSION};
+
+/// How large segments become: as large as those of Prometheus.
+pub const MAX_SEGMENT_BYTES: u64 = 512 << 20;
+
+/// The most bytes that the length of a chunk takes.
+const MAX_LENGTH_BYTES: u64 = 5;
+
+/// How much is gathered before it is written.
+const BUFFER_BYTES: usize = 256 << 10;
+
+/// Writes the segments of a block, one behind the other.
+pub struct ChunkWriter<O, F> {
+    open: F,
+    max_segment_bytes: u64,
+    current: Option<Segment<O>>,
+    finished: Vec<O>,
+    bytes: u64,
+}
+
+struct Segment<O> {
+    output: O,
+    length: u64,
+    buffer: Vec<u8>,
+}
+
+/// What has been written: the segments, in order, and their bytes together.
+#[derive(Debug)]
+pub struct Written<O> {
+    /// The segments, all of them written.
+    pub segments: Vec<O>,
+    /// How long they are together.
+    pub bytes: u64,
+}
+
+impl<O: Output, F: FnMut(u32) -> Result<O, BlockError>> ChunkWriter<O, F> {
+    /// Writes to what `open` gives for the position of each segment. Segments have at most `max_segment_bytes`, or one
+    /// chunk that is larger.
+    pub fn new(max_segment_bytes: u64, open: F) -> Self {
+        // A reference has room for offsets of 32 bits.
+        let max_segment_bytes = max_segment_bytes.min(u64::from(u32::MAX));
+        Self { open, max_segment_bytes, current: None, finished: Vec::new(), bytes: 0 }
+    }
+
+    /// Adds a chunk.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn write(&mut self, encoding: Encoding, data: &[u8]) -> Result<ChunkRef, BlockError> {
+        let most = MAX_LENGTH_BYTES + ENCODING_BYTES + data.len() as u64 + CHECKSUM_BYTES;
+        let full = |segment: &Segment<O>| {
+            segment.length > HEADER_BYTES && segment.length + most > self.max_segment_bytes
+        };
+        if self.current.as_ref().is_some_and(full) {
+            self.cut()?;
+        }
+        let position = self.finished.len() as u32;
+        let segment = match &mut self.current {
+            Some(segment) => segment,
+            none => none.insert(Segment::begin((self.open)(position)?)),
+        };
+        let offset = u32::try_from(segment.length)
+            .map_err(|_| BlockError::unwritable("a segment has room for 4 GiB of chunks"))?;
+        segment.append(encoding, data)?;
+        Ok(ChunkRef::new(position, offset))
+    }
+
+    fn cut(&mut self) -> Result<(), BlockError> {
+        if let Some(mut segment) = self.current.take() {
+            segment.flush()?;
+            self.bytes += segment.length;
+            self.finished.push(segment.output);
+        }
+        Ok(())
+    }
+
+    /// Writes what has been gathered.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub fn finish(mut self) -> Result<Written<O>, BlockError> {
+        self.cut()?;
+        Ok(Written { segments: self.finished, bytes: self.bytes })
+    }
+}
+
+impl<O: Output> Segment<O> {
+    fn begin(output: O) -> Self {
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        buffer.put_u32(MAGIC);
+        buffer.push(VERSION);
+        buffer.resize(HEADER_BYTES as usize, 0);
+        Self { output, length: HEADER_BYTES, buffer }
+    }
+
+    fn append(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), BlockError> {
+        let before = self.buffer.len();
+        self.buffer.put_uvarint(data.len() as u64);
+        let covered = self.buffer.len();
+        self.buffer.push(encoding.into());
+        self.buffer.extend_from_slice(data);
+        let checksum = crc32c::crc32c(&self.buffer[covered..]);
+        self.buffer.put_u32(checksum);
+        self.length += (self.buffer.len() - before) as u64;
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<(), BlockError> {
+        let written = self.output.append(&self.buffer);
+        written.map_err(|source| BlockError::Write { file: self.output.name().to_owned(), source })?;
+        self.buffer.clear();
+        Ok(())
+    }
+}

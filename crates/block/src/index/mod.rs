@@ -1,0 +1,16 @@
+//! The index of a block: which series it has, by their labels, and where their chunks are.
+
+mod lookup;
+mod postings;
+mod reader;
+mod section;
+mod series;
+mod symbols;
+mod table;
+mod toc;
+mod writer;
+
+pub use reader::{Index, SeriesRef, SeriesScan};
+pub use series::{ChunkMeta, ChunkRef, Series};
+pub use toc::{Toc, Version};
+pub use writer::{IndexStats, IndexWriter};
