@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use env::{FileSystem, OpenOptions, OsSeededRng};
 use ingester::Ingester;
 use membership::rings::{self, Members};
+use membership::shards;
 use membership::{Announcement, Client, LeaseHolder, Lifecycle, Place, Watcher, WatcherDeps};
 use model::TimeRange;
 use proto::metastore::{InstanceState, Lease, LostRange};
@@ -37,6 +39,7 @@ const MAX_HOSTNAME_BYTES: usize = 256;
 
 /// This process in its cluster.
 pub(crate) struct Cluster {
+    client: Client,
     watcher: Watcher,
     view: watch::Receiver<Arc<RingView>>,
     presence: Presence,
@@ -70,7 +73,11 @@ impl Cluster {
         env::create_dir_durable(&*parts.fs, &dir).map_err(ProcessError::ViewFolder)?;
         let scope = parts.scope.child("membership");
         let deps = WatcherDeps { fs: Arc::clone(&parts.fs), path: dir.join("view"), scope: scope.clone() };
-        let watcher = Watcher::start(client.clone(), rings::prefixes(RING), deps).await?;
+        let mut prefixes = rings::prefixes(RING);
+        if parts.roles.distributor {
+            prefixes.extend(shards::prefixes());
+        }
+        let watcher = Watcher::start(client.clone(), prefixes, deps).await?;
         let quorum = Quorum::new(config.process.replication_factor);
         let view = rings::follow(&watcher, Members::new(RING, quorum), &parts.registry, &scope);
         let addresses: BTreeMap<String, String> = [("grpc", grpc.address.clone()), ("http", Some(http))]
@@ -86,6 +93,7 @@ impl Cluster {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..Lease::default()
         };
+        let own = client.clone();
         let presence = match parts.roles.ingester {
             true => {
                 let place = Place { ring: RING.to_owned(), instance: name.to_owned(), zone, addresses };
@@ -94,7 +102,30 @@ impl Cluster {
             }
             false => Presence::Lease(LeaseHolder::start(client, lease, &scope)),
         };
-        Ok(Self { watcher, view, presence })
+        Ok(Self { client: own, watcher, view, presence })
+    }
+
+    /// The metastore.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// What is watched of it.
+    pub(crate) fn watcher(&self) -> Watcher {
+        self.watcher.clone()
+    }
+
+    /// The ring of ingesters, as it becomes.
+    pub(crate) fn view(&self) -> watch::Receiver<Arc<RingView>> {
+        self.view.clone()
+    }
+
+    /// The lease of this process, once it is being registered.
+    pub(crate) fn lease(&self) -> Pin<Box<dyn Future<Output = LeaseHolder> + Send>> {
+        match &self.presence {
+            Presence::Lease(holder) => Box::pin(std::future::ready(holder.clone())),
+            Presence::Place(lifecycle) => Box::pin(lifecycle.lease()),
+        }
     }
 
     /// The ingesters of the cluster; `late` is the one of this process.

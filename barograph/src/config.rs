@@ -8,6 +8,7 @@ use std::time::Duration;
 use distributor::DistributorConfig;
 use ingester::IngesterConfig;
 use membership::MembershipConfig;
+use membership::shards::ShardsConfig;
 use metastore::MetastoreConfig;
 use model::TenantId;
 use querier::QuerierConfig;
@@ -145,6 +146,7 @@ pub(crate) fn schema() -> Schema {
         .with::<OverloadConfig>()
         .with::<MetastoreConfig>()
         .with::<MembershipConfig>()
+        .with::<ShardsConfig>()
         .with::<RuntimeConfig>()
         .with::<TracingConfig>()
         .with::<SelfMonitoringConfig>()
@@ -167,6 +169,7 @@ pub(crate) struct Config {
     pub(crate) overload: OverloadConfig,
     pub(crate) metastore: MetastoreConfig,
     pub(crate) membership: MembershipConfig,
+    pub(crate) shards: ShardsConfig,
     pub(crate) runtime: RuntimeConfig,
     pub(crate) tracing: TracingConfig,
     pub(crate) self_monitoring: SelfMonitoringConfig,
@@ -190,6 +193,7 @@ impl Config {
             overload: values.get()?,
             metastore: values.get()?,
             membership: values.get()?,
+            shards: values.get()?,
             runtime: values.get()?,
             tracing: values.get()?,
             self_monitoring: values.get()?,
@@ -236,6 +240,7 @@ impl Config {
         shown.add(&self.overload);
         shown.add(&self.metastore);
         shown.add(&self.membership);
+        shown.add(&self.shards);
         shown.add(&self.runtime);
         shown.add(&self.tracing);
         shown.add(&self.self_monitoring);

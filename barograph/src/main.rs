@@ -19,6 +19,7 @@ mod metastore;
 mod output;
 mod pages;
 mod peers;
+mod planner;
 mod process;
 mod process_metrics;
 mod query;

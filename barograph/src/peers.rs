@@ -21,6 +21,8 @@ pub(crate) struct Peers {
     pub(crate) writers: Arc<dyn IngesterWriters>,
     /// Who is asked.
     pub(crate) readers: Arc<dyn Ingesters>,
+    /// Each by its name; `None` where there is but one.
+    pub(crate) by_name: Option<Arc<dyn IngesterReaders>>,
 }
 
 impl Peers {
@@ -39,6 +41,7 @@ impl Peers {
             view,
             writers: Arc::new(BTreeMap::from([(id, writer)])),
             readers: Arc::new(FixedIngesters::new(vec![Arc::new(late)])),
+            by_name: None,
         })
     }
 
@@ -50,15 +53,16 @@ impl Peers {
         own: Option<(InstanceId, LateIngester<Ingester>)>,
     ) -> Self {
         let nearest = Arc::new(Nearest { remote, own });
+        let by_name: Arc<dyn IngesterReaders> = Arc::clone(&nearest) as _;
         let deps = ZoneDeps {
             view: view.clone(),
-            readers: Arc::clone(&nearest) as _,
+            readers: Arc::clone(&by_name),
             clock: Arc::clone(&parts.clock),
             registry: parts.registry.clone(),
             retention: parts.config.process.retention,
         };
         let readers = ZoneIngesters::new(&parts.config.querier, deps);
-        Self { view, writers: nearest, readers: Arc::new(readers) }
+        Self { view, writers: nearest, readers: Arc::new(readers), by_name: Some(by_name) }
     }
 }
 

@@ -252,6 +252,9 @@ async fn surroundings(
     }
     let cluster = Cluster::start(parts, data, grpc, http.to_owned()).await?;
     let peers = cluster.peers(parts, grpc, late);
+    if let Some(ingesters) = peers.by_name.clone().filter(|_| parts.roles.distributor) {
+        planner::start(parts, &cluster, ingesters);
+    }
     Ok((Some(cluster), peers))
 }
 

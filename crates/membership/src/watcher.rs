@@ -109,7 +109,8 @@ struct Follow {
 impl Follow {
     async fn run(self) {
         let mut backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-        let mut from_snapshot = false;
+        // The saved view may be one of other prefixes, of which later events say nothing of what was there before.
+        let mut from_snapshot = true;
         loop {
             self.client.metrics().watch_starts.inc();
             let before = self.publish.borrow().revision();

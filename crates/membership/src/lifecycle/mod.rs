@@ -174,6 +174,18 @@ impl Lifecycle {
         self.leases.borrow().as_ref().map(LeaseHolder::held).unwrap_or_default()
     }
 
+    /// The lease of the process, once it is being registered.
+    pub fn lease(&self) -> impl Future<Output = LeaseHolder> + Send + use<> {
+        let mut leases = self.leases.clone();
+        async move {
+            match leases.wait_for(Option::is_some).await.ok().and_then(|lease| lease.clone()) {
+                Some(lease) => lease,
+                // It ends before it has one, and whoever waits with it.
+                None => std::future::pending().await,
+            }
+        }
+    }
+
     /// Ends the lease: from now on others stand in for the instance, which keeps its place. Returns once the metastore
     /// has said so, or cannot be reached.
     pub async fn pause(&self) {
