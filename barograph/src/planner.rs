@@ -20,6 +20,9 @@ pub(crate) fn start(parts: &Parts, cluster: &Cluster, ingesters: Arc<dyn Ingeste
     // It ends with its scope; nobody waits for it.
     drop(scope.spawn("planner", async move {
         let (lease, counts) = (lease.await, Arc::new(asked));
-        shards::start(config, ShardsDeps { client, watcher, rings, lease, instance, counts, keep, scope: within });
+        shards::start(
+            config,
+            ShardsDeps { client, watcher, rings, lease, instance, counts, keep, scope: within },
+        );
     }));
 }

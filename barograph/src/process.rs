@@ -35,7 +35,7 @@ use crate::readiness::{Phase, Readiness};
 use crate::roles::Roles;
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
-use crate::{memory_limit, output, process_metrics};
+use crate::{memory_limit, output, planner, process_metrics};
 
 /// The name of the one instance in the ring of a process that is all there is.
 const ONLY_INSTANCE: &str = "barograph-0";
