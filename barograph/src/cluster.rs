@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use distributor::{MetastoreHaTracker, MetastoreHaTrackerDeps};
 use env::{FileSystem, OpenOptions, OsSeededRng};
 use ingester::Ingester;
 use membership::rings::{self, Members};
@@ -43,6 +44,7 @@ pub(crate) struct Cluster {
     watcher: Watcher,
     view: watch::Receiver<Arc<RingView>>,
     presence: Presence,
+    elections: Option<MetastoreHaTracker>,
 }
 
 /// How the others see that the process is there.
@@ -79,6 +81,10 @@ impl Cluster {
         }
         let watcher = Watcher::start(client.clone(), prefixes, deps).await?;
         let quorum = Quorum::new(config.process.replication_factor);
+        let elections = match parts.roles.distributor {
+            true => Some(elections(parts, client.clone(), &dir).await?),
+            false => None,
+        };
         let view = rings::follow(&watcher, Members::new(RING, quorum), &parts.registry, &scope);
         let addresses: BTreeMap<String, String> = [("grpc", grpc.address.clone()), ("http", Some(http))]
             .into_iter()
@@ -102,7 +108,7 @@ impl Cluster {
             }
             false => Presence::Lease(LeaseHolder::start(client, lease, &scope)),
         };
-        Ok(Self { client: own, watcher, view, presence })
+        Ok(Self { client: own, watcher, view, presence, elections })
     }
 
     /// The metastore.
@@ -132,7 +138,13 @@ impl Cluster {
     pub(crate) fn peers(&self, parts: &Parts, grpc: &Grpc, late: &LateIngester<Ingester>) -> Peers {
         let own = parts.roles.ingester.then(|| (InstanceId::new(&parts.name), late.clone()));
         let (dial, rng) = (Arc::clone(&grpc.dial), Arc::new(OsSeededRng::new()));
-        Peers::of_cluster(parts, self.view.clone(), RemoteIngesters::new(dial, self.view.clone(), rng), own)
+        Peers::of_cluster(
+            parts,
+            self.view.clone(),
+            RemoteIngesters::new(dial, self.view.clone(), rng),
+            own,
+            self.elections.clone(),
+        )
     }
 
     /// Waits until something is known of the cluster: at once where a view was saved. A cluster that is just being
@@ -209,6 +221,18 @@ impl Cluster {
             Presence::Place(lifecycle) => lifecycle.pause().await,
         }
     }
+}
+
+/// The elections of HA pairs, which all distributors have in common. They change often, and nobody else needs them: they
+/// are watched by themselves.
+async fn elections(parts: &Parts, client: Client, dir: &Path) -> Result<MetastoreHaTracker, ProcessError> {
+    let scope = parts.scope.child("elections");
+    let deps = WatcherDeps { fs: Arc::clone(&parts.fs), path: dir.join("elections"), scope: scope.clone() };
+    let prefixes = vec![MetastoreHaTracker::PREFIX.into()];
+    let watcher = Watcher::start(client.clone(), prefixes, deps).await?;
+    let clock = Arc::clone(&parts.clock);
+    let deps = MetastoreHaTrackerDeps { client, watcher, clock, scope };
+    Ok(MetastoreHaTracker::start(&parts.config.distributor, deps))
 }
 
 /// Whether a quorum of zones has somebody who takes writes.

@@ -70,7 +70,11 @@ impl Parts {
             view: peers.view.clone(),
             limits: self.limits.write.clone(),
         };
-        Some(Distributor::build(self.config.distributor.clone(), deps))
+        let config = self.config.distributor.clone();
+        Some(match &peers.elections {
+            Some(elections) => Distributor::with_ha_tracker(config, deps, Arc::new(elections.clone())),
+            None => Distributor::build(config, deps),
+        })
     }
 
     /// The querier, if this process has one; its files are in `data`.

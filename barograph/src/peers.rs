@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use distributor::MetastoreHaTracker;
 use ingester::Ingester;
 use proto::{IngesterRead, IngesterReaders, IngesterWrite, IngesterWriters};
 use querier::{FixedIngesters, Ingesters, ZoneDeps, ZoneIngesters};
@@ -23,6 +24,8 @@ pub(crate) struct Peers {
     pub(crate) readers: Arc<dyn Ingesters>,
     /// Each by its name; `None` where there is but one.
     pub(crate) by_name: Option<Arc<dyn IngesterReaders>>,
+    /// Elections of HA pairs; `None` where one distributor has them to itself.
+    pub(crate) elections: Option<MetastoreHaTracker>,
 }
 
 impl Peers {
@@ -42,6 +45,7 @@ impl Peers {
             writers: Arc::new(BTreeMap::from([(id, writer)])),
             readers: Arc::new(FixedIngesters::new(vec![Arc::new(late)])),
             by_name: None,
+            elections: None,
         })
     }
 
@@ -51,6 +55,7 @@ impl Peers {
         view: watch::Receiver<Arc<RingView>>,
         remote: RemoteIngesters,
         own: Option<(InstanceId, LateIngester<Ingester>)>,
+        elections: Option<MetastoreHaTracker>,
     ) -> Self {
         let nearest = Arc::new(Nearest { remote, own });
         let by_name: Arc<dyn IngesterReaders> = Arc::clone(&nearest) as _;
@@ -62,7 +67,7 @@ impl Peers {
             retention: parts.config.process.retention,
         };
         let readers = ZoneIngesters::new(&parts.config.querier, deps);
-        Self { view, writers: nearest, readers: Arc::new(readers), by_name: Some(by_name) }
+        Self { view, writers: nearest, readers: Arc::new(readers), by_name: Some(by_name), elections }
     }
 }
 

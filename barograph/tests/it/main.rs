@@ -4,6 +4,7 @@ mod api;
 mod bad_input;
 mod block_command;
 mod cluster;
+mod ha;
 mod http;
 mod metastore;
 mod process;

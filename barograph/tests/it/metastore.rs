@@ -21,12 +21,12 @@ use crate::support::{Barograph, wait_until};
 
 const SECRET: &str = "not for everybody";
 
-fn grpc() -> GrpcConfig {
+pub(crate) fn grpc() -> GrpcConfig {
     GrpcConfig { cluster_secret: Secret::parse(SECRET).expect("a text is a secret"), ..GrpcConfig::default() }
 }
 
 /// Starts a node; one without voters founds a cluster of its own.
-async fn node(name: &str, engine: Arc<dyn Engine>, voters: Vec<Peer>) -> (Metastore, SocketAddr) {
+pub(crate) async fn node(name: &str, engine: Arc<dyn Engine>, voters: Vec<Peer>) -> (Metastore, SocketAddr) {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
     let scope = Scope::new(name);
     let metrics = GrpcMetrics::register(&Registry::new(), clock.clone());
