@@ -5,6 +5,7 @@
 mod canonical;
 mod cardinality;
 mod chains;
+mod checksums;
 mod chunk_reader;
 mod chunk_store;
 mod codec;

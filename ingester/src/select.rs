@@ -73,7 +73,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 }
 
 /// Matching series with samples in the range, sorted by labels; an error where there are more than `max`.
-fn find(
+pub(crate) fn find(
     tenant: &Tenant,
     matchers: &[Matcher],
     range: TimeRange,
@@ -274,7 +274,7 @@ impl Work {
     }
 }
 
-fn unreadable(labels: &Labels, error: &StoreError) -> Error {
+pub(crate) fn unreadable(labels: &Labels, error: &StoreError) -> Error {
     let source = std::error::Error::source(error).map(|s| format!(": {s}")).unwrap_or_default();
     Error::internal(format!("a chunk of {labels} cannot be read: {error}{source}"))
 }

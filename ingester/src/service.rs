@@ -9,10 +9,10 @@ use async_trait::async_trait;
 use env::{Clock, FileSystem, Rng, Scope};
 use model::{Labels, TenantId};
 use proto::{
-    ActiveSeriesStream, CardinalityRequest, Code, Error, ExemplarsRequest, FamilyMetadata, IndexStats,
-    IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
-    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, SelectRequest, SelectStream,
-    SeriesExemplars, SeriesRequest, TenantStats, Written,
+    ActiveSeriesStream, CardinalityRequest, ChecksumStream, Code, Error, ExemplarsRequest, FamilyMetadata,
+    IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
+    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
+    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TenantStats, Written,
 };
 use ring::State;
 use settings::Overrides;
@@ -32,7 +32,7 @@ use crate::identity::IdentityFile;
 use crate::metrics::Metrics;
 use crate::push::{self, Outline};
 use crate::standing::{Standing, note_losses};
-use crate::{cardinality, maintenance, recovery, select};
+use crate::{cardinality, checksums, maintenance, recovery, select};
 
 /// Writes are shed while this many bytes of full chunks wait for the disk.
 const MAX_CHUNK_BYTES_PENDING: u64 = 64 << 20;
@@ -360,6 +360,16 @@ impl IngesterRead for Ingester {
         self.inner.gate.read()?;
         let span = telemetry::request_span!("ingester.select", tenant = request.tenant.as_str());
         select::select(&self.inner.head, &self.inner.scope, request).instrument(span).await
+    }
+
+    async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
+        self.inner.gate.read()?;
+        checksums::select(&self.inner.head, &self.inner.scope, request).await
+    }
+
+    async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
+        self.inner.gate.read()?;
+        checksums::referenced(&self.inner.head, &self.inner.scope, request).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

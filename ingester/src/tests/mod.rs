@@ -1,6 +1,7 @@
 //! The ingester as a whole, on a disk that forgets what was not synced: what it acknowledged it must give back.
 
 mod cardinality;
+mod checksums;
 mod crash;
 mod faults;
 mod hand_over;
