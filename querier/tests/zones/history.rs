@@ -85,7 +85,8 @@ impl History {
             Step::Active(number) => self.cluster.set_state(*number, State::Active),
             Step::Leaving(number) => self.cluster.set_state(*number, State::Leaving),
             Step::Join(number) => {
-                let zone = self.cluster.instances.values().nth(number % 3).unwrap().0.zone.clone();
+                let count = self.cluster.instances.len();
+                let zone = self.cluster.instances.values().nth(number % count).unwrap().0.zone.clone();
                 let name = format!("joined-{}", self.joined);
                 self.joined += 1;
                 self.cluster.join(&name, zone.as_deref(), now);
