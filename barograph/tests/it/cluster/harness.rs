@@ -113,8 +113,41 @@ impl Cluster {
 
     /// Stops a process in order.
     pub(crate) fn stop(&mut self, name: &str) {
-        let mut program = self.running.remove(name).expect("it runs");
-        program.signal(Signal::TERM);
+        self.terminate(name);
+        self.stopped(name);
+    }
+
+    /// Adds a process that is like another one, at addresses of its own.
+    pub(crate) fn add(&mut self, name: &str, like: &str) {
+        let flags =
+            &self.commands.iter().find(|(known, _)| known == like).expect("a process of the cluster").1;
+        let mut own = BTreeMap::new();
+        let mut moved = |flag: &str, address: &str| {
+            let to = own.entry(address.to_owned()).or_insert_with(|| free_address().to_string());
+            format!("{flag}={to}")
+        };
+        let flags = flags.iter().map(|flag| match flag.split_once('=') {
+            Some((flag @ ("--http" | "--grpc" | "--grpc.advertise"), address)) => moved(flag, address),
+            Some((flag @ "--instance-id", _)) => format!("{flag}={name}"),
+            _ => flag.clone(),
+        });
+        let flags = flags.collect();
+        self.commands.push((name.to_owned(), flags));
+    }
+
+    /// Asks a process to stop, and does not wait for it.
+    pub(crate) fn terminate(&self, name: &str) {
+        self.running.get(name).expect("it runs").signal(Signal::TERM);
+    }
+
+    /// Whether a process has not ended.
+    pub(crate) fn runs(&mut self, name: &str) -> bool {
+        self.running.get_mut(name).expect("it was started").runs()
+    }
+
+    /// Waits for the end of a process that was asked to stop.
+    pub(crate) fn stopped(&mut self, name: &str) {
+        let mut program = self.running.remove(name).expect("it was started");
         assert!(program.wait().success(), "{name} did not stop in order");
     }
 
