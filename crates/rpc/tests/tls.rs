@@ -125,8 +125,9 @@ async fn call(server: &Server, secret: &str, tls: Option<Tls>) -> Result<(), Err
 
 /// That the connection did not come about.
 #[track_caller]
-fn refused(result: Result<(), Error>, why: &str) {
-    assert_eq!(result.clone().map_err(|error| error.code), Err(Code::Unavailable), "{why}: {result:?}");
+fn refused(result: &Result<(), Error>, why: &str) {
+    let code = result.as_ref().map_err(|error| error.code);
+    assert_eq!(code, Err(Code::Unavailable), "{why}: {result:?}");
 }
 
 #[tokio::test]
@@ -145,8 +146,8 @@ async fn certificates_may_bear_one_name_for_the_whole_cluster() {
     let files = Files::of(&authority, "barograph.internal");
     let server = serve(files.tls(None)).await;
     assert_eq!(call(&server, SECRET, files.tls(Some("barograph.internal"))).await, Ok(()));
-    refused(call(&server, SECRET, files.tls(None)).await, "by address");
-    refused(call(&server, SECRET, files.tls(Some("another.internal"))).await, "by another name");
+    refused(&call(&server, SECRET, files.tls(None)).await, "by address");
+    refused(&call(&server, SECRET, files.tls(Some("another.internal"))).await, "by another name");
 }
 
 #[tokio::test]
@@ -159,12 +160,12 @@ async fn strangers_reach_nothing() {
     let trusting = Files::of(&Authority::new(), "127.0.0.1");
     fs::copy(files.path("ca.pem"), trusting.path("ca.pem")).unwrap();
     for (who, tls) in [("stranger", stranger.tls(None)), ("trusting", trusting.tls(None)), ("plain", None)] {
-        refused(call(&server, SECRET, tls).await, who);
+        refused(&call(&server, SECRET, tls).await, who);
     }
     let text = server.registry.encode_openmetrics();
     assert!(text.contains("grpc_tls_handshake_failures_total 3"), "{text}");
     let plain = serve(None).await;
-    refused(call(&plain, SECRET, files.tls(None)).await, "a server without TLS is no peer");
+    refused(&call(&plain, SECRET, files.tls(None)).await, "a server without TLS is no peer");
 }
 
 #[tokio::test]
@@ -173,9 +174,9 @@ async fn certificates_end_by_the_clock_of_whoever_verifies_them() {
     let files = Files::of(&authority, "127.0.0.1");
     let late: Arc<dyn Clock> = Arc::new(ManualClock::new(LATE_MS));
     let server = serve(files.tls(None)).await;
-    refused(call(&server, SECRET, files.load(None, late.clone()).unwrap()).await, "by the caller");
+    refused(&call(&server, SECRET, files.load(None, late.clone()).unwrap()).await, "by the caller");
     let server = serve(files.load(None, late).unwrap()).await;
-    refused(call(&server, SECRET, files.tls(None)).await, "by the callee");
+    refused(&call(&server, SECRET, files.tls(None)).await, "by the callee");
 }
 
 #[tokio::test]
@@ -188,7 +189,7 @@ async fn new_files_are_used_and_broken_ones_are_not() {
     let server = serve(Some(tls)).await;
     let (old, new) = (Files::of(&before, "old"), Files::of(&after, "new"));
     assert_eq!(call(&server, SECRET, old.tls(None)).await, Ok(()));
-    refused(call(&server, SECRET, new.tls(None)).await, "not yet");
+    refused(&call(&server, SECRET, new.tls(None)).await, "not yet");
 
     fs::write(files.path("cert.pem"), "half a certificate").unwrap();
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -201,7 +202,7 @@ async fn new_files_are_used_and_broken_ones_are_not() {
         assert!(calls < 1_000, "the new certificates are not used");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    refused(call(&server, SECRET, old.tls(None)).await, "no more");
+    refused(&call(&server, SECRET, old.tls(None)).await, "no more");
     scope.abort();
 }
 

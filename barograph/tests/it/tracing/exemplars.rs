@@ -37,7 +37,8 @@ fn prometheus_scrapes_exemplars_that_name_a_trace() {
         let (start, end) = (now_ms() / 1_000 - 600, now_ms() / 1_000 + 60);
         let path = format!("/api/v1/query_exemplars?query={query}&start={start}&end={end}");
         let (status, body) = get(addr, &path);
-        let answer: Json = serde_json::from_str(&body).map_err(|error| format!("{status} {body}: {error}"))?;
+        let answer: Json =
+            serde_json::from_str(&body).map_err(|error| format!("{status} {body}: {error}"))?;
         let series = answer.pointer("/data").and_then(Json::as_array).cloned().unwrap_or_default();
         let named = |series: &Json| {
             let exemplars = series["exemplars"].as_array().cloned().unwrap_or_default();
