@@ -20,9 +20,10 @@ pub(crate) fn start(parts: &Parts, cluster: &Cluster, ingesters: Arc<dyn Ingeste
     // It ends with its scope; nobody waits for it.
     drop(scope.spawn("planner", async move {
         let (lease, counts) = (lease.await, Arc::new(asked));
+        let held = Box::new(move || lease.held());
         shards::start(
             config,
-            ShardsDeps { client, watcher, rings, lease, instance, counts, keep, scope: within },
+            ShardsDeps { client, watcher, rings, held, instance, counts, keep, scope: within },
         );
     }));
 }
