@@ -57,6 +57,9 @@ pub(crate) async fn select(
     Ok(batches.boxed())
 }
 
+/// Some series, and the chunks of each.
+type SeriesAndChunks = (Vec<Arc<Series>>, Vec<Vec<Chunk>>);
+
 /// What reads the batches of a selection.
 struct Work {
     head: Arc<Head>,
@@ -90,7 +93,7 @@ impl Work {
     }
 
     /// The next series and their chunks. Series with the same labels come together.
-    fn read_next(&mut self) -> Result<(Vec<Arc<Series>>, Vec<Vec<Chunk>>), Error> {
+    fn read_next(&mut self) -> Result<SeriesAndChunks, Error> {
         let mut count = BATCH_SERIES.min(self.rest.len());
         while self.same_labels(count) {
             count += 1;

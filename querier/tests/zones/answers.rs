@@ -33,8 +33,8 @@ fn counted(matchers: Vec<Matcher>) -> CardinalityRequest {
 /// Checks `ask` with everybody answering, and with one instance after the other failing or hanging.
 fn check<T: PartialEq + std::fmt::Debug>(
     cluster: &Cluster,
-    ask: impl AsyncFn(&dyn IngesterRead) -> Result<T, proto::Error>,
-    expected: T,
+    ask: &impl AsyncFn(&dyn IngesterRead) -> Result<T, proto::Error>,
+    expected: &T,
 ) {
     let reader = cluster.reader();
     for number in 0..cluster.instances.len() {
@@ -42,7 +42,7 @@ fn check<T: PartialEq + std::fmt::Debug>(
             cluster.node(number).behave(behaviour);
             for _ in 0..3 {
                 let got = run(patiently(ask(&reader)));
-                assert_eq!(got.as_ref(), Ok(&expected), "{number} {behaviour:?}");
+                assert_eq!(got.as_ref(), Ok(expected), "{number} {behaviour:?}");
             }
             cluster.node(number).behave(Behaviour::Answers);
         }
@@ -63,14 +63,14 @@ fn series_names_and_values_are_united() {
     for size in [1, 2] {
         let cluster = filled(size);
         let all: Vec<Labels> = (0..12).map(labels).collect();
-        check(&cluster, async |r| r.series(series_request(0)).await, all.clone());
-        check(&cluster, async |r| r.series(series_request(5)).await, all[..5].to_vec());
+        check(&cluster, &async |r| r.series(series_request(0)).await, &all);
+        check(&cluster, &async |r| r.series(series_request(5)).await, &all[..5].to_vec());
         let names = vec!["__name__".to_owned(), "instance".into()];
-        check(&cluster, async |r| r.label_names(series_request(0)).await, names);
+        check(&cluster, &async |r| r.label_names(series_request(0)).await, &names);
         let values = |n: usize| (0..n).map(|i| format!("host-{i:02}")).collect::<Vec<_>>();
         let ask = |limit| LabelValuesRequest { name: "instance".into(), series: series_request(limit) };
-        check(&cluster, async |r| r.label_values(ask(0)).await, values(12));
-        check(&cluster, async |r| r.label_values(ask(3)).await, values(3));
+        check(&cluster, &async |r| r.label_values(ask(0)).await, &values(12));
+        check(&cluster, &async |r| r.label_values(ask(3)).await, &values(3));
     }
 }
 
@@ -87,7 +87,7 @@ fn metadata_and_exemplars_are_united() {
     }
     let request = |limit| MetadataRequest { tenant: tenant(), family: None, limit, limit_per_family: 0 };
     let family = FamilyMetadata { family: "m".into(), entries: vec![entry("one")] };
-    check(&cluster, async |r| r.metadata(request(0)).await, vec![family]);
+    check(&cluster, &async |r| r.metadata(request(0)).await, &vec![family]);
     let request = || ExemplarsRequest {
         tenant: tenant(),
         matcher_sets: vec![vec![all_matcher()]],
@@ -97,7 +97,7 @@ fn metadata_and_exemplars_are_united() {
         let series = r.exemplars(request()).await?;
         Ok(series.into_iter().map(|s| (s.labels, s.exemplars)).collect::<Vec<_>>())
     };
-    check(&cluster, ask, vec![(labels(0), vec![exemplar(5, 1.0)])]);
+    check(&cluster, &ask, &vec![(labels(0), vec![exemplar(5, 1.0)])]);
 }
 
 /// No two zones have seen the same series, so none of their counts is right; nor is any sum or mean of them.
@@ -115,14 +115,14 @@ fn series_are_counted_once() {
         };
         let metric = BTreeMap::from([("m".to_owned(), 12)]);
         let expected = BTreeMap::from([("__name__".to_owned(), metric), ("instance".to_owned(), all)]);
-        check(&cluster, ask, (12, expected));
+        check(&cluster, &ask, &(12, expected));
         let ask = async |r: &dyn IngesterRead| {
             let one = vec![Matcher::equal("instance", "host-03")];
             let answer = r.label_values_cardinality(names.clone(), counted(one), 1_000).await?;
             Ok((answer.series_total, answer.labels.iter().map(|l| l.values.clone()).collect::<Vec<_>>()))
         };
         let values = vec![vec![("m".to_owned(), 1)], vec![("host-03".to_owned(), 1)]];
-        check(&cluster, ask, (12, values));
+        check(&cluster, &ask, &(12, values));
     }
 }
 
@@ -133,7 +133,7 @@ fn names_and_active_series_are_counted_once() {
         let labels = r.label_names_cardinality(counted(Vec::new()), 1_000).await?;
         Ok(labels.into_iter().map(|label| (label.name, label.values.len())).collect::<Vec<_>>())
     };
-    check(&cluster, ask, vec![("__name__".to_owned(), 1), ("instance".to_owned(), 12)]);
+    check(&cluster, &ask, &vec![("__name__".to_owned(), 1), ("instance".to_owned(), 12)]);
     let reader = cluster.reader();
     let listed = run(async {
         use futures::TryStreamExt;
@@ -160,5 +160,5 @@ fn numbers_of_whole_zones_are_not_added() {
         let index = r.index_stats(&tenant(), 10).await?;
         Ok((stats.series, stats.samples, index.series, index.series_by_metric[0].value))
     };
-    check(&cluster, ask, (12, 12, 12, 12));
+    check(&cluster, &ask, &(12, 12, 12, 12));
 }

@@ -24,8 +24,13 @@ impl Written {
         Self { first_ms: now_ms() - 600_000, rounds: 0 }
     }
 
-    /// Writes a sample of every series; each has the number of its round as value. It has to succeed at once.
+    /// Writes a sample of every series, which has to succeed at once.
     fn write(&mut self, cluster: &Cluster, distributor: &str) {
+        self.try_write(cluster, distributor).expect("written");
+    }
+
+    /// Writes a sample of every series; each has the number of its round as value.
+    fn try_write(&mut self, cluster: &Cluster, distributor: &str) -> Result<(), String> {
         let mut writer = Rw1Writer::default();
         for series in 0..SERIES {
             writer.label("__name__", "rounds");
@@ -37,8 +42,11 @@ impl Written {
         let body = wire::snappy::compress(writer.message());
         let mut connection = Connection::open(cluster.http(distributor)).expect("connected");
         let response = connection.request("POST", "/api/v1/push", &headers, &body).expect("an answer");
-        assert!(response.status / 100 == 2, "round {}: {response:?}", self.rounds);
+        if response.status / 100 != 2 {
+            return Err(format!("round {}: {response:?}", self.rounds));
+        }
         self.rounds += 1;
+        Ok(())
     }
 
     /// What is wrong with the answer that a querier gives.

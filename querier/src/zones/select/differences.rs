@@ -61,7 +61,7 @@ mod tests {
         check(&[&all[..2]], &all, Some(10));
         check(&[&[a.clone(), c.clone()]], &all, Some(0));
         check(&[&[a.clone(), b.clone(), d]], &all, Some(10));
-        check(&[&[a.clone(), c.clone()], &[b.clone()]], &all, None);
+        check(&[&[a.clone(), c.clone()], std::slice::from_ref(&b)], &all, None);
         check(&[&[a, c.clone()], &[c, b]], &all, None);
     }
 }
