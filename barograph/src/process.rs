@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskHandle};
 use ingester::Ingester;
-use metastore::Metastore;
 use proto::Write;
 use ring::State;
 use rpc::grpc::Dial;
@@ -23,7 +22,7 @@ use crate::cli::Run;
 use crate::cluster::{self, Cluster};
 use crate::compose::{Limits, Parts};
 use crate::config::{Config, LogStyle};
-use crate::control;
+use crate::control::{self, Node};
 use crate::data_dir::DataDir;
 use crate::error::ProcessError;
 use crate::grpc::{Grpc, Serving};
@@ -111,7 +110,7 @@ struct Running {
     /// What writes by itself.
     background: Scope,
     cluster: Option<Cluster>,
-    node: Option<Metastore>,
+    node: Option<Node>,
     late: LateIngester<Ingester>,
 }
 
@@ -259,8 +258,8 @@ async fn surroundings(
 }
 
 /// What this process serves to others.
-fn routes(parts: &Parts, node: Option<&Metastore>, late: &LateIngester<Ingester>) -> Routes {
-    let routes = node.map(Metastore::routes).unwrap_or_default();
+fn routes(parts: &Parts, node: Option<&Node>, late: &LateIngester<Ingester>) -> Routes {
+    let routes = node.map(Node::routes).unwrap_or_default();
     match parts.roles.ingester {
         true => {
             let max = parts.config.grpc.max_message_bytes();
@@ -349,7 +348,7 @@ impl Running {
                 ingester.stop().await;
             }
             if let Some(node) = self.node {
-                node.stop().await;
+                node.stop(&*parts.clock).await;
             }
         };
         tokio::select! {

@@ -364,12 +364,14 @@ impl IngesterRead for Ingester {
 
     async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
         self.inner.gate.read()?;
-        checksums::select(&self.inner.head, &self.inner.scope, request).await
+        let span = telemetry::request_span!("ingester.select_checksums", tenant = request.tenant.as_str());
+        checksums::select(&self.inner.head, &self.inner.scope, request).instrument(span).await
     }
 
     async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
         self.inner.gate.read()?;
-        checksums::referenced(&self.inner.head, &self.inner.scope, request).await
+        let span = telemetry::request_span!("ingester.select_referenced", tenant = request.tenant.as_str());
+        checksums::referenced(&self.inner.head, &self.inner.scope, request).instrument(span).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

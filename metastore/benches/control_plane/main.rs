@@ -35,7 +35,7 @@ fn main() {
             runtime().block_on(node::run(text(1), text(2), text(3), text(4), timing));
         }
         _ => {
-            println!("control-plane: say failover [KILLS [HEARTBEAT,ELECTION]] or scale [INGESTERS TENANTS]")
+            println!("control-plane: say failover [KILLS [HEARTBEAT,ELECTION]] or scale [INGESTERS TENANTS]");
         }
     }
 }
@@ -44,7 +44,8 @@ fn main() {
 fn spread(name: &str, mut all: Vec<Duration>) {
     all.sort_unstable();
     let at = |part: usize| {
-        all.get((all.len() * part / 100).min(all.len().saturating_sub(1))).map_or(0, |d| d.as_millis())
+        all.get((all.len() * part / 100).min(all.len().saturating_sub(1)))
+            .map_or(0, std::time::Duration::as_millis)
     };
     println!(
         "{name:<44} n {:>3}  min {:>5}  p50 {:>5}  p90 {:>5}  max {:>5} ms",

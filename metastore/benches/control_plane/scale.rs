@@ -174,7 +174,7 @@ fn hear(nodes: &Nodes) -> Hearing<impl Future<Output = ()>> {
         while let Ok(Some(frame)) = frames.message().await {
             // Five bytes stand before each message.
             count.send_modify(|(frames, bytes)| {
-                (*frames, *bytes) = (*frames + 1, *bytes + 5 + frame.encoded_len())
+                (*frames, *bytes) = (*frames + 1, *bytes + 5 + frame.encoded_len());
             });
         }
     };

@@ -7,6 +7,8 @@ use rocksdb::{
     WriteOptions,
 };
 
+use tokio::sync::watch;
+
 use super::engine::{Batch, Durability, Engine, EngineError, Family, Pair, Write};
 
 /// Memory for writes that are not in files yet, by family.
@@ -21,6 +23,8 @@ const INFO_LOGS: usize = 2;
 /// A RocksDB directory. One process uses it at a time.
 pub struct RocksEngine {
     db: DB,
+    /// Dropped after it.
+    open: watch::Sender<()>,
 }
 
 impl RocksEngine {
@@ -42,7 +46,14 @@ impl RocksEngine {
         options.set_atomic_flush(true);
         let families = Family::ALL.map(|family| ColumnFamilyDescriptor::new(family.name(), family_options()));
         let db = DB::open_cf_descriptors(&options, dir, families).map_err(error)?;
-        Ok(Self { db })
+        Ok(Self { db, open: watch::Sender::new(()) })
+    }
+
+    /// Waits until it has been dropped by all who use it, and closed. A process must not end before: threads of RocksDB
+    /// would find what they use gone, and abort it.
+    pub fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut open = self.open.subscribe();
+        async move { while open.changed().await.is_ok() {} }
     }
 
     fn family(&self, family: Family) -> &rocksdb::ColumnFamily {

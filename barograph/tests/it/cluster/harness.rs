@@ -157,6 +157,7 @@ impl Cluster {
 }
 
 impl Drop for Cluster {
+    #[expect(clippy::print_stderr, reason = "what the processes said belongs to the failure")]
     fn drop(&mut self) {
         if !std::thread::panicking() {
             return;
@@ -165,7 +166,7 @@ impl Drop for Cluster {
             let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
             let shown = lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default();
-            println!("---- {name}\n{}", shown.join("\n"));
+            eprintln!("---- {name}\n{}", shown.join("\n"));
         }
     }
 }

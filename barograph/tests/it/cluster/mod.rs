@@ -24,9 +24,9 @@ impl Written {
         Self { first_ms: now_ms() - 600_000, rounds: 0 }
     }
 
-    /// Writes a sample of every series, which has to succeed at once.
+    /// Writes a sample of every series; as a sender does, it tries again where too few ingesters are there at the moment.
     fn write(&mut self, cluster: &Cluster, distributor: &str) {
-        self.try_write(cluster, distributor).expect("written");
+        wait_until("a write", || self.try_write(cluster, distributor));
     }
 
     /// Writes a sample of every series; each has the number of its round as value.

@@ -16,14 +16,17 @@ fn an_ingester_leaves_its_zone_under_load() {
     let mut written = Written::nothing();
     // What zone c misses only a and b have.
     cluster.kill("ingester-3");
-    // Who has just started may know two ingesters only; a sender tries again.
-    for distributor in ["distributor-1", "distributor-2"] {
-        wait_until("a write", || written.try_write(&cluster, distributor));
-    }
     (0..5).for_each(|_| both_ways(&cluster, &mut written));
     cluster.start("ingester-3");
     cluster.add("ingester-4", "ingester-1");
     cluster.start("ingester-4");
+    // Who leaves has to know of whom takes over.
+    wait_until("four ingesters", || {
+        let (_, metrics) = get(cluster.http("ingester-1"), "/metrics");
+        let active = |line: &&str| line.starts_with("barograph_ring_members{") && line.contains("\"ACTIVE\"");
+        let seen = metrics.lines().find(active);
+        seen.filter(|line| line.ends_with(" 4")).map(drop).ok_or_else(|| format!("{seen:?}"))
+    });
     both_ways(&cluster, &mut written);
 
     let prepare = "/ingester/prepare-shutdown";
