@@ -14,17 +14,19 @@ fn fixture(name: &str) -> Option<PathBuf> {
 
 /// The one folder in a folder.
 fn only(folder: &Path) -> PathBuf {
-    let mut folders = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut folders = std::fs::read_dir(folder)
+        .expect("it is as written")
+        .map(|entry| entry.expect("it is as written").path());
     folders.find(|path| path.is_dir()).expect("there is one")
 }
 
 async fn assert_as_meta_says(block: &Opened) {
-    let verified = block.verify().await.unwrap();
+    let verified = block.verify().await.expect("it is as written");
     let said = block.meta.stats;
     assert_eq!(verified.stats.num_series, said.num_series);
     assert_eq!(verified.stats.num_chunks, said.num_chunks);
     assert_eq!(verified.stats.num_samples, said.num_samples);
-    let range = verified.range.unwrap();
+    let range = verified.range.expect("it is as written");
     assert!(
         block.meta.min_time <= range.start_ms()
             && range.end_ms() < block.meta.max_time.max(range.end_ms() + 1)

@@ -47,12 +47,12 @@ fn save(data: &Data, folder: &Path) {
         others: Default::default(),
     };
     let block = folder.join(ulid.to_string());
-    std::fs::create_dir_all(block.join("chunks")).unwrap();
-    std::fs::write(block.join("meta.json"), meta.encode()).unwrap();
-    std::fs::write(block.join("index"), files.index).unwrap();
+    std::fs::create_dir_all(block.join("chunks")).expect("it is as written");
+    std::fs::write(block.join("meta.json"), meta.encode()).expect("it is as written");
+    std::fs::write(block.join("index"), files.index).expect("it is as written");
     assert!(files.segments.len() > 1);
     for (segment, bytes) in (0..).zip(files.segments) {
-        std::fs::write(block.join(block::chunks::segment_name(segment)), bytes).unwrap();
+        std::fs::write(block.join(block::chunks::segment_name(segment)), bytes).expect("it is as written");
     }
 }
 

@@ -65,10 +65,10 @@ fn run<T>(future: impl Future<Output = T>) -> T {
 }
 
 async fn check(data: &Data, files: &Files) {
-    let (index, chunks) = read(files).await.unwrap();
-    let verified = verify(&index, &chunks).await.unwrap();
+    let (index, chunks) = read(files).await.expect("it is as written");
+    let verified = verify(&index, &chunks).await.expect("it is as written");
     assert_eq!(verified.stats.num_series, data.len() as u64);
-    assert_eq!(everything(&index, &chunks).await.unwrap(), plain(data));
+    assert_eq!(everything(&index, &chunks).await.expect("it is as written"), plain(data));
     // By each label pair, and by the values of each name.
     let mut pairs: BTreeMap<(&str, &str), Vec<&Labels>> = BTreeMap::new();
     for (labels, _) in data {
@@ -77,8 +77,8 @@ async fn check(data: &Data, files: &Files) {
         }
     }
     for ((name, value), expected) in &pairs {
-        let list = index.postings(name, value).await.unwrap();
-        let found = index.series_of(&list).await.unwrap();
+        let list = index.postings(name, value).await.expect("it is as written");
+        let found = index.series_of(&list).await.expect("it is as written");
         assert_eq!(found.iter().map(|series| &series.labels).collect::<Vec<_>>(), *expected);
     }
     let mut listed: Vec<(&str, &str)> = Vec::new();
@@ -86,7 +86,7 @@ async fn check(data: &Data, files: &Files) {
         listed.extend(index.label_values(name).map(|value| (name, value)));
     }
     assert_eq!(listed, pairs.keys().copied().collect::<Vec<_>>());
-    assert!(index.postings("no such name", "x").await.unwrap().is_empty());
+    assert!(index.postings("no such name", "x").await.expect("it is as written").is_empty());
 }
 
 proptest! {

@@ -63,9 +63,11 @@ impl ShardPlan {
         for (tenant, series) in zones.series() {
             let has = view.shard_size(tenant).current();
             let (needs, roomy) = (needed(series, most), needed(series.saturating_mul(ROOM.0) / ROOM.1, most));
+            // Also where the zone has less to give than that.
+            let doubled = ShardSize::needed(series) >= has.saturating_mul(2);
             let settled = changed_ms(tenant).is_none_or(|at| now_ms.saturating_sub(at) >= rules.settle_ms);
             let per_zone = if needs > has {
-                (settled || needs >= has.saturating_mul(2)).then_some(roomy)
+                (settled || doubled).then_some(roomy)
             } else if roomy < has && whole {
                 let before = low.remove(tenant).unwrap_or(Low { since_ms: now_ms, most: 0 });
                 let seen = Low { most: before.most.max(roomy), ..before };

@@ -1,6 +1,6 @@
 //! Overload: requests are refused with 503 and `Retry-After` before memory or processors run out, reads first.
 //!
-//! One task measures: the memory of the process, and how late the runtime runs a task that was due. [`decide`] makes of it
+//! One task measures: the memory of the process, and how late the runtime runs a task that was due. `decide` makes of it
 //! what is shed, and every request looks at that with one load.
 
 mod decide;
