@@ -15,6 +15,7 @@ pub mod index;
 pub mod meta;
 pub mod tombstones;
 pub mod verify;
+pub mod writer;
 
 pub use chunks::{ChunkReader, ChunkWriter, EncodedChunk};
 pub use error::BlockError;
@@ -24,3 +25,4 @@ pub use output::{Buffer, Output};
 pub use range_read::{InMemory, RangeRead};
 pub use tombstones::Tombstone;
 pub use verify::{Verified, verify};
+pub use writer::{BlockWriter, Description, NewChunk, WriteOptions};

@@ -12,9 +12,6 @@ use crate::index::Version;
 /// The largest `meta.json` that is read. Blocks of a year name thousands of sources, of 30 bytes each.
 pub const MAX_META_BYTES: u64 = 16 << 20;
 
-/// The version of the file.
-const VERSION: u32 = 1;
-
 /// What Prometheus wrote for a while by mistake, together with the wrong version into the index.
 const MISTAKEN_VERSION: u32 = 2;
 
@@ -123,6 +120,16 @@ pub struct Thanos {
     pub others: BTreeMap<String, serde_json::Value>,
 }
 
+/// A file of a block, as the section of Thanos lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockFile {
+    /// Its name inside of the block's folder, such as `chunks/000001`.
+    pub rel_path: String,
+    /// Its length in bytes; `None` for `meta.json`, which cannot know its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_bytes: Option<u64>,
+}
+
 /// How far a block has been downsampled.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -131,7 +138,36 @@ pub struct Downsample {
     pub resolution: i64,
 }
 
+impl Thanos {
+    /// Under which the files are listed.
+    const FILES: &'static str = "files";
+
+    /// The block's files, where they are listed.
+    pub fn files(&self) -> Vec<BlockFile> {
+        let listed = self.others.get(Self::FILES).and_then(serde_json::Value::as_array);
+        listed.into_iter().flatten().filter_map(|file| BlockFile::deserialize(file).ok()).collect()
+    }
+
+    /// Lists the block's files.
+    #[must_use]
+    pub fn with_files(mut self, files: &[BlockFile]) -> Self {
+        let listed = serde_json::to_value(files).expect("texts and numbers are JSON");
+        self.others.insert(Self::FILES.to_owned(), listed);
+        self
+    }
+}
+
+impl Compaction {
+    /// Of a block that was cut from a head.
+    pub fn of_head(ulid: Ulid) -> Self {
+        Self { level: 1, sources: vec![ulid], ..Self::default() }
+    }
+}
+
 impl Meta {
+    /// The version of the file that is written.
+    pub const VERSION: u32 = 1;
+
     /// Reads the file. `file` names it in errors.
     ///
     /// # Errors
@@ -144,8 +180,9 @@ impl Meta {
             let offset = before + error.column().saturating_sub(1);
             BlockError::malformed(file, offset as u64, error.to_string())
         })?;
-        if ![VERSION, MISTAKEN_VERSION].contains(&meta.version) {
-            let what = format!("version {} of meta.json is unknown; {VERSION} is known", meta.version);
+        if ![Self::VERSION, MISTAKEN_VERSION].contains(&meta.version) {
+            let what =
+                format!("version {} of meta.json is unknown; {} is known", meta.version, Self::VERSION);
             return Err(BlockError::malformed(file, 0, what));
         }
         if meta.max_time < meta.min_time {

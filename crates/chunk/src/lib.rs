@@ -6,6 +6,7 @@ mod bits;
 mod cursor;
 mod error;
 mod histogram;
+mod slice;
 mod starts;
 mod varbit;
 mod xor;
@@ -18,5 +19,6 @@ pub use histogram::{
     FloatHistogramStAppender, FloatHistogramStCursor, HistogramAppender, HistogramStAppender,
     HistogramStCursor, IntegerHistogramCursor,
 };
+pub use slice::{Slice, slice};
 pub use xor::{XorAppender, XorCursor};
 pub use xor2::{Xor2Appender, Xor2Cursor};

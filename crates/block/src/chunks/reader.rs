@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chunk::Encoding;
+use futures::stream::{self, StreamExt, TryStreamExt};
 
 use crate::bytes::Cut;
 use crate::error::BlockError;
@@ -20,6 +21,12 @@ const MAX_GAP_BYTES: u64 = 64 << 10;
 
 /// The most that is fetched at a time.
 const MAX_FETCH_BYTES: u64 = 4 << 20;
+
+/// How many pieces are fetched at a time.
+const FETCHES: usize = 8;
+
+/// Chunks are copied out of what was fetched where that has so many times as many bytes.
+const SPARSE: usize = 2;
 
 /// A chunk as it is in its segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +72,11 @@ impl ChunkReader {
         Ok(Self { segments })
     }
 
+    /// The segments of a block, in order, of which nothing is read yet: what chunks are is told by their own checksums.
+    pub fn of_segments(segments: Vec<Arc<dyn RangeRead>>) -> Self {
+        Self { segments }
+    }
+
     /// A chunk, with its checksum checked.
     ///
     /// # Errors
@@ -105,6 +117,59 @@ impl ChunkReader {
         Ok(all)
     }
 
+    /// Chunks of many series, in the order that is asked for, fetched in the order in which they lie, several pieces at a
+    /// time. What is given keeps about as much memory as the chunks have.
+    ///
+    /// # Errors
+    /// Where one cannot be read, or is damaged.
+    pub async fn read_many(&self, references: &[ChunkRef]) -> Result<Vec<EncodedChunk>, BlockError> {
+        let mut order: Vec<u32> = (0..references.len() as u32).collect();
+        order.sort_unstable_by_key(|number| references[*number as usize]);
+        let mut pieces =
+            stream::iter(pieces(references, &order))
+                .map(|piece| async move {
+                    Ok::<_, BlockError>((piece, self.read_piece(references, piece).await?))
+                })
+                .buffered(FETCHES);
+        let mut all: Vec<Option<EncodedChunk>> = vec![None; references.len()];
+        while let Some((piece, chunks)) = pieces.try_next().await? {
+            for (number, chunk) in piece.iter().zip(chunks) {
+                all[*number as usize] = Some(chunk);
+            }
+        }
+        drop(pieces);
+        Ok(all.into_iter().flatten().collect())
+    }
+
+    /// Reads chunks that are near each other; `piece` has their numbers.
+    async fn read_piece(
+        &self,
+        references: &[ChunkRef],
+        piece: &[u32],
+    ) -> Result<Vec<EncodedChunk>, BlockError> {
+        let of = |number: &u32| references[*number as usize];
+        let Some((begin, last)) = piece.first().map(of).zip(piece.last().map(of)) else {
+            return Ok(Vec::new());
+        };
+        let segment = self.segment(begin)?;
+        let start = u64::from(begin.offset());
+        let end = segment.len().min(u64::from(last.offset()) + CHUNK_GUESS_BYTES).max(start);
+        let bytes = read(segment, start..end).await?;
+        let mut chunks = Vec::with_capacity(piece.len());
+        for number in piece {
+            let at = u64::from(of(number).offset());
+            let own = bytes.slice(((at - start) as usize).min(bytes.len())..);
+            chunks.push(self.decode_or_read(segment, &own, at).await?);
+        }
+        let wanted: usize = chunks.iter().map(|chunk| chunk.data.len()).sum();
+        if bytes.len() > SPARSE * wanted {
+            for chunk in &mut chunks {
+                chunk.data = Bytes::copy_from_slice(&chunk.data);
+            }
+        }
+        Ok(chunks)
+    }
+
     fn segment(&self, reference: ChunkRef) -> Result<&dyn RangeRead, BlockError> {
         let segment = self.segments.get(reference.segment() as usize);
         segment.map(|segment| &**segment).ok_or_else(|| {
@@ -135,6 +200,19 @@ impl ChunkReader {
         };
         decode(segment.name(), &bytes, at, before)
     }
+}
+
+/// Divides the chunks, whose numbers are in the order of where they lie, into those that are fetched together.
+fn pieces<'a>(references: &[ChunkRef], order: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+    let mut rest = order;
+    std::iter::from_fn(move || {
+        let of = |number: u32| references[number as usize];
+        let begin = of(*rest.first()?);
+        let near = rest.windows(2).take_while(|pair| follows(begin, of(pair[0]), of(pair[1]))).count();
+        let (piece, others) = rest.split_at(1 + near);
+        rest = others;
+        Some(piece)
+    })
 }
 
 /// Whether `next` is to be fetched with `this`, where fetching begins at `begin`.

@@ -1,15 +1,18 @@
 //! The index of a block: which series it has, by their labels, and where their chunks are.
 
+mod header;
 mod lookup;
+mod matching;
 mod postings;
 mod reader;
 mod section;
-mod series;
+pub(crate) mod series;
 mod symbols;
 mod table;
 mod toc;
 mod writer;
 
+pub use matching::Selected;
 pub use reader::{Index, SeriesRef, SeriesScan};
 pub use series::{ChunkMeta, ChunkRef, Series};
 pub use toc::{Toc, Version};

@@ -88,7 +88,26 @@ impl Index {
                 PostingsTable::read(file.name(), &Section::read(&*file, at, "postings offset table").await?)?
             }
         };
-        Ok(Self { file, version, toc, symbols, table })
+        Ok(Self::of_parts(file, version, toc, symbols, table))
+    }
+
+    pub(super) fn of_parts(
+        file: Arc<dyn RangeRead>,
+        version: Version,
+        toc: Toc,
+        symbols: Symbols,
+        table: PostingsTable,
+    ) -> Self {
+        Self { file, version, toc, symbols, table }
+    }
+
+    pub(super) fn symbols_table(&self) -> &Symbols {
+        &self.symbols
+    }
+
+    /// About how many bytes of memory it takes.
+    pub fn heap_bytes(&self) -> usize {
+        self.symbols.heap_bytes() + self.table.heap_bytes()
     }
 
     pub(crate) fn file_name(&self) -> &str {
@@ -133,10 +152,17 @@ impl Index {
     pub async fn postings(&self, name: &str, value: &str) -> Result<Vec<SeriesRef>, BlockError> {
         let Some(entry) = self.table.find(name, value) else { return Ok(Vec::new()) };
         let section = Section::read(&*self.file, entry.offset, "postings").await?;
-        self.decode_postings(&section)
+        let mut all = Vec::new();
+        self.decode_postings(&section, &mut all)?;
+        Ok(all)
     }
 
-    fn decode_postings(&self, section: &Section) -> Result<Vec<SeriesRef>, BlockError> {
+    /// Adds the series of a list to `all`.
+    pub(super) fn decode_postings(
+        &self,
+        section: &Section,
+        all: &mut Vec<SeriesRef>,
+    ) -> Result<(), BlockError> {
         let mut cut = section.cut(self.file.name());
         let count = cut.u32("the number of postings")?;
         let bytes = cut.rest();
@@ -144,10 +170,11 @@ impl Index {
             let what = format!("{count} postings do not have {} bytes", bytes.len());
             return Err(cut.wrong(what));
         }
-        let mut all = Vec::with_capacity(count as usize);
+        all.reserve(count as usize);
+        let mut last: Option<SeriesRef> = None;
         for (i, four) in bytes.as_chunks::<4>().0.iter().enumerate() {
             let reference = SeriesRef(u32::from_be_bytes(*four));
-            if all.last().is_some_and(|last| *last >= reference) {
+            if last.is_some_and(|last| last >= reference) {
                 let at = section.offset + 4 + 4 * i as u64;
                 return Err(BlockError::malformed(
                     self.file.name(),
@@ -156,8 +183,17 @@ impl Index {
                 ));
             }
             all.push(reference);
+            last = Some(reference);
         }
-        Ok(all)
+        Ok(())
+    }
+
+    pub(super) fn file(&self) -> &dyn RangeRead {
+        &*self.file
+    }
+
+    pub(super) fn table(&self) -> &PostingsTable {
+        &self.table
     }
 
     /// A series.

@@ -67,6 +67,24 @@ pub(super) fn read(cut: Cut<'_>, symbols: &Symbols) -> Result<Series, BlockError
     }
 }
 
+/// The numbers of names and of values.
+type Pairs = Vec<(u32, u32)>;
+
+/// Reads what [`put`] has written: labels as numbers of symbols, and chunks.
+pub(crate) fn read_numbers(mut cut: Cut<'_>) -> Result<(Pairs, Vec<ChunkMeta>), BlockError> {
+    let count = bounded(&mut cut, "the number of labels", 2)?;
+    let mut pairs = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut number = || {
+            let at = cut.clone();
+            let number = cut.uvarint("a symbol")?;
+            u32::try_from(number).map_err(|_| at.wrong(format!("there is no symbol {number}")))
+        };
+        pairs.push((number()?, number()?));
+    }
+    Ok((pairs, chunks(&mut cut)?))
+}
+
 fn labels(cut: &mut Cut<'_>, symbols: &Symbols) -> Result<Labels, BlockError> {
     let count = bounded(cut, "the number of labels", 2)?;
     let mut pairs = Vec::with_capacity(count);
@@ -128,7 +146,7 @@ fn bounded(cut: &mut Cut<'_>, what: &str, least: usize) -> Result<usize, BlockEr
 }
 
 /// Appends the content of a series' entry; `symbols` are the numbers of its names and values.
-pub(super) fn put(out: &mut Vec<u8>, symbols: &[(u32, u32)], chunks: &[ChunkMeta]) {
+pub(crate) fn put(out: &mut Vec<u8>, symbols: &[(u32, u32)], chunks: &[ChunkMeta]) {
     out.put_uvarint(symbols.len() as u64);
     for (name, value) in symbols {
         out.put_uvarint(u64::from(*name));

@@ -53,6 +53,21 @@ impl Symbols {
         self.count
     }
 
+    /// As it is in a file: the number of symbols, and the symbols.
+    pub(super) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    /// Where that begins in the file.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.content.len() + 4 * self.places.len()
+    }
+
     /// The symbol that a series refers to.
     pub(super) fn get(&self, reference: u64) -> Result<&str, BlockError> {
         let unknown = || format!("there is no symbol {reference}");

@@ -15,6 +15,9 @@ const STRIDE: u32 = 32;
 /// How many texts an entry has: a name and a value.
 const KEYS: u64 = 2;
 
+/// About what an entry of the map of names takes besides its texts.
+const NAME_BYTES: usize = 64;
+
 /// An entry of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Entry<'a> {
@@ -43,6 +46,15 @@ impl<'a> Entry<'a> {
         out.put_text(self.value);
         out.put_uvarint(self.offset);
     }
+}
+
+/// Where the list of a label pair is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Where it begins in the file.
+    pub(super) offset: u64,
+    /// Where the list behind it in the table begins, which is behind it in the file nearly always.
+    pub(super) next: Option<u64>,
 }
 
 /// The values of a name: consecutive entries.
@@ -128,13 +140,56 @@ impl PostingsTable {
 
     /// The entry of a label pair.
     pub(super) fn find(&self, name: &str, value: &str) -> Option<Entry<'_>> {
-        let values = self.names.get(name)?;
-        let behind = values.places.partition_point(|place| {
-            self.entries_at(*place).next().is_some_and(|entry| entry.value <= value)
-        });
-        let place = *values.places.get(behind.checked_sub(1)?)?;
-        let near = self.entries_at(place).take(STRIDE as usize);
-        near.take_while(|entry| entry.name == name && entry.value <= value).find(|entry| entry.value == value)
+        self.entries_from(name, value).next().filter(|entry| entry.name == name && entry.value == value)
+    }
+
+    /// Where the list of a label pair is.
+    pub(super) fn place(&self, name: &str, value: &str) -> Option<Place> {
+        let mut entries = self.entries_from(name, value);
+        let entry = entries.next().filter(|entry| entry.name == name && entry.value == value)?;
+        Some(Place { offset: entry.offset, next: entries.next().map(|next| next.offset) })
+    }
+
+    /// The values of a name that begin with `prefix`, ascending, and where their lists are.
+    pub(super) fn places(&self, name: &str, prefix: &str) -> impl Iterator<Item = (&str, Place)> {
+        let mut entries = self.entries_from(name, prefix).peekable();
+        std::iter::from_fn(move || {
+            let entry = entries.next_if(|entry| entry.name == name && entry.value.starts_with(prefix))?;
+            let next = entries.peek().map(|next| next.offset);
+            Some((entry.value, Place { offset: entry.offset, next }))
+        })
+    }
+
+    /// The entries from the first value of a name on that is not less than `value`; nothing where there is no such name.
+    fn entries_from(&self, name: &str, value: &str) -> impl Iterator<Item = Entry<'_>> {
+        let values = self.names.get(name);
+        let places = values.map_or(&[][..], |values| &values.places);
+        let before = |place: &u32| self.entries_at(*place).next().is_some_and(|entry| entry.value <= value);
+        let near = places.partition_point(before).saturating_sub(1);
+        let entries = places.get(near).map(|place| self.entries_at(*place));
+        entries.into_iter().flatten().skip_while(move |entry| entry.name == name && entry.value < value)
+    }
+
+    /// How many entries there are.
+    fn len(&self) -> u32 {
+        self.names.values().map(|values| values.count).sum()
+    }
+
+    /// As it is in a file: the number of entries, and the entries.
+    pub(super) fn content(&self) -> Vec<u8> {
+        [&self.len().to_be_bytes()[..], &self.content].concat()
+    }
+
+    /// Where that begins in the file.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset - 4
+    }
+
+    /// About how many bytes of memory it takes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let of_name =
+            |(name, values): (&Box<str>, &Values)| name.len() + 4 * values.places.len() + NAME_BYTES;
+        self.content.len() + self.names.iter().map(of_name).sum::<usize>()
     }
 }
 

@@ -1,6 +1,8 @@
 //! Blocks as others wrote them, and ours as others read them.
 
 mod fixtures;
+mod matching;
 mod promtool;
 mod random;
 mod support;
+mod writer;

@@ -24,7 +24,7 @@ fn chunk_lists() -> impl Strategy<Value = Vec<Vec<(i64, f64)>>> {
     })
 }
 
-fn data() -> impl Strategy<Value = Data> {
+pub(crate) fn data() -> impl Strategy<Value = Data> {
     let labels = prop::collection::btree_map(text(), text(), 1..6);
     prop::collection::btree_map(labels, chunk_lists(), 0..40).prop_map(|all| {
         let mut all: Data =
@@ -60,7 +60,7 @@ fn plain(data: &Data) -> Vec<(Labels, Vec<(i64, u64)>)> {
     data.iter().map(|(labels, chunks)| (labels.clone(), bits(chunks))).collect()
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn run<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 

@@ -71,7 +71,7 @@ impl<F: Fields> Appender<F, WithStarts> {
 }
 
 impl<F: Fields, V: Variant> Appender<F, V> {
-    fn start_at(timestamp: i64, start: i64, histogram: &F::Sample) -> Result<Self, ChunkError> {
+    pub(super) fn start_at(timestamp: i64, start: i64, histogram: &F::Sample) -> Result<Self, ChunkError> {
         validate(histogram)?;
         let header = header_of(histogram, CounterResetHeader::Unknown);
         Ok(Self::start_with(header, timestamp, start, histogram))
@@ -97,7 +97,7 @@ impl<F: Fields, V: Variant> Appender<F, V> {
         self.next_at(timestamp, start, histogram)
     }
 
-    fn next_at<W: Variant>(
+    pub(super) fn next_at<W: Variant>(
         &self,
         timestamp: i64,
         start: i64,
@@ -131,7 +131,7 @@ impl<F: Fields, V: Variant> Appender<F, V> {
         Ok(Self { buffer, timestamp, delta, last, fields, variant, spare })
     }
 
-    fn append_at(
+    pub(super) fn append_at(
         &mut self,
         timestamp: i64,
         start: i64,

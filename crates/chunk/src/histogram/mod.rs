@@ -10,6 +10,7 @@ mod float;
 mod integer;
 mod kind;
 mod layout;
+mod slice;
 mod spans;
 mod variant;
 
@@ -17,6 +18,7 @@ pub use appender::Appended;
 use appender::Appender;
 use cursor::HistogramCursor;
 pub use fit::CutReason;
+pub(crate) use slice::slice;
 use variant::{Plain, WithStarts};
 
 /// Writes chunks of integer histograms.
