@@ -103,8 +103,9 @@ prerequisites: ## Install what building needs and is missing.
 	@scripts/prerequisites.sh
 
 .PHONY: test-peers
-test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter) into .tools.
+test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter, an S3 server) into .tools.
 	@scripts/peers.sh prometheus promtool prometheus-node-exporter
+	@scripts/s3-server.sh
 
 .PHONY: peers
 peers: test-peers ## Bring, besides, those that comparisons need (VictoriaMetrics, Alertmanager).

@@ -5,8 +5,10 @@ pub mod conformance;
 pub mod ingester;
 pub mod peer;
 pub mod remote_write;
+pub mod s3;
 
 pub use address::free_address;
 pub use conformance::conformance;
 pub use ingester::FakeIngester;
 pub use peer::peer;
+pub use s3::S3Server;

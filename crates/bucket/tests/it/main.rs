@@ -1,0 +1,6 @@
+//! Buckets over every backend.
+
+mod backends;
+mod failing;
+mod index;
+mod suite;
