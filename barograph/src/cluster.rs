@@ -34,6 +34,8 @@ const RING: &str = "ingester";
 const METASTORE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a process waits for ingesters before it says that it is ready all the same.
 const INGESTERS_PATIENCE: Duration = Duration::from_secs(5);
+/// By how much this process' clock may differ from the metastore's before the metastore has told what time it is.
+const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Where the system says what the host is called.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 const MAX_HOSTNAME_BYTES: usize = 256;
@@ -166,11 +168,12 @@ impl Cluster {
     pub(crate) async fn joined(&self, parts: &Parts, ingester: &Ingester) -> Result<(), ProcessError> {
         let Presence::Place(lifecycle) = &self.presence else { return Ok(()) };
         lifecycle.placed().await?;
+        let newcomer = self.is_newcomer(parts).await;
         let identity = ingester.identity();
         let mut wishes = ingester.wishes();
         let wanted = *wishes.borrow_and_update();
         lifecycle.announce(|announcement| {
-            announcement.state = InstanceState::Active;
+            announcement.state = if newcomer { InstanceState::Joining } else { InstanceState::Active };
             announcement.read_only = Some(wanted.read_only_since_ms.is_some());
             announcement.incarnation = identity.incarnation;
             announcement.lost_ranges = identity.lost.iter().map(lost).collect();
@@ -194,7 +197,7 @@ impl Cluster {
         tokio::select! {
             biased;
             announced = lifecycle.announced() => announced?,
-            () = parts.clock.sleep(METASTORE_PATIENCE), if trusted => {
+            () = parts.clock.sleep(METASTORE_PATIENCE), if trusted && !newcomer => {
                 tracing::warn!("the metastore does not answer; others see this instance as they did before");
                 return Ok(());
             }
@@ -203,7 +206,36 @@ impl Cluster {
         if let Err(error) = ingester.published(&identity.lost).await {
             tracing::warn!(%error, "what is lost was told to the cluster, and will be told again");
         }
+        if newcomer {
+            self.wait_until_known(parts, lifecycle).await?;
+        }
         Ok(())
+    }
+
+    /// Whether others may own what this instance is to own, and not everyone may know of it yet.
+    async fn is_newcomer(&self, parts: &Parts) -> bool {
+        let id = InstanceId::new(&parts.name);
+        let mut view = self.view.clone();
+        // It has its record, and so that comes into the view.
+        let Ok(view) = view.wait_for(|view| member(view.ring(), &id).is_some()).await else { return false };
+        let Some(own) = member(view.ring(), &id) else { return false };
+        let here_for = elapsed(own.member_since_ms, parts.clock.now_ms());
+        here_for < parts.config.process.join_wait + CLOCK_SKEW && view.ring().displaces(&id)
+    }
+
+    /// Answers readers, and lets others take its writes, until everyone has had the time to hear of it: only then what
+    /// it takes is found by all.
+    async fn wait_until_known(&self, parts: &Parts, lifecycle: &Lifecycle) -> Result<(), ProcessError> {
+        let held = lifecycle.lease().await.registered().await;
+        let clock = &parts.clock;
+        let now_ms = held.cluster_time_ms(clock.monotonic()).unwrap_or(i64::MIN);
+        let own = member(self.view.borrow().ring(), &InstanceId::new(&parts.name)).cloned();
+        let here_for = own.map_or(Duration::ZERO, |own| elapsed(own.member_since_ms, now_ms));
+        let wait = parts.config.process.join_wait.saturating_sub(here_for);
+        tracing::info!(seconds = wait.as_secs_f64(), "new in the ring: takes writes once everyone knows it");
+        clock.sleep(wait).await;
+        lifecycle.announce(|announcement| announcement.state = InstanceState::Active);
+        Ok(lifecycle.announced().await?)
     }
 
     /// The ingester of this process hands over what it has, and leaves the ring for good.
@@ -240,6 +272,14 @@ fn takes_writes(ring: &Ring) -> bool {
     let takers = ring.instances().iter().filter(|instance| instance.takes_writes());
     let zones: BTreeSet<&str> = takers.map(Instance::zone_name).collect();
     zones.len() >= ring.quorum().write_zones()
+}
+
+fn member<'r>(ring: &'r Ring, id: &InstanceId) -> Option<&'r Instance> {
+    ring.instances().iter().find(|instance| instance.id == *id)
+}
+
+fn elapsed(since_ms: i64, now_ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0))
 }
 
 fn lost(range: &TimeRange) -> LostRange {

@@ -66,6 +66,10 @@ settings::section! {
         /// How many zones of a cluster hold each series. The same in all its processes; with fewer zones than more than
         /// half of it nothing can be written.
         replication_factor: u8 = "3", range "1"..="7";
+        /// How long an ingester that is new in its ring takes no writes yet, where others had what it is to have, so that
+        /// every querier knows it before there is something that only it can tell. Longer than metastore.silence_timeout,
+        /// which is how late a querier that reaches the metastore can be.
+        join_wait: Duration = "20s", range "0s"..="10m";
         /// How long samples are kept.
         retention: Duration = "15d", range "1m"..="100y";
         /// Whether every request has to name its tenant in the header X-Scope-OrgID. Otherwise all data belongs to

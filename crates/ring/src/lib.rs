@@ -7,6 +7,7 @@
 
 mod heirs;
 mod instance;
+mod newcomer;
 mod placement;
 mod quorum;
 mod reading;

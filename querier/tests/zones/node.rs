@@ -46,6 +46,8 @@ pub(crate) struct Node {
     pub(crate) exemplars: Mutex<BTreeMap<Labels, Vec<Exemplar>>>,
     pub(crate) metadata: Mutex<Vec<FamilyMetadata>>,
     pub(crate) behaviour: Mutex<Behaviour>,
+    /// How often others may go on before each of its batches comes.
+    pub(crate) lag: Mutex<usize>,
     /// Chunks are cut at multiples of this, in milliseconds.
     pub(crate) cut_ms: i64,
     /// It is of the release before, which has no checksums.
@@ -118,12 +120,19 @@ impl Node {
 
     /// Batches, until it fails.
     fn stream<T: Send + 'static>(&self, batches: Vec<T>) -> BoxStream<'static, Result<T, Error>> {
+        let lag = *self.lag.lock();
         let (count, end) = match *self.behaviour.lock() {
-            Behaviour::Answers => return stream::iter(batches.into_iter().map(Ok)).boxed(),
+            Behaviour::Answers => (batches.len(), stream::empty().boxed()),
             Behaviour::FailsAfter(n) => (n, stream::iter([Err(broken())]).boxed()),
             Behaviour::HangsAfter(n) => (n, stream::pending().boxed()),
         };
-        stream::iter(batches.into_iter().take(count).map(Ok)).chain(end).boxed()
+        let lagging = move |batch| async move {
+            for _ in 0..lag {
+                tokio::task::yield_now().await;
+            }
+            batch
+        };
+        stream::iter(batches.into_iter().take(count).map(Ok)).chain(end).then(lagging).boxed()
     }
 
     async fn answer<T>(&self, answer: impl FnOnce() -> T) -> Result<T, Error> {
