@@ -8,19 +8,36 @@ use promql::{
     SeriesSet, SeriesSource, SourceError,
 };
 
-/// Any number of series, each with a sample per second for three hours.
+/// Any number of series, each with a sample per second for three hours; the last one first.
 struct Endless {
     series: usize,
 }
 
+/// The same in the order of labels, so that nobody has to hold them to sort them.
+struct Ascending(Endless);
+
+impl Endless {
+    fn set(&self, hints: &SelectHints, all: Option<usize>) -> Box<Set> {
+        Box::new(Set { left: self.series, all, range: (hints.start_ms.max(0), hints.end_ms.min(10_800_000)) })
+    }
+}
+
 impl SeriesSource for Endless {
     fn select(&self, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
-        Ok(Box::new(Set { left: self.series, range: (hints.start_ms.max(0), hints.end_ms.min(10_800_000)) }))
+        Ok(self.set(hints, None))
+    }
+}
+
+impl SeriesSource for Ascending {
+    fn select(&self, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
+        Ok(self.0.set(hints, Some(self.0.series)))
     }
 }
 
 struct Set {
     left: usize,
+    /// How many there are, where they ascend.
+    all: Option<usize>,
     range: (i64, i64),
 }
 
@@ -30,12 +47,13 @@ impl SeriesSet for Set {
             return Ok(None);
         }
         self.left -= 1;
-        let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("i", format!("{:09}", self.left))]);
+        let number = self.all.map_or(self.left, |all| all - 1 - self.left);
+        let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("i", format!("{number:09}"))]);
         Ok(Some(SelectedSeries { labels, samples: Box::new(Cursor(self.range)) }))
     }
 
     fn is_sorted(&self) -> bool {
-        false
+        self.all.is_some()
     }
 }
 
@@ -56,15 +74,26 @@ impl SampleCursor for Cursor {
 }
 
 fn engine(max_samples: u64, max_memory_bytes: u64) -> Engine {
-    Engine::new(EngineOptions { max_samples, max_memory_bytes, ..EngineOptions::default() })
+    let experimental_functions = true;
+    Engine::new(EngineOptions {
+        max_samples,
+        max_memory_bytes,
+        experimental_functions,
+        ..EngineOptions::default()
+    })
 }
 
 const HOUR: QueryTime = QueryTime::Range { start_ms: 3_600_000, end_ms: 7_200_000, step_ms: 1_000 };
 
 #[track_caller]
 fn fails(engine: &Engine, query: &str, series: usize, kind: ErrorKind) {
-    let prepared = engine.prepare(query, HOUR, None).expect("the query is valid");
-    let error = engine.run(&prepared, &Endless { series }, &|| None).expect_err(query);
+    fails_at(engine, query, HOUR, &Endless { series }, kind);
+}
+
+#[track_caller]
+fn fails_at(engine: &Engine, query: &str, time: QueryTime, source: &dyn SeriesSource, kind: ErrorKind) {
+    let prepared = engine.prepare(query, time, None).expect("the query is valid");
+    let error = engine.run(&prepared, source, &|| None).expect_err(query);
     assert_eq!(error.kind, kind, "{query}: {error}");
 }
 
@@ -76,6 +105,7 @@ fn samples_and_memory_are_limited() {
         "m",
         "-m",
         "m + on (i) m",
+        "m * on (i) group_left m",
         "topk(1, m)",
         "quantile(0.5, m)",
         "rate(m[1m])",
@@ -95,6 +125,39 @@ fn what_is_folded_takes_no_memory() {
     let result = engine.run(&sorted, &Endless { series: 2_000 }, &|| None).expect("it fits");
     assert_eq!(result.stats.series, 2_000);
     assert!(result.stats.peak_samples < 10_000, "{:?}", result.stats);
+}
+
+/// A million series on either side, at one time: what they would hold is refused before it is there.
+#[test]
+fn a_million_series_are_joined_within_bounds() {
+    let little_memory = engine(u64::MAX, 4 << 20);
+    let few_samples = engine(20_000, u64::MAX);
+    let (now, source) = (QueryTime::Instant(60_000), Ascending(Endless { series: 1_000_000 }));
+    for query in [
+        "m * on (i) group_left m",
+        "m * on () group_left count(m) + m",
+        "sort(m) and m",
+        "m unless on (i) sort_by_label(m, \"i\")",
+        "label_replace(m, \"j\", \"$1\", \"i\", \"(.*)\") * on (j) group_right m",
+    ] {
+        fails_at(&little_memory, query, now, &source, ErrorKind::TooLarge);
+        fails_at(&few_samples, query, now, &source, ErrorKind::TooLarge);
+    }
+}
+
+/// Of 400 series at 3,601 steps only those are held that may still be picked.
+#[test]
+fn what_picks_a_few_holds_a_few() {
+    let engine = engine(200_000, 8 << 20);
+    let source = Ascending(Endless { series: 400 });
+    for (query, series) in
+        [("topk(3, m)", 3), ("bottomk(3, -m)", 3), ("limitk(3, m)", 3), ("topk by (i) (1, limitk(5, m))", 5)]
+    {
+        let prepared = engine.prepare(query, HOUR, None).expect("valid");
+        let result = engine.run(&prepared, &source, &|| None).expect(query);
+        let promql::QueryValue::Matrix(found) = result.value else { panic!("{query}: no matrix") };
+        assert_eq!(found.len(), series, "{query}: {:?}", found.iter().map(|s| &s.labels).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -48,6 +48,8 @@ type Series = (Labels, Vec<(i64, f64)>);
 struct Data {
     series: Vec<Series>,
     sorted: bool,
+    /// Whether all series can be read at once, in any order.
+    at_hand: bool,
 }
 
 /// Mixes bits (SplitMix64).
@@ -89,7 +91,12 @@ impl Data {
             }
         }
         series.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { series, sorted: true }
+        Self { series, sorted: true, at_hand: false }
+    }
+
+    /// The same, all of it at hand: it may be read in another order.
+    fn at_hand(&self) -> Self {
+        Self { at_hand: true, ..self.clone() }
     }
 
     fn shuffled(&self, seed: u64) -> Self {
@@ -107,7 +114,8 @@ impl SeriesSource for Data {
         let matches =
             |labels: &Labels| hints.matchers.iter().all(|m| m.matches(labels.get_or_empty(m.name())));
         let series = self.series.iter().filter(|(labels, _)| matches(labels)).collect();
-        Ok(Box::new(Set { series, next: 0, sorted: self.sorted, batch: Batch(Vec::new()) }))
+        let (sorted, at_hand) = (self.sorted, self.at_hand);
+        Ok(Box::new(Set { series, next: 0, sorted, at_hand, batch: Batch(Vec::new()) }))
     }
 }
 
@@ -115,6 +123,7 @@ struct Set<'d> {
     series: Vec<&'d Series>,
     next: usize,
     sorted: bool,
+    at_hand: bool,
     batch: Batch<'d>,
 }
 
@@ -144,6 +153,14 @@ impl SeriesSet for Set<'_> {
         true
     }
 
+    fn rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        if !self.at_hand {
+            return Ok(None);
+        }
+        self.batch = Batch(self.series.split_off(self.next));
+        Ok(Some(&self.batch))
+    }
+
     fn next_batch(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
         let end = (self.next + 50).min(self.series.len());
         self.batch = Batch(self.series[self.next..end].to_vec());
@@ -169,6 +186,9 @@ const QUERIES: &[&str] = &[
     "sum by (job) (rate(requests_total[5m]))",
     "sum(size) by (instance) / sum(requests_total) by (instance)",
     "avg without (instance) (size)",
+    "avg(-size / 0)",
+    "sum by (instance) (size)",
+    "sum by (instance, le) (rate(latency_bucket[1m]))",
     "stddev(size)",
     "stdvar by (job) (size)",
     "quantile by (job) (0.3, size)",
@@ -243,6 +263,12 @@ fn threads_and_order_of_data_change_no_bit() {
             let result = engine.range(query, range, &data);
             assert_eq!(noted, result.as_ref().ok().map(counted), "{query} on {width}");
             assert_eq!(expected, bits(result), "{query} on {width}");
+            let at_hand = data.at_hand();
+            let result = engine.range(query, range, &at_hand);
+            assert_eq!(noted, result.as_ref().ok().map(counted), "{query} on {width}, at hand");
+            assert_eq!(expected, bits(result), "{query} on {width}, at hand");
+            let found = bits(engine.instant(query, 1_500_000, &at_hand));
+            assert_eq!(instant, found, "{query} on {width}, instant, at hand");
             let shuffled = data.shuffled(width as u64);
             assert_eq!(expected, bits(engine.range(query, range, &shuffled)), "{query} on {width}, shuffled");
             assert_eq!(

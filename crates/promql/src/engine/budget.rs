@@ -66,10 +66,8 @@ impl Budget {
 
     /// Takes a part of the budget; fails where that goes over a limit.
     pub fn charge(self: &Arc<Self>, samples: usize, bytes: usize) -> Result<Charge, QueryError> {
-        let charge = Charge { budget: Arc::clone(self), samples: samples as u64, bytes: bytes as u64 };
-        let held = self.samples.fetch_add(charge.samples, Ordering::Relaxed) + charge.samples;
-        let held_bytes = self.bytes.fetch_add(charge.bytes, Ordering::Relaxed) + charge.bytes;
-        self.check(held, held_bytes)?;
+        let mut charge = Charge { budget: Arc::clone(self), samples: 0, bytes: 0 };
+        charge.grow(samples, bytes)?;
         Ok(charge)
     }
 
@@ -117,6 +115,18 @@ impl Budget {
             None | Some(0) => Ok(()),
             Some(missing) => shared.take(missing),
         }
+    }
+}
+
+impl Charge {
+    /// Takes so much more; fails where that goes over a limit.
+    pub fn grow(&mut self, samples: usize, bytes: usize) -> Result<(), QueryError> {
+        let (samples, bytes) = (samples as u64, bytes as u64);
+        self.samples += samples;
+        self.bytes += bytes;
+        let held = self.budget.samples.fetch_add(samples, Ordering::Relaxed) + samples;
+        let held_bytes = self.budget.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.budget.check(held, held_bytes)
     }
 }
 

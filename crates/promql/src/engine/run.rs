@@ -226,13 +226,15 @@ impl Engine {
         let instant = matches!(query.time, QueryTime::Instant(_));
         match (&query.plan, query.value_type) {
             (Node::Text(bytes, _), _) => Ok(QueryValue::String(bytes.clone())),
-            (Node::Matrix(e), _) => Ok(QueryValue::Matrix(sorted(evaluator.matrix(e, steps.start_ms)?))),
+            (Node::Matrix(e), _) => {
+                Ok(QueryValue::Matrix(sorted(evaluator, evaluator.matrix(e, steps.start_ms)?)?))
+            }
             (Node::Subquery(e), _) => {
                 let Some((inner, held)) = evaluator.subquery(e, steps.start_ms)? else {
                     return Ok(QueryValue::Matrix(Vec::new()));
                 };
                 let columns = self.named(held.columns)?;
-                Ok(QueryValue::Matrix(ranges(columns, &inner)))
+                Ok(QueryValue::Matrix(ranges(evaluator, columns, &inner)?))
             }
             (plan, ValueType::Scalar) if instant => {
                 Ok(QueryValue::Scalar(evaluator.scalar(plan, steps)?.at(0)))
@@ -240,14 +242,14 @@ impl Engine {
             (plan, ValueType::Scalar) => {
                 let values = evaluator.scalar(plan, steps)?.into_values(steps.count);
                 let column = Column::new(Labels::empty(), Points::dense(values));
-                Ok(QueryValue::Matrix(ranges(vec![column], steps)))
+                Ok(QueryValue::Matrix(ranges(evaluator, vec![column], steps)?))
             }
             (plan, _) => {
                 let columns = self.named(evaluator.held(plan, steps)?.columns)?;
                 if instant {
                     Ok(QueryValue::Vector(columns.into_iter().filter_map(instant_sample).collect()))
                 } else {
-                    Ok(QueryValue::Matrix(ranges(columns, steps)))
+                    Ok(QueryValue::Matrix(ranges(evaluator, columns, steps)?))
                 }
             }
         }
@@ -285,7 +287,11 @@ fn instant_sample(column: Column) -> Option<InstantSample> {
     Some(InstantSample { value: column.points.get(0)?, labels: column.labels })
 }
 
-fn ranges(columns: Vec<Column>, steps: &Steps) -> Vec<RangeSeries> {
+fn ranges(
+    evaluator: &Evaluator<'_>,
+    columns: Vec<Column>,
+    steps: &Steps,
+) -> Result<Vec<RangeSeries>, QueryError> {
     let series = columns.into_iter().map(|column| {
         let mut out = RangeSeries {
             labels: column.labels,
@@ -301,10 +307,9 @@ fn ranges(columns: Vec<Column>, steps: &Steps) -> Vec<RangeSeries> {
         }
         out
     });
-    sorted(series.filter(|s| !s.floats.is_empty() || !s.histograms.is_empty()).collect())
+    sorted(evaluator, series.filter(|s| !s.floats.is_empty() || !s.histograms.is_empty()).collect())
 }
 
-fn sorted(mut series: Vec<RangeSeries>) -> Vec<RangeSeries> {
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
-    series
+fn sorted(evaluator: &Evaluator<'_>, series: Vec<RangeSeries>) -> Result<Vec<RangeSeries>, QueryError> {
+    evaluator.sort_items(series, |a, b| a.labels.cmp(&b.labels))
 }

@@ -65,6 +65,11 @@ pub trait SeriesSet {
         Ok(None)
     }
 
+    /// All of the next series at once, where they are at hand: for who wants them in another order.
+    fn rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        Ok(None)
+    }
+
     /// What went wrong without being fatal; asked for at the end.
     fn warnings(&mut self) -> Vec<String> {
         Vec::new()
@@ -83,6 +88,11 @@ pub trait SeriesBatch: Sync {
 
     /// The series with this number, which is less than [`SeriesBatch::len`].
     fn series(&self, number: usize) -> SelectedSeries<'_>;
+
+    /// The labels of that series.
+    fn labels(&self, number: usize) -> Labels {
+        self.series(number).labels
+    }
 }
 
 /// A series being read.

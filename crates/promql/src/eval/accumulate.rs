@@ -82,16 +82,31 @@ impl Mean {
 #[derive(Debug, Clone)]
 pub(crate) struct SumColumns {
     sums: Vec<f64>,
+    /// None as long as there is one addend.
     compensations: Vec<f64>,
 }
 
 impl SumColumns {
     pub(crate) fn new(steps: usize) -> Self {
-        Self { sums: vec![0.0; steps], compensations: vec![0.0; steps] }
+        Self { sums: vec![0.0; steps], compensations: Vec::new() }
+    }
+
+    /// The sums of a single series' floats, in their place: these are not left behind.
+    pub(crate) fn take(points: &mut Points) -> Self {
+        if points.floats.count() < points.steps() {
+            let mut sums = Self::new(points.steps());
+            points.floats.iter().for_each(|step| sums.sums[step] += points.values[step]);
+            return sums;
+        }
+        let mut sums = std::mem::take(&mut points.values);
+        // Zero is added, as to any sum: of a negative zero it makes a positive one.
+        sums.iter_mut().for_each(|sum| *sum += 0.0);
+        Self { sums, compensations: Vec::new() }
     }
 
     /// Adds the floats of a series.
     pub(crate) fn add(&mut self, points: &Points) {
+        self.compensations.resize(self.sums.len(), 0.0);
         let add = |sum: &mut f64, compensation: &mut f64, value: f64| {
             let total = *sum + value;
             let added = total - *sum;
@@ -110,7 +125,8 @@ impl SumColumns {
 
     pub(crate) fn at(&self, step: usize) -> CompensatedSum {
         let sum = self.sums[step];
-        let compensation = if sum.is_finite() { self.compensations[step] } else { 0.0 };
+        let known = self.compensations.get(step).copied().unwrap_or(0.0);
+        let compensation = if sum.is_finite() { known } else { 0.0 };
         CompensatedSum { sum, compensation }
     }
 
@@ -124,6 +140,7 @@ impl SumColumns {
             sum
         };
         self.sums[step] = sum.sum;
+        self.compensations.resize(self.sums.len(), 0.0);
         self.compensations[step] = sum.compensation;
     }
 }

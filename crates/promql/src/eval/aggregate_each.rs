@@ -10,6 +10,7 @@ use model::Labels;
 use crate::ast::AggregateOp;
 use crate::engine::budget::Charge;
 use crate::engine::error::QueryError;
+use crate::functions::CallKind;
 use crate::functions::over_time::quantile_of;
 use crate::plan::steps::Steps;
 use crate::plan::{AggregatePlan, Node};
@@ -21,10 +22,14 @@ use super::column::{Column, Points};
 use super::labels::label_name;
 use super::presence::Presence;
 use super::series::Series;
+use super::stored::Order;
 use super::{Evaluator, Sink};
 
 /// How many virtual shards there are.
 const SHARDS: usize = 64;
+
+/// From so many steps on, sums of all shards at once are worth avoiding.
+const STEPS_FOR_SHARDS: usize = 16;
 
 /// Sums of one kind of one shard, per step.
 #[derive(Debug, Clone)]
@@ -71,37 +76,27 @@ struct Shard {
     _charge: Charge,
 }
 
-/// The shards of a group that have anything, by number.
-#[derive(Debug, Default)]
-struct Shards {
-    /// A bit for each of them.
-    present: u64,
-    shards: Vec<Shard>,
+/// A node of the tree of shards: as many of them as a power of two, from a multiple of that on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Block {
+    first: usize,
+    size: usize,
 }
 
-impl Shards {
-    /// The shard with a number below [`SHARDS`], made if it is not there.
-    fn get(
-        &mut self,
-        number: usize,
-        make: impl FnOnce() -> Result<Shard, QueryError>,
-    ) -> Result<&mut Shard, QueryError> {
-        let bit = 1u64 << number;
-        let at = (self.present & (bit - 1)).count_ones() as usize;
-        if self.present & bit == 0 {
-            self.shards.insert(at, make()?);
-            self.present |= bit;
-        }
-        Ok(&mut self.shards[at])
+impl Block {
+    /// The smallest that has both.
+    fn around(self, other: Self) -> Self {
+        let size = (self.first ^ other.first).checked_ilog2().map_or(1, |bits| 2 << bits);
+        Self { first: self.first & !(size - 1), size }
     }
 
-    /// The shards with their numbers, ascending.
-    fn into_iter(self) -> impl Iterator<Item = (usize, Shard)> {
-        let present = self.present;
-        let numbers = (0..SHARDS).filter(move |number| present >> number & 1 == 1);
-        numbers.zip(self.shards)
+    fn end(self) -> usize {
+        self.first + self.size
     }
 }
+
+/// The shards of a group that have anything, ascending; some of them combined already.
+type Shards = Vec<(Block, Shard)>;
 
 /// What a group has gathered.
 #[derive(Debug)]
@@ -120,6 +115,8 @@ struct Group {
     labels: Labels,
     drop_name: bool,
     gathered: Gathered,
+    /// The smallest rank of its series, if that is known.
+    rank: u32,
     /// The steps at which histograms could not be added up.
     broken: Presence,
 }
@@ -136,18 +133,25 @@ impl Evaluator<'_> {
         let mut grouping = Grouping::new(&e.grouping, e.without);
         let mut groups: Vec<Group> = Vec::new();
         let mut buffer = Vec::new();
-        self.each(&e.expr, steps, &mut |column| {
+        let add = &mut |column: Column| {
             let (i, new) = grouping.group(&column.labels);
             if let Some(labels) = new {
                 groups.push(Group {
                     labels,
                     drop_name: false,
                     gathered: Gathered::of(e.op, steps.count),
+                    rank: u32::MAX,
                     broken: Presence::none(steps.count),
                 });
             }
-            self.add_to_group(e, &mut groups[i], &column, steps, &mut buffer)
-        })?;
+            self.add_to_group(e, &mut groups[i], column, steps, &mut buffer)
+        };
+        match Gathered::of(e.op, 0) {
+            Gathered::Shards(_) => self.each_in_shards(&e.expr, steps, add)?,
+            _ => self.each(&e.expr, steps, add)?,
+        }
+        // In whatever order series come, groups come as their first series do by labels.
+        groups.sort_by_key(|group| group.rank);
         for group in groups {
             self.spend(steps.count)?;
             let (labels, drop_name) = (group.labels.clone(), group.drop_name);
@@ -160,14 +164,32 @@ impl Evaluator<'_> {
         Ok(())
     }
 
+    /// The series of an expression; in the order of their shards, where they are stored and it does not matter otherwise.
+    fn each_in_shards(&self, node: &Node, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+        match node {
+            _ if steps.count < STEPS_FOR_SHARDS => self.each(node, steps, sink),
+            Node::Vector(e) => self.selector(e, steps, Order::Shards, sink),
+            Node::Call(e) => match e.kind {
+                CallKind::Range(function) => self.renamed_ranges(e, sink, |sink| {
+                    self.range_call(e, function, (steps, Order::Shards), sink)
+                }),
+                _ => self.each(node, steps, sink),
+            },
+            _ => self.each(node, steps, sink),
+        }
+    }
+
     fn add_to_group(
         &self,
         e: &AggregatePlan,
         group: &mut Group,
-        column: &Column,
+        mut column: Column,
         steps: &Steps,
         buffer: &mut Vec<u8>,
     ) -> Result<(), QueryError> {
+        if let Some(place) = column.place {
+            group.rank = group.rank.min(place.rank);
+        }
         let points = &column.points;
         group.drop_name |= column.drop_name;
         let ignores_histograms =
@@ -177,12 +199,25 @@ impl Evaluator<'_> {
         }
         match &mut group.gathered {
             Gathered::Shards(shards) => {
-                let number = column.shard(buffer);
-                let shard = shards.get(number, || self.shard(e.op, steps.count))?;
-                shard.sums.add(points);
-                shard.floats.union(&points.floats);
-                if matches!(e.op, AggregateOp::Sum | AggregateOp::Avg) && points.histograms.is_some() {
-                    self.add_histograms(e, shard, &mut group.broken, column);
+                let number = usize::from(column.shard(buffer));
+                let at = shards.partition_point(|(block, _)| block.first < number);
+                let known = shards.get(at).is_some_and(|(block, _)| block.first == number);
+                if let Some((_, shard)) = shards.get_mut(at).filter(|_| known) {
+                    shard.sums.add(points);
+                    shard.floats.union(&points.floats);
+                } else {
+                    let shard = self.shard(e.op, &mut column.points, steps.count)?;
+                    shards.insert(at, (Block { first: number, size: 1 }, shard));
+                }
+                if matches!(e.op, AggregateOp::Sum | AggregateOp::Avg)
+                    && column.points.histograms.is_some()
+                    && let Some((_, shard)) = shards.get_mut(at)
+                {
+                    self.add_histograms(e, shard, &mut group.broken, &column);
+                }
+                if !known && column.place.is_some() {
+                    // No more series come of the shards before it.
+                    self.combine_before_last(e, shards, number, &mut group.broken);
                 }
             }
             Gathered::Counts(counts) => {
@@ -216,15 +251,20 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    fn shard(&self, op: AggregateOp, steps: usize) -> Result<Shard, QueryError> {
-        let sums = match op {
+    /// A shard with the floats of its first series, which may not be left behind.
+    fn shard(&self, op: AggregateOp, points: &mut Points, steps: usize) -> Result<Shard, QueryError> {
+        let floats = points.floats.clone();
+        let mut sums = match op {
             AggregateOp::Avg => Sums::Mean(MeanColumns::new(steps)),
             AggregateOp::Stddev | AggregateOp::Stdvar => Sums::Moments(vec![Moments::default(); steps]),
-            _ => Sums::Sum(SumColumns::new(steps)),
+            _ => Sums::Sum(SumColumns::take(points)),
         };
+        if !matches!(sums, Sums::Sum(_)) {
+            sums.add(points);
+        }
         Ok(Shard {
             sums,
-            floats: Presence::none(steps),
+            floats,
             histograms: None,
             histograms_of: Labels::empty(),
             _charge: self.budget.charge(0, steps * size_of::<Mean>())?,
@@ -278,11 +318,10 @@ impl Evaluator<'_> {
                     points.set_float(step, quantile_of(q, &mut values));
                 }
             }
-            Gathered::Shards(shards) => {
+            Gathered::Shards(mut shards) => {
                 let mut broken = group.broken;
-                if let Some(shard) =
-                    self.combined(e, &mut shards.into_iter().peekable(), (0, SHARDS), &mut broken)
-                {
+                self.combine_shards(e, &mut shards, SHARDS, &mut broken);
+                if let Some((_, shard)) = shards.pop() {
                     self.finish_shards(e, shard, &broken, &mut points);
                 }
             }
@@ -290,27 +329,40 @@ impl Evaluator<'_> {
         Ok(points)
     }
 
-    /// The shards with numbers from `low` to before `high`, combined along the tree.
-    fn combined(
+    /// Combines shards along the tree, those nodes of it that are complete if all shards before number `until` are.
+    fn combine_shards(&self, e: &AggregatePlan, shards: &mut Shards, until: usize, broken: &mut Presence) {
+        let mut combined = Shards::with_capacity(shards.len());
+        for next in shards.drain(..) {
+            self.combine_last(e, &mut combined, next.0.first, broken);
+            combined.push(next);
+        }
+        self.combine_last(e, &mut combined, until, broken);
+        *shards = combined;
+    }
+
+    /// As [`Self::combine_shards`], but the last shard, which is still being added to, stays by itself; those before it are
+    /// combined as far as they were when it was not there.
+    fn combine_before_last(
         &self,
         e: &AggregatePlan,
-        shards: &mut std::iter::Peekable<impl Iterator<Item = (usize, Shard)>>,
-        (low, high): (usize, usize),
+        shards: &mut Shards,
+        until: usize,
         broken: &mut Presence,
-    ) -> Option<Shard> {
-        shards.peek().filter(|(number, _)| *number < high)?;
-        if high - low == 1 {
-            return shards.next().map(|(_, shard)| shard);
-        }
-        let middle = usize::midpoint(low, high);
-        let left = self.combined(e, shards, (low, middle), broken);
-        let right = self.combined(e, shards, (middle, high), broken);
-        match (left, right) {
-            (Some(mut left), Some(right)) => {
-                self.merge(e, &mut left, right, broken);
-                Some(left)
-            }
-            (left, right) => left.or(right),
+    ) {
+        let Some(last) = shards.pop() else { return };
+        self.combine_last(e, shards, until, broken);
+        shards.push(last);
+    }
+
+    /// Combines the last two shards as long as they are all that their node will have.
+    fn combine_last(&self, e: &AggregatePlan, shards: &mut Shards, until: usize, broken: &mut Presence) {
+        while let [.., (left, _), (right, _)] = shards.as_slice()
+            && left.around(*right).end() <= until
+        {
+            let node = left.around(*right);
+            let (Some((_, right)), Some((left, into))) = (shards.pop(), shards.last_mut()) else { return };
+            self.merge(e, into, right, broken);
+            *left = node;
         }
     }
 

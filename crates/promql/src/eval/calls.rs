@@ -15,6 +15,7 @@ use super::column::{Column, Points};
 use super::presence::Presence;
 use super::scalars::Scalars;
 use super::selectors::Modifiers;
+use super::stored::Order;
 use super::{Evaluator, Sink};
 
 impl Evaluator<'_> {
@@ -85,9 +86,8 @@ impl Evaluator<'_> {
                 self.histogram_call(e, steps, sink)
             }
             CallKind::Info => self.info(e, steps, sink),
-            CallKind::Range(function) => {
-                self.renamed_ranges(e, sink, |sink| self.range_call(e, function, steps, sink))
-            }
+            CallKind::Range(function) => self
+                .renamed_ranges(e, sink, |sink| self.range_call(e, function, (steps, Order::Labels), sink)),
             CallKind::Time | CallKind::Scalar | CallKind::MinOf | CallKind::MaxOf => {
                 Err(QueryError::internal(format!("function {:?} is a scalar", e.name)))
             }
@@ -95,7 +95,7 @@ impl Evaluator<'_> {
     }
 
     /// Where names are dropped at once, two series of a range function must not become equal, whenever they exist.
-    fn renamed_ranges(
+    pub(super) fn renamed_ranges(
         &self,
         e: &CallPlan,
         sink: Sink<'_>,

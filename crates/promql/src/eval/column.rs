@@ -17,7 +17,18 @@ pub(crate) struct Column {
     pub(crate) origin: Option<Labels>,
     /// Whether the metric name is to be dropped at the end of the query.
     pub(crate) drop_name: bool,
+    /// Where it belongs, if series come by virtual shards.
+    pub(crate) place: Option<Place>,
     pub(crate) points: Points,
+}
+
+/// Where a stored series belongs among those of its selection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Its virtual shard.
+    pub(crate) shard: u8,
+    /// How many series come before it by labels.
+    pub(crate) rank: u32,
 }
 
 /// Samples at steps.
@@ -175,7 +186,7 @@ pub(crate) fn histogram_weight(histogram: &FloatHistogram) -> usize {
 
 impl Column {
     pub(crate) fn new(labels: Labels, points: Points) -> Self {
-        Self { labels, origin: None, drop_name: false, points }
+        Self { labels, origin: None, drop_name: false, place: None, points }
     }
 
     /// Gives it other labels, without forgetting those of the stored series.
@@ -185,12 +196,19 @@ impl Column {
     }
 
     /// Which of the 64 virtual shards it belongs to. `buffer` is scratch space.
-    pub(crate) fn shard(&self, buffer: &mut Vec<u8>) -> usize {
-        let labels = self.origin.as_ref().unwrap_or(&self.labels);
-        buffer.clear();
-        for (name, value) in labels.iter() {
-            push_canonical_label(buffer, name.as_bytes(), value.as_bytes());
+    pub(crate) fn shard(&self, buffer: &mut Vec<u8>) -> u8 {
+        match self.place {
+            Some(place) => place.shard,
+            None => shard_of(self.origin.as_ref().unwrap_or(&self.labels), buffer),
         }
-        (SeriesHash::of_canonical(TenantSeed::NONE, buffer).0 >> 58) as usize
     }
+}
+
+/// Which of the 64 virtual shards a series belongs to. `buffer` is scratch space.
+pub(super) fn shard_of(labels: &Labels, buffer: &mut Vec<u8>) -> u8 {
+    buffer.clear();
+    for (name, value) in labels.iter() {
+        push_canonical_label(buffer, name.as_bytes(), value.as_bytes());
+    }
+    (SeriesHash::of_canonical(TenantSeed::NONE, buffer).0 >> 58) as u8
 }

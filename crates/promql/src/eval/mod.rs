@@ -13,6 +13,7 @@ mod info;
 mod labels;
 mod matching;
 mod operators;
+mod ordering;
 mod presence;
 mod ranges;
 mod scalars;
@@ -35,6 +36,7 @@ use crate::plan::steps::Steps;
 
 pub(crate) use column::{Column, Points};
 pub(crate) use labels::{is_metadata, without_metadata};
+use stored::Order;
 
 /// Takes series as they come.
 pub(crate) type Sink<'s> = &'s mut dyn FnMut(Column) -> Result<(), QueryError>;
@@ -59,16 +61,21 @@ pub(crate) struct Evaluator<'a> {
 /// Series held in memory, and what they take of the budget.
 pub(crate) struct Held {
     pub(crate) columns: Vec<Column>,
-    charges: Vec<Charge>,
+    charge: Option<Charge>,
 }
 
 impl Held {
     pub(crate) fn new() -> Self {
-        Self { columns: Vec::new(), charges: Vec::new() }
+        Self { columns: Vec::new(), charge: None }
     }
 
     pub(crate) fn push(&mut self, evaluator: &Evaluator<'_>, column: Column) -> Result<(), QueryError> {
-        self.charges.push(evaluator.charge(&column)?);
+        let bytes = size_of::<Column>() + column.points.bytes() + column.labels.heap_bytes();
+        let samples = column.points.weight();
+        match &mut self.charge {
+            Some(charge) => charge.grow(samples, bytes)?,
+            None => self.charge = Some(evaluator.budget.charge(samples, bytes)?),
+        }
         self.columns.push(column);
         Ok(())
     }
@@ -103,7 +110,7 @@ impl Evaluator<'_> {
     pub(crate) fn each(&self, node: &Node, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
         self.check_interrupted()?;
         match node {
-            Node::Vector(e) => self.selector(e, steps, sink),
+            Node::Vector(e) => self.selector(e, steps, Order::Labels, sink),
             Node::Aggregate(e) => self.aggregate(e, steps, sink),
             Node::Binary(e) => self.binary(e, steps, sink),
             Node::Call(e) => self.call(e, steps, sink),
@@ -124,12 +131,6 @@ impl Evaluator<'_> {
         let mut held = Held::new();
         self.each(node, steps, &mut |column| held.push(self, column))?;
         Ok(held)
-    }
-
-    /// Takes the memory of a series from the budget.
-    pub(crate) fn charge(&self, column: &Column) -> Result<Charge, QueryError> {
-        let bytes = size_of::<Column>() + column.points.bytes() + column.labels.heap_bytes();
-        self.budget.charge(column.points.weight(), bytes)
     }
 
     pub(crate) fn check_interrupted(&self) -> Result<(), QueryError> {

@@ -18,6 +18,7 @@ use crate::text::quote::quote;
 use super::column::{Column, Points};
 use super::labels::without_metadata;
 use super::scalars::Scalars;
+use super::stored::Order;
 use super::{Evaluator, Held, Sink};
 
 /// The functions that `anchored` makes sense with.
@@ -45,12 +46,12 @@ struct Computation {
 }
 
 impl Evaluator<'_> {
-    /// A function over a range selector or subquery.
+    /// A function over a range selector or subquery; stored series come in this order, if they can.
     pub(super) fn range_call(
         &self,
         call: &CallPlan,
         function: RangeFunction,
-        steps: &Steps,
+        (steps, order): (&Steps, Order),
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
         let mut scalars = Vec::new();
@@ -89,7 +90,7 @@ impl Evaluator<'_> {
                 let windows = |evaluator: &Evaluator<'_>, labels: Labels, samples: &mut Samples| {
                     evaluator.windows(&computation, labels, false, samples, steps)
                 };
-                self.stored_series(&hints, steps.count, &windows, sink)
+                self.stored_series(&hints, (steps.count, order), &windows, sink)
             }
             _ => Err(QueryError::internal("a function over ranges has no range")),
         }
@@ -364,7 +365,7 @@ impl Evaluator<'_> {
             wants_counter: false,
         };
         let mut found = super::presence::Presence::none(steps.count);
-        self.range_call(call, present, steps, &mut |column| {
+        self.range_call(call, present, (steps, Order::Labels), &mut |column| {
             found.union(&column.points.floats);
             Ok(())
         })?;

@@ -14,6 +14,7 @@ use crate::plan::steps::{Steps, reference_time};
 use crate::text::quote::quote;
 
 use super::column::{Column, Points};
+use super::stored::Order;
 use super::{Evaluator, Sink};
 
 /// A sample as it lies in storage.
@@ -72,7 +73,13 @@ pub(super) struct Modifiers {
 }
 
 impl Evaluator<'_> {
-    pub(super) fn selector(&self, e: &SelectorPlan, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
+    pub(super) fn selector(
+        &self,
+        e: &SelectorPlan,
+        steps: &Steps,
+        order: Order,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
         if e.mode == RangeMode::Smoothed {
             return self.smoothed_selector(e, steps, sink);
         }
@@ -93,7 +100,7 @@ impl Evaluator<'_> {
             }
             Ok((!points.is_empty()).then(|| Column::new(labels, points)))
         };
-        self.stored_series(&hints, steps.count, &evaluate, sink)
+        self.stored_series(&hints, (steps.count, order), &evaluate, sink)
     }
 
     /// The latest float at each step: what nearly all selectors come to.
@@ -132,7 +139,7 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         self.stored_series(
             hints,
-            steps.count,
+            (steps.count, Order::Labels),
             &|evaluator, labels, samples| {
                 let mut latest = Latest::default();
                 let mut points = Points::none(steps.count);
@@ -154,7 +161,7 @@ impl Evaluator<'_> {
         let hints = e.hints(steps, self.lookback_ms, None);
         self.stored_series(
             &hints,
-            steps.count,
+            (steps.count, Order::Labels),
             &|evaluator, labels, samples| {
                 samples.drop_stale();
                 let mut points = Points::none(steps.count);

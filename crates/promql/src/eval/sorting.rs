@@ -52,13 +52,14 @@ impl Evaluator<'_> {
         let mut held = self.held(&call.args[0], steps)?;
         held.columns.iter_mut().for_each(|c| c.points.drop_histograms());
         held.columns.retain(|c| !c.points.is_empty());
+        let mut columns = held.columns;
         if !ineffective {
-            held.columns.sort_by(|a, b| {
+            columns = self.sort_items(columns, |a, b| {
                 by_value(a.points.values[0], b.points.values[0], direction)
                     .then_with(|| a.labels.cmp(&b.labels))
-            });
+            })?;
         }
-        held.columns.into_iter().try_for_each(sink)
+        columns.into_iter().try_for_each(sink)
     }
 
     /// By labels in natural order, then by all labels.
@@ -81,10 +82,11 @@ impl Evaluator<'_> {
                 Direction::Descending => order.reverse(),
             }
         };
-        let mut held = self.held(&call.args[0], steps)?;
+        let held = self.held(&call.args[0], steps)?;
+        let mut columns = held.columns;
         if !ineffective {
-            held.columns.sort_by(|a, b| compare(&a.labels, &b.labels));
+            columns = self.sort_items(columns, |a, b| compare(&a.labels, &b.labels))?;
         }
-        held.columns.into_iter().try_for_each(sink)
+        columns.into_iter().try_for_each(sink)
     }
 }

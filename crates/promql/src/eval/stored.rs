@@ -11,7 +11,7 @@ use crate::engine::source::{
     Samples, SelectHints, SelectedSeries, SeriesBatch, SeriesSet, SeriesSource, SourceError,
 };
 
-use super::column::Column;
+use super::column::{Column, Place, shard_of};
 use super::selectors::keep_stats_only;
 use super::{Evaluator, Held, Sink};
 
@@ -20,9 +20,46 @@ use super::{Evaluator, Held, Sink};
 pub(super) type OfSeries<'e> =
     &'e (dyn Fn(&Evaluator<'_>, Labels, &mut Samples) -> Result<Option<Column>, QueryError> + Sync);
 
+/// So many samples of a series are read between looks whether there is room for them.
+const LOOK_AFTER: usize = 4096;
+
 impl From<SourceError> for QueryError {
     fn from(error: SourceError) -> Self {
         Self::new(ErrorKind::Source, format!("expanding series: {}", error.message))
+    }
+}
+
+/// In which order stored series come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// By their labels.
+    Labels,
+    /// By virtual shards, and by labels inside of each, where the source can do that: columns say so then, by their
+    /// place. Whoever folds them by shards has to keep few of these at a time.
+    Shards,
+}
+
+/// So many series are computed before they are handed on, at most.
+const BATCH_SERIES: usize = 1024;
+
+/// Series to be read, as they come or in some order.
+#[derive(Clone, Copy)]
+struct Batch<'b> {
+    series: &'b dyn SeriesBatch,
+    order: Option<&'b [Place]>,
+}
+
+impl<'b> Batch<'b> {
+    fn len(&self) -> usize {
+        self.order.map_or(self.series.len(), <[Place]>::len)
+    }
+
+    fn place(&self, number: usize) -> Option<Place> {
+        self.order.and_then(|order| order.get(number)).copied()
+    }
+
+    fn series(&self, number: usize) -> SelectedSeries<'b> {
+        self.series.series(self.place(number).map_or(number, |place| place.rank as usize))
     }
 }
 
@@ -48,7 +85,7 @@ impl Evaluator<'_> {
     pub(super) fn stored_series(
         &self,
         hints: &SelectHints,
-        steps: usize,
+        (steps, order): (usize, Order),
         evaluate: OfSeries<'_>,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
@@ -57,15 +94,15 @@ impl Evaluator<'_> {
         let mut held = Held::new();
         let mut take = |column| if sorted { sink(column) } else { held.push(self, column) };
         let mut samples = Samples::default();
-        if set.has_batches() {
-            while let Some(batch) = set.next_batch()? {
-                let divided = self.executor.map(|e| (e, e.part_series(batch.len(), steps).max(1)));
-                match divided.filter(|(_, size)| *size < batch.len()) {
-                    Some((executor, size)) => {
-                        self.divided(executor, size, batch, hints, evaluate, &mut take)?;
-                    }
-                    None => self.range_of(batch, 0..batch.len(), hints, evaluate, &mut take)?,
-                }
+        let rest = if order == Order::Shards && sorted { set.rest()? } else { None };
+        if let Some(series) = rest {
+            for order in self.by_shards(series)?.chunks(BATCH_SERIES) {
+                let batch = Batch { series, order: Some(order) };
+                self.batch(batch, steps, hints, evaluate, &mut take)?;
+            }
+        } else if set.has_batches() {
+            while let Some(series) = set.next_batch()? {
+                self.batch(Batch { series, order: None }, steps, hints, evaluate, &mut take)?;
             }
         } else {
             while let Some(series) = set.next_series()? {
@@ -78,8 +115,7 @@ impl Evaluator<'_> {
             self.annotations.borrow_mut().add_from_source(warning);
         }
         drop(set);
-        held.columns.sort_by(|a, b| a.labels.cmp(&b.labels));
-        held.columns.into_iter().try_for_each(sink)
+        self.sort_items(held.columns, |a, b| a.labels.cmp(&b.labels))?.into_iter().try_for_each(sink)
     }
 
     /// Reads series one by one.
@@ -100,10 +136,41 @@ impl Evaluator<'_> {
         Ok(())
     }
 
+    /// The places of series, those of the first shard first.
+    fn by_shards(&self, series: &dyn SeriesBatch) -> Result<Vec<Place>, QueryError> {
+        let mut buffer = Vec::new();
+        let mut places = Vec::with_capacity(series.len());
+        for rank in 0..series.len() {
+            self.spend(1)?;
+            let shard = shard_of(&series.labels(rank), &mut buffer);
+            let rank =
+                u32::try_from(rank).map_err(|_| QueryError::internal("more series than can be counted"))?;
+            places.push(Place { shard, rank });
+        }
+        places.sort_unstable();
+        Ok(places)
+    }
+
+    /// The columns of a batch, on several threads where that is worth it.
+    fn batch(
+        &self,
+        batch: Batch<'_>,
+        steps: usize,
+        hints: &SelectHints,
+        evaluate: OfSeries<'_>,
+        take: &mut dyn FnMut(Column) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        let divided = self.executor.map(|e| (e, e.part_series(batch.len(), steps).max(1)));
+        match divided.filter(|(_, size)| *size < batch.len()) {
+            Some((executor, size)) => self.divided(executor, size, batch, hints, evaluate, take),
+            None => self.range_of(batch, 0..batch.len(), hints, evaluate, take),
+        }
+    }
+
     /// The columns of some series of a batch.
     fn range_of(
         &self,
-        batch: &dyn SeriesBatch,
+        batch: Batch<'_>,
         range: std::ops::Range<usize>,
         hints: &SelectHints,
         evaluate: OfSeries<'_>,
@@ -111,7 +178,8 @@ impl Evaluator<'_> {
     ) -> Result<(), QueryError> {
         let mut samples = Samples::default();
         for i in range {
-            if let Some(column) = self.of_stored(batch.series(i), hints, evaluate, &mut samples)? {
+            if let Some(mut column) = self.of_stored(batch.series(i), hints, evaluate, &mut samples)? {
+                column.place = batch.place(i);
                 take(column)?;
             }
         }
@@ -123,7 +191,7 @@ impl Evaluator<'_> {
         &self,
         executor: &dyn Executor,
         size: usize,
-        batch: &dyn SeriesBatch,
+        batch: Batch<'_>,
         hints: &SelectHints,
         evaluate: OfSeries<'_>,
         take: &mut dyn FnMut(Column) -> Result<(), QueryError>,
@@ -180,15 +248,24 @@ impl Evaluator<'_> {
     ) -> Result<Labels, QueryError> {
         self.check_interrupted()?;
         samples.clear();
+        let mut next_look = LOOK_AFTER;
         while series.samples.read(samples)? {
-            // Freed with the next series, so it is checked but not kept.
-            self.budget.look(samples.len(), samples.len() * size_of::<(i64, f64)>())?;
+            if samples.len() >= next_look {
+                self.look(samples)?;
+                next_look = samples.len() + LOOK_AFTER;
+            }
         }
+        self.look(samples)?;
         self.series_read.set(self.series_read.get() + 1);
         self.samples_read.set(self.samples_read.get() + samples.len() as u64);
         if hints.histogram_stats_only {
             keep_stats_only(samples);
         }
         Ok(series.labels)
+    }
+
+    /// Whether there is room for the samples of a series: they are freed with the next one, so this is checked but not kept.
+    fn look(&self, samples: &Samples) -> Result<(), QueryError> {
+        self.budget.look(samples.len(), samples.len() * size_of::<(i64, f64)>())
     }
 }

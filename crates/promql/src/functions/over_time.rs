@@ -264,17 +264,20 @@ pub(crate) fn quantile_of(q: f64, values: &mut [f64]) -> f64 {
     if q > 1.0 {
         return f64::INFINITY;
     }
-    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
+    // NaN is less than everything.
+    let order = |a: &f64, b: &f64| match (a.is_nan(), b.is_nan()) {
         (true, true) => std::cmp::Ordering::Equal,
         (true, false) => std::cmp::Ordering::Less,
         (false, true) => std::cmp::Ordering::Greater,
         (false, false) => a.total_cmp(b),
-    });
+    };
     let last = values.len() - 1;
     let rank = q * last as f64;
     let lower = (rank.floor().max(0.0) as usize).min(last);
     let weight = rank - rank.floor();
-    values[lower] * (1.0 - weight) + values[(lower + 1).min(last)] * weight
+    let (_, below, above) = values.select_nth_unstable_by(lower, order);
+    let above = above.iter().copied().min_by(order).unwrap_or(*below);
+    *below * (1.0 - weight) + above * weight
 }
 
 #[cfg(test)]

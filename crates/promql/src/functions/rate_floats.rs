@@ -118,37 +118,69 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
                 gaps: (shape.length - 1) as f64,
                 starts_inside: false,
             };
-            let out = points.values.get_mut(step..end).unwrap_or_default().iter_mut().step_by(even.period);
-            self.of_shape(shape, &extent, out);
+            let out = points.values.get_mut(step..end).unwrap_or_default();
+            self.of_shape(shape, &extent, even.period, out);
             if !at_all {
                 (step..end).step_by(even.period).for_each(|step| points.floats.set(step));
             }
         }
     }
 
-    fn of_shape<'v>(&self, shape: Shape, extent: &Extent, out: impl Iterator<Item = &'v mut f64>) {
+    /// The changes over windows of one shape, which go to every `period`-th place of `out`.
+    fn of_shape(&self, shape: Shape, extent: &Extent, period: usize, out: &mut [f64]) {
         let values = self.series.values;
         // What a change is multiplied by where a counter is extrapolated as a gauge is: nearly always.
         let as_gauge = Change { counter: false, ..Self::CHANGE };
         let (times, divisor) = extent.factor(self.series.range_ms, as_gauge, 0.0, 0.0);
         let (factor, to_start) = (times / divisor, extent.extrapolated(extent.to_start));
-        let mut falls = Falls::of(self.falls);
-        let behind = values.get(shape.first + shape.length - 1..).unwrap_or_default();
-        let pairs = values.get(shape.first..).unwrap_or_default().iter().zip(behind);
-        for (i, (out, (first, last))) in out.zip(pairs.step_by(shape.stride)).enumerate() {
-            let mut result = last - first;
-            if COUNTER && !self.falls.is_empty() {
-                let at = shape.first + i * shape.stride;
-                let falls = falls.between(at, at + shape.length - 1);
-                falls.iter().for_each(|fall| result += values[fall - 1]);
+        let firsts = values.get(shape.first..).unwrap_or_default();
+        let lasts = firsts.get(shape.length - 1..).unwrap_or_default();
+        let windows = || firsts.chunks(shape.stride).zip(lasts.chunks(shape.stride));
+        // Whether any counter was zero not long before a window is looked for without a branch for each.
+        let mut any_near_zero = false;
+        for (slots, (first, last)) in out.chunks_mut(period).zip(windows()) {
+            let change = last[0] - first[0];
+            slots[0] = change * factor;
+            any_near_zero |= COUNTER & extent.reaches_zero(to_start, first[0], change);
+        }
+        if any_near_zero {
+            for (slots, (first, last)) in out.chunks_mut(period).zip(windows()) {
+                let change = last[0] - first[0];
+                if extent.reaches_zero(to_start, first[0], change) {
+                    let (times, divisor) =
+                        extent.factor(self.series.range_ms, Self::CHANGE, first[0], change);
+                    slots[0] = change * (times / divisor);
+                }
             }
-            let near_zero = COUNTER && extent.reaches_zero(to_start, *first, result);
-            *out = if near_zero {
-                let (times, divisor) = extent.factor(self.series.range_ms, Self::CHANGE, *first, result);
-                result * (times / divisor)
-            } else {
-                result * factor
-            };
+        }
+        if COUNTER && !self.falls.is_empty() {
+            self.with_falls(shape, extent, period, out);
+        }
+    }
+
+    /// The changes again over those windows in which the counter fell.
+    fn with_falls(&self, shape: Shape, extent: &Extent, period: usize, out: &mut [f64]) {
+        let values = self.series.values;
+        let windows = out.len().div_ceil(period);
+        let mut falls = Falls::of(self.falls);
+        let mut next = 0;
+        for fall in self.falls {
+            // Those that begin before it and end with it or later.
+            let until = fall.saturating_sub(shape.first).div_ceil(shape.stride).min(windows);
+            let from = (fall + 1).saturating_sub(shape.first + shape.length).div_ceil(shape.stride);
+            for window in from.max(next)..until {
+                let first = shape.first + window * shape.stride;
+                let (Some(before), Some(last)) = (values.get(first), values.get(first + shape.length - 1))
+                else {
+                    continue;
+                };
+                let mut change = last - before;
+                let inside = falls.between(first, first + shape.length - 1);
+                inside.iter().for_each(|fall| change += values[fall - 1]);
+                let (times, divisor) = extent.factor(self.series.range_ms, Self::CHANGE, *before, change);
+                out[window * period] = change * (times / divisor);
+            }
+            next = next.max(until);
         }
     }
 }
