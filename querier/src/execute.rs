@@ -24,7 +24,7 @@ use crate::memory::{ProcessMemory, QueryMemory};
 use crate::report::{Report, Reporter, Stage};
 use crate::select::{Budget, select};
 use crate::service::{QueryRequest, StatsWanted};
-use crate::source::{Fetched, Prefetched};
+use crate::source::{Fetched, Prefetched, contains};
 
 /// The most steps of a range query: 11,000 steps behind the first, as upstream has it.
 const MAX_STEPS: u64 = 11_001;
@@ -154,7 +154,7 @@ impl Executor {
         parsed.await.map_err(|e| failed("parsing a query", &e))?
     }
 
-    /// Everything that the query selects; what it selects twice is fetched once.
+    /// Everything that the query selects; what it selects twice, or as a part of another selection, is fetched once.
     async fn fetch(
         &self,
         tenant: &TenantId,
@@ -167,8 +167,10 @@ impl Executor {
         let mut budget = Budget::new(limits).with_memory(memory);
         let readers = self.ingesters.readers(tenant)?;
         let mut source = Prefetched::default();
-        for hints in query.selections() {
-            if source.find(&hints).is_some() {
+        let mut selections = query.selections().into_iter();
+        while let Some(hints) = selections.next() {
+            let comes_later = selections.as_slice().iter().any(|later| contains(later, &hints));
+            if comes_later || source.find(&hints).is_some() {
                 continue;
             }
             let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);

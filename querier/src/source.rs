@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::{FloatHistogram, Labels, TimeRange};
+use model::{FloatHistogram, Labels, Matcher, TimeRange};
 use promql::{
     SampleCursor, Samples, SelectHints, SelectedSeries, SeriesBatch, SeriesSet, SeriesSource, SourceError,
 };
@@ -26,19 +26,24 @@ pub(crate) struct Fetched {
 pub(crate) struct Prefetched(Vec<Fetched>);
 
 impl Prefetched {
-    /// The selection for `hints`, if it has been fetched: that of the same series over at least the same time.
+    /// The selection that has the series for `hints`, if it has been fetched: that of the same series, or of these among
+    /// others, over at least the same time.
     pub(crate) fn find(&self, hints: &SelectHints) -> Option<&Fetched> {
-        self.0.iter().find(|f| {
-            f.hints.start_ms <= hints.start_ms
-                && f.hints.end_ms >= hints.end_ms
-                && f.hints.matchers == hints.matchers
-        })
+        self.0.iter().find(|fetched| contains(&fetched.hints, hints))
     }
 
     /// Adds a selection.
     pub(crate) fn add(&mut self, fetched: Fetched) {
         self.0.push(fetched);
     }
+}
+
+/// Whether a selection has all that another one asks for: it demands nothing of series that the other one does not, and
+/// reaches as far.
+pub(crate) fn contains(all: &SelectHints, some: &SelectHints) -> bool {
+    all.start_ms <= some.start_ms
+        && all.end_ms >= some.end_ms
+        && all.matchers.iter().all(|matcher| some.matchers.contains(matcher))
 }
 
 impl SeriesSource for Prefetched {
@@ -48,9 +53,19 @@ impl SeriesSource for Prefetched {
                 message: format!("selection {} was not announced by the plan", hints.ordinal),
             });
         };
-        let (range, rest) = (fetched.range, &*fetched.series);
-        Ok(Box::new(FetchedSet { batch: FetchedBatch { range, series: &[] }, rest }))
+        let more = |matcher: &&Matcher| !fetched.hints.matchers.contains(*matcher);
+        let more: Vec<&Matcher> = hints.matchers.iter().filter(more).collect();
+        let rest = if more.is_empty() {
+            Picked::All(&fetched.series)
+        } else {
+            Picked::Some(fetched.series.iter().filter(|series| match_all(&more, &series.labels)).collect())
+        };
+        Ok(Box::new(FetchedSet { range: fetched.range, batch: 0..0, series: rest }))
     }
+}
+
+fn match_all(matchers: &[&Matcher], labels: &Labels) -> bool {
+    matchers.iter().all(|matcher| matcher.matches(labels.get_or_empty(matcher.name())))
 }
 
 /// The engine is given so many series at once: so many columns may be in memory that have not been folded.
@@ -58,23 +73,54 @@ const BATCH_SERIES: usize = 1024;
 
 /// The series of one selection.
 struct FetchedSet<'a> {
-    batch: FetchedBatch<'a>,
-    rest: &'a [SeriesChunks],
-}
-
-/// Some of them.
-struct FetchedBatch<'a> {
     range: Option<TimeRange>,
-    series: &'a [SeriesChunks],
+    series: Picked<'a>,
+    /// The numbers of those handed out last.
+    batch: std::ops::Range<usize>,
 }
 
-impl SeriesBatch for FetchedBatch<'_> {
+/// Series out of what has been fetched.
+enum Picked<'a> {
+    All(&'a [SeriesChunks]),
+    Some(Vec<&'a SeriesChunks>),
+}
+
+impl<'a> Picked<'a> {
     fn len(&self) -> usize {
-        self.series.len()
+        match self {
+            Self::All(series) => series.len(),
+            Self::Some(series) => series.len(),
+        }
+    }
+
+    fn get(&self, number: usize) -> &'a SeriesChunks {
+        match self {
+            Self::All(series) => &series[number],
+            Self::Some(series) => series[number],
+        }
+    }
+}
+
+impl FetchedSet<'_> {
+    /// Goes on to the next series, so many at most; whether there are any.
+    fn advance(&mut self, max: usize) -> bool {
+        let begin = self.batch.end;
+        self.batch = begin..self.series.len().min(begin.saturating_add(max));
+        !self.batch.is_empty()
+    }
+}
+
+impl SeriesBatch for FetchedSet<'_> {
+    fn len(&self) -> usize {
+        self.batch.len()
     }
 
     fn series(&self, number: usize) -> SelectedSeries<'_> {
-        selected(&self.series[number], self.range)
+        selected(self.series.get(self.batch.start + number), self.range)
+    }
+
+    fn labels(&self, number: usize) -> Labels {
+        self.series.get(self.batch.start + number).labels.clone()
     }
 }
 
@@ -90,11 +136,7 @@ fn selected(series: &SeriesChunks, range: Option<TimeRange>) -> SelectedSeries<'
 
 impl SeriesSet for FetchedSet<'_> {
     fn next_series(&mut self) -> Result<Option<SelectedSeries<'_>>, SourceError> {
-        let Some((series, rest)) = self.rest.split_first() else {
-            return Ok(None);
-        };
-        self.rest = rest;
-        Ok(Some(selected(series, self.batch.range)))
+        Ok(if self.advance(1) { Some(self.series(0)) } else { None })
     }
 
     fn has_batches(&self) -> bool {
@@ -102,8 +144,12 @@ impl SeriesSet for FetchedSet<'_> {
     }
 
     fn next_batch(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
-        (self.batch.series, self.rest) = self.rest.split_at(self.rest.len().min(BATCH_SERIES));
-        Ok((!self.batch.is_empty()).then_some(&self.batch))
+        Ok(if self.advance(BATCH_SERIES) { Some(&*self) } else { None })
+    }
+
+    fn rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        self.advance(usize::MAX);
+        Ok(Some(&*self))
     }
 
     fn is_sorted(&self) -> bool {

@@ -4,10 +4,14 @@ use std::sync::Arc;
 
 use model::{BucketSpan, FloatHistogram, Histogram, Value, stale_nan};
 
-use crate::fake::{Api, Fake, NOW_MS, api, escape};
+use crate::fake::{Api, Fake, NOW_MS, api, api_with, escape};
 
 fn up() -> Api {
-    api(Fake::default()
+    api(ups())
+}
+
+fn ups() -> Fake {
+    Fake::default()
         .floats(
             &[("__name__", "up"), ("instance", "a:9100"), ("job", "node")],
             &[(60, 1.0), (45, 0.0), (30, 1.5), (15, 2.0), (0, 3.0)],
@@ -16,7 +20,7 @@ fn up() -> Api {
             &[("__name__", "up"), ("instance", "b:9100"), ("job", "<node>&co")],
             &[(310, 7.0), (299, 8.0)],
         )
-        .floats(&[("__name__", "down"), ("job", "node")], &[(0, 1.0)]))
+        .floats(&[("__name__", "down"), ("job", "node")], &[(0, 1.0)])
 }
 
 #[tokio::test]
@@ -231,6 +235,23 @@ async fn the_whole_language() {
     )
     .await;
     api.expect("query?query=time()&time=12.5", r#"{"resultType":"scalar","result":[12.500,"12.5"]}"#).await;
+}
+
+/// There are two series of `up`, and no query fetches a third.
+#[tokio::test]
+async fn what_another_selection_has_is_not_fetched_again() {
+    let api = api_with(vec![ups()], &[], &[("max_fetched_series_per_query", "2")]);
+    for (query, value) in [
+        (r#"sum(up{job="node"}) / sum(up)"#, "0.2727272727272727"),
+        (r#"sum(up) - sum(up{job="node",instance=~"a.*"})"#, "8"),
+        (r#"sum(up{job="node"}) + sum(up{job="<node>&co"}) * 0 + sum(max_over_time(up[10m]))"#, "14"),
+        (r#"sum(up{job!="node"}) + sum(up{job="node"}) * 0 + count(up)"#, "10"),
+    ] {
+        let answer = format!(
+            r#"{{"resultType":"vector","result":[{{"metric":{{}},"value":[1700000000,"{value}"]}}]}}"#
+        );
+        api.expect(&format!("query?query={}", escape(query)), &answer).await;
+    }
 }
 
 #[tokio::test]
