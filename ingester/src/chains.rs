@@ -133,7 +133,7 @@ mod tests {
     use model::{SeriesHash, Value};
 
     use super::*;
-    use crate::head::cuts::Cuts;
+    use crate::head::cuts::{CutGroup, Cuts};
     use crate::head::open::Incoming;
     use crate::head::series::{Context, State};
 
@@ -149,7 +149,10 @@ mod tests {
                 let late = i % 3 == 0 && number % 5 == 0 && i > 0;
                 let timestamp_ms = i * STEP_MS - if late { 40 * STEP_MS + 1 } else { 0 };
                 let value = Value::Float((i * number as i64) as f64);
-                let cuts = Cuts::of(SeriesHash((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+                let cuts = Cuts::of(CutGroup::of(
+                    "m",
+                    SeriesHash((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+                ));
                 state.apply(Incoming { timestamp_ms, start_ms: None, value: &value }, cuts, context);
             }
             if i % 100 == 99 {

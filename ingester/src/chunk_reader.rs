@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use env::File;
 
+use crate::chunk_cache::{self, ChunkCache};
 use crate::chunk_store::{
     ChunkPtr, ChunkStore, FRAME_BYTES, StoreError, StoredChunk, decode_with, read_up_to,
 };
@@ -20,6 +21,12 @@ const GUESS_BYTES: std::ops::RangeInclusive<u32> = 384..=16 << 10;
 const BLOCK_BYTES: usize = 64 << 10;
 /// ... or of a size for so few chunks as are wanted, with so much for each.
 const CHUNK_BYTES: usize = 256;
+
+/// So few chunks near each other are kept for the next query: many are cheap to read again.
+const ALONE: usize = 2;
+
+/// How data of a chunk are kept, in a block of which so many chunks are still to come.
+type Keep = fn(&mut BytesMut, &[u8], usize) -> Bytes;
 
 /// A chunk that is to be read, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -49,9 +56,17 @@ pub(crate) struct ChunkReader {
     /// The longest frame so far.
     longest: u32,
     file: Option<(u32, Arc<dyn File>)>,
+    /// Where chunks are kept that are read alone, and how many bytes may still be added to it.
+    cache: Option<(Arc<ChunkCache>, usize)>,
 }
 
 impl ChunkReader {
+    /// A reader that first looks for chunks that lie alone in `cache`, and leaves them there.
+    pub(crate) fn with_cache(cache: Arc<ChunkCache>) -> Self {
+        let share = cache.share();
+        Self { cache: Some((cache, share)), ..Self::default() }
+    }
+
     /// Reads chunks, which are sorted, and calls `take` with each and with whose it is. Those that retention has removed are
     /// left out.
     pub(crate) fn read(
@@ -65,7 +80,11 @@ impl ChunkReader {
         let mut rest = stored;
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(run_length(rest));
-            self.read_run(store, flushed, run, rest.len(), &mut take)?;
+            if run.len() <= ALONE && self.cache.is_some() {
+                run.iter().try_for_each(|wanted| self.read_alone(store, flushed, wanted, &mut take))?;
+            } else {
+                self.read_run(store, flushed, run, (rest.len(), kept), &mut take)?;
+            }
             rest = behind;
         }
         for wanted in in_memory {
@@ -74,13 +93,44 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// Reads chunks of one file that lie near each other; `left` chunks are still to be read, these included.
+    /// A chunk without others near it: from the cache, or else from the file and to the cache.
+    fn read_alone(
+        &mut self,
+        store: &ChunkStore,
+        flushed: ChunkPtr,
+        wanted: &Wanted,
+        take: &mut impl FnMut(u32, StoredChunk),
+    ) -> Result<(), Unreadable> {
+        // What retention has removed may still be known.
+        if self.file(store, wanted.pointer.segment()).is_none() {
+            return Ok(());
+        }
+        let Some((cache, room)) = self.cache.clone() else { return Ok(()) };
+        if let Some(chunk) = cache.get(wanted.pointer) {
+            take(wanted.of, chunk);
+            return Ok(());
+        }
+        let mut left = room;
+        self.read_run(store, flushed, std::slice::from_ref(wanted), (1, copied), &mut |of, chunk| {
+            let bytes = chunk_cache::bytes_of(&chunk.chunk);
+            if bytes <= left {
+                left -= bytes;
+                cache.insert(wanted.pointer, chunk.clone());
+            }
+            take(of, chunk);
+        })?;
+        self.cache = Some((cache, left));
+        Ok(())
+    }
+
+    /// Reads chunks of one file that lie near each other; `left` chunks are still to be read, these included, and each is
+    /// kept by `keep`.
     fn read_run(
         &mut self,
         store: &ChunkStore,
         flushed: ChunkPtr,
         run: &[Wanted],
-        left: usize,
+        (left, keep): (usize, Keep),
         take: &mut impl FnMut(u32, StoredChunk),
     ) -> Result<(), Unreadable> {
         let ([first, ..], [.., last]) = (run, run) else { return Ok(()) };
@@ -114,7 +164,7 @@ impl ChunkReader {
             }
             self.longest = self.longest.max(length);
             let block = &mut self.block;
-            let chunk = decode_with(frame, |data| kept(block, data, left - done)).ok_or_else(|| {
+            let chunk = decode_with(frame, |data| keep(block, data, left - done)).ok_or_else(|| {
                 let error = StoreError::Damaged { segment, offset: wanted.pointer.offset() };
                 Unreadable { wanted: *wanted, error }
             })?;
@@ -154,6 +204,11 @@ fn kept(block: &mut BytesMut, data: &[u8], chunks: usize) -> Bytes {
     block.split().freeze()
 }
 
+/// A copy by itself.
+fn copied(_: &mut BytesMut, data: &[u8], _: usize) -> Bytes {
+    chunk_cache::own(data)
+}
+
 /// How many of the first chunks are read together.
 fn run_length(wanted: &[Wanted]) -> usize {
     let Some(first) = wanted.first() else { return 0 };
@@ -176,6 +231,7 @@ mod tests {
     use env::SimFs;
     use model::TimeRange;
     use proto::ChunkEncoding;
+    use telemetry::Registry;
 
     use super::*;
 
@@ -184,7 +240,11 @@ mod tests {
     fn reads_what_the_store_reads() {
         let store = ChunkStore::open(Arc::new(SimFs::new(1)), PathBuf::from("/chunks"), &[]).unwrap();
         let mut pointers = Vec::new();
-        let mut reader = ChunkReader::default();
+        let registry = Registry::new();
+        let counter = |name| registry.counter(name, "Chunks");
+        // Little enough for the cache to change generations.
+        let cache = Arc::new(ChunkCache::new(40_000, counter("hits"), counter("misses")));
+        let mut plain = ChunkReader::default();
         for round in 0..6usize {
             for i in 0..200usize {
                 let length = [3, 90, 240, 700, 1_100, 30_000][(i * i + round) % 6].min(200 * (i % 30) + 5);
@@ -198,15 +258,45 @@ mod tests {
             for step in [1, 3, 40, 300, 900] {
                 let every = (round % step..pointers.len()).step_by(step);
                 let wanted: Vec<_> = every.map(|i| Wanted { pointer: pointers[i], of: i as u32 }).collect();
-                let mut read = Vec::new();
-                reader.read(&store, &wanted, |of, chunk| read.push((of, chunk))).unwrap();
-                assert_eq!(read.len(), wanted.len());
-                for (wanted, (of, chunk)) in wanted.iter().zip(read) {
-                    assert_eq!(of, wanted.of);
-                    assert_eq!(store.read(wanted.pointer).unwrap(), Some(chunk), "{round} {step} {of}");
+                let mut caching = ChunkReader::with_cache(cache.clone());
+                for reader in [&mut plain, &mut caching] {
+                    let mut read = Vec::new();
+                    reader.read(&store, &wanted, |of, chunk| read.push((of, chunk))).unwrap();
+                    assert_eq!(read.len(), wanted.len());
+                    for (wanted, (of, chunk)) in wanted.iter().zip(read) {
+                        assert_eq!(of, wanted.of);
+                        assert_eq!(store.read(wanted.pointer).unwrap(), Some(chunk), "{round} {step} {of}");
+                    }
                 }
             }
         }
+        assert!(cache.hits() > 0);
+    }
+
+    #[test]
+    fn what_retention_removed_is_gone_from_the_cache_too() {
+        let store = ChunkStore::open(Arc::new(SimFs::new(1)), PathBuf::from("/chunks"), &[]).unwrap();
+        let registry = Registry::new();
+        let counter = |name| registry.counter(name, "Chunks");
+        let cache = Arc::new(ChunkCache::new(1 << 20, counter("hits"), counter("misses")));
+        let append = |end_ms| {
+            let range = TimeRange::new(0, end_ms).unwrap();
+            store.append(None, range, ChunkEncoding::Xor, &vec![7; 40 << 20])
+        };
+        // A file is not continued beyond 64 MiB.
+        let pointer = store.append(None, TimeRange::new(0, 7).unwrap(), ChunkEncoding::Xor, &[7; 100]);
+        append(8);
+        append(9);
+        append(1_000);
+        store.sync().unwrap();
+        let read = |cache: &Arc<ChunkCache>| {
+            let (mut reader, mut read) = (ChunkReader::with_cache(cache.clone()), 0);
+            reader.read(&store, &[Wanted { pointer, of: 0 }], |_, _| read += 1).unwrap();
+            read
+        };
+        assert_eq!((read(&cache), read(&cache), cache.hits()), (1, 1, 1));
+        assert_eq!(store.drop_before(500).unwrap(), 1);
+        assert_eq!(read(&cache), 0);
     }
 
     #[test]

@@ -37,7 +37,7 @@ const HEAD_BYTES_MAX: usize = FRAME_BYTES as usize + 1 + 10 + 10 + 8;
 const READ_BYTES: usize = 1024;
 
 /// Where a stored chunk is: the number of its file, and its offset there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ChunkPtr(NonZeroU64);
 
 impl ChunkPtr {

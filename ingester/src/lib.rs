@@ -6,6 +6,7 @@ mod canonical;
 mod cardinality;
 mod chains;
 mod checksums;
+mod chunk_cache;
 mod chunk_reader;
 mod chunk_store;
 mod codec;

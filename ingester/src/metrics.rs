@@ -24,6 +24,8 @@ pub(crate) struct Metrics {
     pub(crate) chunk_bytes_pending: Gauge,
     pub(crate) chunk_failures: Counter,
     pub(crate) chunk_files_removed: Counter,
+    pub(crate) chunk_cache_hits: Counter,
+    pub(crate) chunk_cache_misses: Counter,
     pub(crate) replay_seconds: FloatGauge,
     pub(crate) handed_over_series: Counter,
     pub(crate) hand_over_retries: Counter,
@@ -63,6 +65,14 @@ impl Metrics {
                 .gauge("chunk_pending_bytes", "Bytes of full chunks that are not durable in chunk files yet"),
             chunk_failures: r.counter("chunk_failures", "Failed writes or syncs of chunk files"),
             chunk_files_removed: r.counter("chunk_files_removed", "Chunk files removed by retention"),
+            chunk_cache_hits: r.counter(
+                "chunk_cache_hits",
+                "Stored chunks that a query found in memory, of those that lie alone",
+            ),
+            chunk_cache_misses: r.counter(
+                "chunk_cache_misses",
+                "Stored chunks that lie alone and that a query read from a file",
+            ),
             replay_seconds: r
                 .float_gauge("replay_duration_seconds", "How long the last start took to restore the head"),
             handed_over_series: r.counter("handed_over_series", "Series that were handed over, to leave"),

@@ -13,6 +13,7 @@ use proto::{
 };
 
 use crate::chains;
+use crate::chunk_cache::ChunkCache;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_store::StoreError;
 use crate::head::Head;
@@ -34,6 +35,7 @@ const BATCH_BYTES: usize = 4 << 20;
 /// Opens a selection. Its chunks are read on blocking threads, the first ones at once.
 pub(crate) async fn select(
     head: &Arc<Head>,
+    cache: &Arc<ChunkCache>,
     scope: &Scope,
     request: SelectRequest,
 ) -> Result<SelectStream, Error> {
@@ -43,7 +45,7 @@ pub(crate) async fn select(
     let Some(tenant) = head.tenant(&request.tenant) else {
         return Ok(stream::empty().boxed());
     };
-    let head = head.clone();
+    let (head, cache) = (head.clone(), cache.clone());
     let work = blocking(scope, move || {
         let found = find(&tenant, &request.matchers, request.range, request.max_series)?;
         let mut work = Work {
@@ -55,7 +57,7 @@ pub(crate) async fn select(
             labelled: Vec::new(),
             rest: found.into_iter(),
             read_series: READ_SERIES,
-            reader: ChunkReader::default(),
+            reader: ChunkReader::with_cache(cache),
         };
         work.read_ahead()?;
         Ok::<_, Error>(work)

@@ -20,6 +20,7 @@ use telemetry::Registry;
 use tracing::Instrument as _;
 use wal::{AppendError, CommitError, Position, SyncMode, Ticket, TimeHull, Wal, WalConfig, WalDeps};
 
+use crate::chunk_cache::ChunkCache;
 use crate::codec::Malformed;
 use crate::config::{IngesterConfig, Limits, WalSync};
 use crate::data_dir::DataDir;
@@ -93,6 +94,7 @@ pub(crate) struct Inner {
     pub(crate) retention: Duration,
     pub(crate) dir: DataDir,
     pub(crate) head: Arc<Head>,
+    pub(crate) chunk_cache: Arc<ChunkCache>,
     pub(crate) log: Wal<Applier>,
     pub(crate) metrics: Metrics,
     /// Bytes of records since the log was last rolled for a snapshot.
@@ -170,6 +172,8 @@ impl Ingester {
             lost_ranges: recovered.lost.len(),
         };
         let logged_bytes = AtomicU64::new(recovered.log.bytes);
+        let cache_bytes = usize::try_from(config.chunk_cache_size.bytes()).unwrap_or(usize::MAX);
+        let (hits, misses) = (metrics.chunk_cache_hits.clone(), metrics.chunk_cache_misses.clone());
         let inner = Arc::new(Inner {
             config,
             fs,
@@ -178,6 +182,7 @@ impl Ingester {
             retention,
             dir,
             head,
+            chunk_cache: Arc::new(ChunkCache::new(cache_bytes, hits, misses)),
             log,
             metrics,
             logged_bytes,
@@ -359,7 +364,9 @@ impl IngesterRead for Ingester {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
         self.inner.gate.read()?;
         let span = telemetry::request_span!("ingester.select", tenant = request.tenant.as_str());
-        select::select(&self.inner.head, &self.inner.scope, request).instrument(span).await
+        select::select(&self.inner.head, &self.inner.chunk_cache, &self.inner.scope, request)
+            .instrument(span)
+            .await
     }
 
     async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {

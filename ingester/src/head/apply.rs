@@ -192,7 +192,7 @@ impl Tenant {
             // Its labels were in a part of the log that is damaged; the damage was reported with its time range.
             return Ok(());
         };
-        let cuts = Cuts::of(series.hash);
+        let cuts = Cuts::of(series.cut_group);
         match (&entry.body, state) {
             (EntryBody::Float(Float { timestamp_ms, start_ms, value }), Some(state)) => {
                 let (timestamp_ms, start_ms, value) = (*timestamp_ms, *start_ms, &Value::Float(*value));

@@ -9,7 +9,7 @@ use proto::{Chunk, RejectReason};
 
 use crate::chains;
 use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
-use crate::head::cuts::{CHUNK_ALIGNMENT_MS, CHUNK_SAMPLES, Cuts};
+use crate::head::cuts::{CHUNK_ALIGNMENT_MS, CHUNK_SAMPLES, CutGroup, Cuts};
 use crate::head::late::Late;
 use crate::head::open::{Incoming, OpenChunk, Push, is_repetition, value_in};
 use crate::index::LabelIds;
@@ -24,6 +24,8 @@ const REPETITION_MS: i64 = CHUNK_ALIGNMENT_MS;
 pub(crate) struct Series {
     /// Its number within the tenant.
     pub(crate) id: u32,
+    /// With which others its chunks are cut.
+    pub(crate) cut_group: CutGroup,
     /// Its ring hash.
     pub(crate) hash: SeriesHash,
     /// Its labels.
@@ -90,8 +92,9 @@ pub(crate) struct Selection {
 }
 
 impl Series {
-    pub(crate) fn new(id: u32, hash: SeriesHash, labels: LabelIds) -> Self {
-        Self { id, hash, labels, logged: AtomicBool::new(false), state: Mutex::new(State::default()) }
+    pub(crate) fn new(id: u32, hash: SeriesHash, cut_group: CutGroup, labels: LabelIds) -> Self {
+        let (logged, state) = (AtomicBool::new(false), Mutex::new(State::default()));
+        Self { id, cut_group, hash, labels, logged, state }
     }
 }
 

@@ -34,7 +34,7 @@ impl Head {
             // Its labels may have been in a part of the log that is damaged, which was reported.
             let Some(series) = index.get(entry.id) else { continue };
             let mut state = series.state.lock();
-            applied.taken += state.take_over(&entry.chunks, Cuts::of(series.hash), self.store())?;
+            applied.taken += state.take_over(&entry.chunks, Cuts::of(series.cut_group), self.store())?;
         }
         tenant.count(applied.taken.stored);
         Ok(applied)

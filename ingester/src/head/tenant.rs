@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use model::{Labels, Matcher, SeriesHash, TenantId, TimeRange};
+use model::{Labels, METRIC_NAME, Matcher, SeriesHash, TenantId, TimeRange};
 use parking_lot::{Mutex, RwLock};
 
+use crate::head::cuts::CutGroup;
 use crate::head::exemplars::Exemplars;
 use crate::head::id_map::IdMap;
 use crate::head::metadata::FamilyMap;
@@ -121,7 +122,7 @@ impl Index {
     pub(crate) fn create(&mut self, hash: SeriesHash, labels: &[(&str, &str)]) -> Option<Arc<Series>> {
         let id = self.next_id;
         let next_id = id.checked_add(1)?;
-        let series = Series::new(id, hash, LabelIds::acquire(&mut self.symbols, labels.iter().copied()));
+        let series = self.new_series(id, hash, labels);
         self.next_id = next_id;
         Some(self.insert(series))
     }
@@ -142,8 +143,14 @@ impl Index {
             self.remove(&[other]);
         }
         self.reserve_ids(id.saturating_add(1));
-        let series = Series::new(id, hash, LabelIds::acquire(&mut self.symbols, labels.iter().copied()));
+        let series = self.new_series(id, hash, labels);
         self.insert(series)
+    }
+
+    fn new_series(&mut self, id: u32, hash: SeriesHash, labels: &[(&str, &str)]) -> Series {
+        let metric = labels.iter().find(|(name, _)| *name == METRIC_NAME).map_or("", |(_, value)| value);
+        let ids = LabelIds::acquire(&mut self.symbols, labels.iter().copied());
+        Series::new(id, hash, CutGroup::of(metric, hash), ids)
     }
 
     fn insert(&mut self, series: Series) -> Arc<Series> {
