@@ -1,5 +1,6 @@
 //! What can be asked, and how it is written on the command line.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
@@ -67,6 +68,8 @@ pub(super) enum Question {
 pub(super) struct Request {
     pub(super) question: Question,
     pub(super) url: String,
+    /// Authorities for certificates of servers, in the place of those that the system trusts.
+    pub(super) ca_file: Option<PathBuf>,
     pub(super) tenant: Option<String>,
     pub(super) headers: Vec<(String, String)>,
     pub(super) timeout: Duration,
@@ -150,7 +153,12 @@ fn question(name: &'static str, about: &'static str) -> Command {
         .long("url")
         .value_name("URL")
         .default_value(DEFAULT_URL)
-        .help("The server, up to what comes before /api/v1");
+        .help("The server, up to what comes before /api/v1; with https its certificate is verified");
+    let ca_file = Arg::new("ca-file")
+        .long("ca-file")
+        .value_name("FILE")
+        .value_parser(clap::value_parser!(PathBuf))
+        .help("Certificates in PEM of the authorities to trust, rather than those of the system or of SSL_CERT_FILE");
     let tenant = Arg::new("tenant")
         .long("tenant")
         .value_name("TENANT")
@@ -186,7 +194,7 @@ fn question(name: &'static str, about: &'static str) -> Command {
     Command::new(name)
         .about(about)
         .after_help(TIMES)
-        .args([url, tenant, header, timeout, limit, format, height])
+        .args([url, ca_file, tenant, header, timeout, limit, format, height])
 }
 
 impl Request {
@@ -223,6 +231,7 @@ impl Request {
         Ok(Self {
             question,
             url: one("url").unwrap_or_default(),
+            ca_file: given.get_one::<PathBuf>("ca-file").cloned(),
             tenant: one("tenant"),
             headers: headers.collect::<Result<_, _>>()?,
             timeout: settings::duration::parse(&timeout)

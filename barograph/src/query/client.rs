@@ -1,19 +1,13 @@
 //! One request to a server, and its answer.
 
-use std::error::Error;
-
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT};
 use http::{HeaderMap, Method, Request as HttpRequest, Uri};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::client::legacy::Client as HttpClient;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
-
-use crate::output::chain;
+use http_body_util::Full;
 
 use super::args::{Question, Request};
 use super::time;
+use super::transport::Transport;
 
 /// The largest answer that is read, in bytes.
 const MAX_ANSWER_BYTES: usize = 512 << 20;
@@ -23,6 +17,7 @@ const AGENT: &str = concat!("barograph-query/", env!("CARGO_PKG_VERSION"));
 /// A client of the server that a request names.
 pub(super) struct Client {
     base: String,
+    transport: Transport,
     headers: HeaderMap,
 }
 
@@ -31,16 +26,13 @@ impl Client {
     pub(super) fn new(request: &Request) -> Result<Self, String> {
         let base = request.url.trim_end_matches('/').to_owned();
         let uri: Uri = base.parse().map_err(|_| format!("--url: {base:?} is no URL"))?;
-        match uri.scheme_str() {
-            Some("http") if uri.authority().is_some() && uri.query().is_none() => {}
-            Some("https") => {
-                return Err(format!(
-                    "--url: {base}: this client speaks plain HTTP only; reach the server by a tunnel or a proxy that \
-                     ends TLS, such as `kubectl port-forward`"
-                ));
-            }
-            _ => return Err(format!("--url: {base:?} refused; http://host:port/prefix is wanted")),
+        let is_http = matches!(uri.scheme_str(), Some("http" | "https"));
+        if !is_http || uri.host().is_none() || uri.query().is_some() {
+            return Err(format!(
+                "--url: {base:?} refused; http://host:port/prefix or https://host/prefix is wanted"
+            ));
         }
+        let transport = Transport::new(&uri, request.ca_file.as_deref())?;
         let mut headers = HeaderMap::new();
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -52,7 +44,7 @@ impl Client {
             let name = parsed.map_err(|_| format!("--header: {name:?} is no name of a header"))?;
             headers.insert(name, value("--header", text)?);
         }
-        Ok(Self { base, headers })
+        Ok(Self { base, transport, headers })
     }
 
     /// Sends the question and gives the body of the answer, whatever its status: errors have one too.
@@ -71,14 +63,8 @@ impl Client {
     }
 
     async fn exchange(&self, request: &Request) -> Result<String, String> {
-        let failed = |error: &dyn Error| format!("{}: {}", self.base, chain(error));
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let http: HttpClient<_, Full<Bytes>> = HttpClient::builder(TokioExecutor::new()).build(connector);
-        let answer = http.request(self.http_request(request)?).await.map_err(|e| failed(&e))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|error| failed(error.as_ref()))?.to_bytes();
+        let answer = self.transport.exchange(self.http_request(request)?, MAX_ANSWER_BYTES).await;
+        let (status, body) = answer.map_err(|problem| format!("{}: {problem}", self.base))?;
         let text = String::from_utf8_lossy(&body).into_owned();
         let is_json = text.trim_start().starts_with('{');
         if is_json {

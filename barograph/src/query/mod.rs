@@ -1,6 +1,6 @@
 //! `barograph query`: questions to a server from a shell, and answers for people, spreadsheets and programs.
 //!
-//! It speaks the Prometheus API over plain HTTP, so any server of that API answers. What the server says about the
+//! It speaks the Prometheus API over HTTP or HTTPS, so any server of that API answers. What the server says about the
 //! query (warnings, infos, errors) goes to standard error, with a mark below the place in the expression.
 
 mod answer;
@@ -12,6 +12,7 @@ mod plot;
 mod problem;
 mod table;
 pub(crate) mod time;
+mod transport;
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;

@@ -1,10 +1,16 @@
 //! `barograph query` against a process that watches itself.
 
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Output, Stdio};
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use testkit::free_address;
 
 use crate::http::get;
-use testkit::free_address;
 
 use crate::support::{Barograph, wait_for};
 
@@ -106,7 +112,8 @@ fn what_is_wrong_is_shown_where_it_is() {
     let (nobody, at) = (format!("http://{nowhere}"), nowhere.to_string());
     for (url, arguments, code, words) in [
         (nobody.as_str(), vec!["instant", "1"], 1, at.as_str()),
-        ("https://example.org", vec!["instant", "1"], 1, "plain HTTP only"),
+        ("ftp://example.org", vec!["instant", "1"], 1, "http://host:port/prefix"),
+        (&format!("https://{nowhere}"), vec!["instant", "1", "--ca-file", "/nowhere.pem"], 1, "/nowhere.pem"),
         ("example", vec!["instant", "1"], 1, "--url"),
         (&url, vec!["instant", "1", "--time", "noon"], 1, "--time: \"noon\" is no time"),
         (&url, vec!["instant"], 2, "EXPR"),
@@ -119,6 +126,64 @@ fn what_is_wrong_is_shown_where_it_is() {
         assert!(error.contains(words), "{arguments:?}: {error}");
         assert!(!error.contains("panicked"), "{error}");
     }
+}
+
+/// Answers one request over TLS as itself; then the server is gone.
+fn one_answer_over_tls(key: &KeyPair, certificate: &Certificate) -> SocketAddr {
+    let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+    let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().expect("versions").with_no_client_auth();
+    let config = config.with_single_cert(vec![certificate.der().clone()], key).expect("they belong together");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = listener.local_addr().expect("it has one");
+    std::thread::spawn(move || {
+        let (stream, _) = listener.accept().expect("a client");
+        let connection = ServerConnection::new(Arc::new(config)).expect("it can be served");
+        let mut stream = StreamOwned::new(connection, stream);
+        let (mut request, mut buffer) = (Vec::new(), [0; 4096]);
+        while !request.ends_with(b"timeout=2m") {
+            // A client that does not trust us goes away.
+            let Ok(n @ 1..) = stream.read(&mut buffer) else { return };
+            request.extend_from_slice(&buffer[..n]);
+        }
+        let body = r#"{"status":"success","data":{"resultType":"scalar","result":[1,"42"]}}"#;
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+        stream.write_all(format!("{head}{body}").as_bytes()).expect("the client reads it");
+    });
+    address
+}
+
+#[test]
+fn certificates_of_servers_are_verified() {
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"));
+    let authority = authority.expect("an authority");
+    let key = KeyPair::generate().expect("a key");
+    let params = CertificateParams::new(vec!["localhost".to_owned()]).expect("a name");
+    let certificate = params.signed_by(&key, &authority).expect("a certificate");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("authority.pem");
+    std::fs::write(&file, authority.pem()).expect("it can be written");
+    let trusted = file.to_str().expect("a plain path");
+
+    let port = one_answer_over_tls(&key, &certificate).port();
+    let url = format!("https://localhost:{port}");
+    assert_eq!(answer(&url, &["instant", "6 * 7", "--ca-file", trusted]), "42\n");
+
+    // Another name than the certificate has, and an authority that the system does not know.
+    let at = one_answer_over_tls(&key, &certificate);
+    let output = ask(&format!("https://{at}"), &["instant", "1", "--ca-file", trusted], "");
+    assert!(text(&output.stderr).contains("not valid for name"), "{output:?}");
+    let params = CertificateParams::default();
+    let other = CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key"));
+    let file = folder.path().join("other.pem");
+    std::fs::write(&file, other.expect("an authority").pem()).expect("it can be written");
+    let port = one_answer_over_tls(&key, &certificate).port();
+    let url = format!("https://localhost:{port}");
+    let output = ask(&url, &["instant", "1", "--ca-file", file.to_str().expect("a plain path")], "");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(text(&output.stderr).contains("no TLS connection"), "{output:?}");
 }
 
 #[test]
