@@ -22,8 +22,11 @@ const BLOCK_BYTES: usize = 64 << 10;
 /// ... or of a size for so few chunks as are wanted, with so much for each.
 const CHUNK_BYTES: usize = 256;
 
-/// So few chunks near each other are kept for the next query: many are cheap to read again.
-const ALONE: usize = 2;
+/// Chunks that are read together, but take more of the file than so much each, are kept for the next query: of what is read
+/// for them most is not wanted.
+const SPARSE_BYTES: u32 = 1 << 10;
+/// So few together are kept, too.
+const FEW: usize = 2;
 
 /// How data of a chunk are kept, in a block of which so many chunks are still to come.
 type Keep = fn(&mut BytesMut, &[u8], usize) -> Bytes;
@@ -56,12 +59,12 @@ pub(crate) struct ChunkReader {
     /// The longest frame so far.
     longest: u32,
     file: Option<(u32, Arc<dyn File>)>,
-    /// Where chunks are kept that are read alone, and how many bytes may still be added to it.
+    /// Where chunks are kept that lie far apart, and how many bytes may still be added to it.
     cache: Option<(Arc<ChunkCache>, usize)>,
 }
 
 impl ChunkReader {
-    /// A reader that first looks for chunks that lie alone in `cache`, and leaves them there.
+    /// A reader that first looks in `cache` for chunks of which few lie near each other, and leaves them there.
     pub(crate) fn with_cache(cache: Arc<ChunkCache>) -> Self {
         let share = cache.share();
         Self { cache: Some((cache, share)), ..Self::default() }
@@ -80,8 +83,8 @@ impl ChunkReader {
         let mut rest = stored;
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(run_length(rest));
-            if run.len() <= ALONE && self.cache.is_some() {
-                run.iter().try_for_each(|wanted| self.read_alone(store, flushed, wanted, &mut take))?;
+            if self.cache.is_some() && is_sparse(run) {
+                self.read_sparse(store, flushed, run, &mut take)?;
             } else {
                 self.read_run(store, flushed, run, (rest.len(), kept), &mut take)?;
             }
@@ -93,32 +96,40 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// A chunk without others near it: from the cache, or else from the file and to the cache.
-    fn read_alone(
+    /// Chunks of which few lie near each other: from the cache, or else from the file and to the cache.
+    fn read_sparse(
         &mut self,
         store: &ChunkStore,
         flushed: ChunkPtr,
-        wanted: &Wanted,
+        run: &[Wanted],
         take: &mut impl FnMut(u32, StoredChunk),
     ) -> Result<(), Unreadable> {
-        // What retention has removed may still be known.
-        if self.file(store, wanted.pointer.segment()).is_none() {
-            return Ok(());
-        }
         let Some((cache, room)) = self.cache.clone() else { return Ok(()) };
-        if let Some(chunk) = cache.get(wanted.pointer) {
-            take(wanted.of, chunk);
+        // What retention has removed may still be known.
+        let segment = run.first().map_or(0, |first| first.pointer.segment());
+        if self.file(store, segment).is_none() {
             return Ok(());
         }
-        let mut left = room;
-        self.read_run(store, flushed, std::slice::from_ref(wanted), (1, copied), &mut |of, chunk| {
-            let bytes = chunk_cache::bytes_of(&chunk.chunk);
-            if bytes <= left {
-                left -= bytes;
-                cache.insert(wanted.pointer, chunk.clone());
+        let mut missing = Vec::new();
+        for wanted in run {
+            match cache.get(wanted.pointer) {
+                Some(chunk) => take(wanted.of, chunk),
+                None => missing.push(*wanted),
             }
-            take(of, chunk);
-        })?;
+        }
+        let (mut rest, mut left) = (missing.as_slice(), room);
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(run_length(rest));
+            self.read_run(store, flushed, run, (rest.len(), copied), &mut |of, chunk| {
+                let bytes = chunk_cache::bytes_of(&chunk.chunk);
+                if let Some(wanted) = run.iter().find(|wanted| wanted.of == of && bytes <= left) {
+                    left -= bytes;
+                    cache.insert(wanted.pointer, chunk.clone());
+                }
+                take(of, chunk);
+            })?;
+            rest = behind;
+        }
         self.cache = Some((cache, left));
         Ok(())
     }
@@ -204,6 +215,13 @@ fn kept(block: &mut BytesMut, data: &[u8], chunks: usize) -> Bytes {
     block.split().freeze()
 }
 
+/// Whether little of what is read for these chunks, which are read together, is wanted.
+fn is_sparse(run: &[Wanted]) -> bool {
+    let ([first, ..], [.., last]) = (run, run) else { return false };
+    let span = (last.pointer.offset() - first.pointer.offset()) as usize;
+    run.len() <= FEW || span > run.len() * SPARSE_BYTES as usize
+}
+
 /// A copy by itself.
 fn copied(_: &mut BytesMut, data: &[u8], _: usize) -> Bytes {
     chunk_cache::own(data)
@@ -263,6 +281,8 @@ mod tests {
                     let mut read = Vec::new();
                     reader.read(&store, &wanted, |of, chunk| read.push((of, chunk))).unwrap();
                     assert_eq!(read.len(), wanted.len());
+                    // Those in the cache come first.
+                    read.sort_unstable_by_key(|(of, _)| *of);
                     for (wanted, (of, chunk)) in wanted.iter().zip(read) {
                         assert_eq!(of, wanted.of);
                         assert_eq!(store.read(wanted.pointer).unwrap(), Some(chunk), "{round} {step} {of}");

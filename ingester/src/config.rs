@@ -32,7 +32,7 @@ settings::section! {
         snapshot_wal_size: ByteSize = "512MiB", range "1MiB"..="1TiB";
         /// A series without a sample for this long gives up the buffer of its unfinished chunk.
         idle_timeout: Duration = "1h", range "1s"..="1d";
-        /// Stored chunks that queries read lately are kept in so much memory, those of them that lie alone in the files:
+        /// Stored chunks that queries read lately are kept in so much memory, those of them that lie far apart in the files:
         /// a few of many series, asked for again and again, are not read again then. With 0 none are kept.
         chunk_cache_size: ByteSize = "8MiB", range "0B"..="16GiB";
         /// How long an ingester that leaves its ring may take to hand over what it has. Then it stops, and stays in the

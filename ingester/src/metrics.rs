@@ -67,11 +67,11 @@ impl Metrics {
             chunk_files_removed: r.counter("chunk_files_removed", "Chunk files removed by retention"),
             chunk_cache_hits: r.counter(
                 "chunk_cache_hits",
-                "Stored chunks that a query found in memory, of those that lie alone",
+                "Stored chunks that a query found in memory, of those that lie far apart",
             ),
             chunk_cache_misses: r.counter(
                 "chunk_cache_misses",
-                "Stored chunks that lie alone and that a query read from a file",
+                "Stored chunks that lie far apart and that a query read from a file",
             ),
             replay_seconds: r
                 .float_gauge("replay_duration_seconds", "How long the last start took to restore the head"),

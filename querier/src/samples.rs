@@ -53,7 +53,6 @@ impl<'a> SeriesReader<'a> {
     /// The samples of `chunks`, which are sorted by their first sample, in `range`.
     pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
         debug_assert!(chunks.is_sorted_by_key(|c| c.range.start_ms()), "chunks out of order");
-        touch(chunks);
         Self {
             range,
             chunks,
@@ -129,8 +128,13 @@ impl<'a> SeriesReader<'a> {
         let Some(new) = timestamps.get(first..).filter(|new| ascends(new)) else {
             return false;
         };
-        let start = new.partition_point(|at| *at < self.range.start_ms());
-        let end = new.partition_point(|at| *at <= self.range.end_ms()).max(start);
+        let inside = |at: Option<&i64>| at.is_none_or(|at| self.range.contains(*at));
+        let (start, end) = if inside(new.first()) && inside(new.last()) {
+            (0, new.len())
+        } else {
+            let start = new.partition_point(|at| *at < self.range.start_ms());
+            (start, new.partition_point(|at| *at <= self.range.end_ms()).max(start))
+        };
         let kept = &new[start..end];
         let last = kept.last().copied();
         if kept.first().zip(self.last_ms).is_some_and(|(next, before)| *next <= before) {
@@ -209,14 +213,18 @@ fn ascends(timestamps_ms: &[i64]) -> bool {
 
 /// Reads here and there in chunks that are about to be decoded: they lie in many places, and the processor waits for all
 /// of them together rather than for each when its turn comes.
-fn touch(chunks: &[Chunk]) {
-    /// Chunks in front, ...
-    const CHUNKS: usize = 16;
-    /// ... their first bytes, and every second line of the cache.
-    const BYTES: usize = 512;
-    const EVERY: usize = 128;
-    let lines = chunks.iter().take(CHUNKS).flat_map(|chunk| chunk.data.iter().take(BYTES).step_by(EVERY));
-    std::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
+pub(crate) fn touch<'c>(chunks: impl Iterator<Item = &'c Chunk>) {
+    /// What a processor fetches at a time, in bytes, ...
+    const LINE: usize = 64;
+    /// ... and how many of these of a chunk.
+    const LINES: usize = 16;
+    let mut all = 0;
+    for chunk in chunks {
+        for line in chunk.data.chunks(LINE).take(LINES) {
+            all ^= line[0];
+        }
+    }
+    std::hint::black_box(all);
 }
 
 /// How many of the first chunks hang together by overlapping.

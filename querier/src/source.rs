@@ -8,7 +8,7 @@ use promql::{
 };
 use proto::SeriesChunks;
 
-use crate::samples::{SeriesReader, Sink};
+use crate::samples::{SeriesReader, Sink, touch};
 
 /// One selection of a query.
 #[derive(Debug, Clone)]
@@ -117,6 +117,10 @@ impl SeriesBatch for FetchedSet<'_> {
 
     fn series(&self, number: usize) -> SelectedSeries<'_> {
         selected(self.series.get(self.batch.start + number), self.range)
+    }
+
+    fn approach(&self, numbers: &mut dyn Iterator<Item = usize>) {
+        touch(numbers.flat_map(|number| &self.series.get(self.batch.start + number).chunks));
     }
 
     fn labels(&self, number: usize) -> Labels {

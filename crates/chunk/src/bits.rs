@@ -68,6 +68,13 @@ impl<'a> BitReader<'a> {
 
     /// The next unsigned LEB128 number; `None` where it has more than 64 bits.
     pub(crate) fn read_uvarint(&mut self) -> Option<u64> {
+        // Up to seven bytes, as many as are in a word for sure: its last byte is the first one with a clear highest bit.
+        let word = self.peek();
+        let bytes = (!word & 0x8080_8080_8080_8080).leading_zeros() / 8 + 1;
+        if bytes <= PEEK_BITS / 8 {
+            self.skip(8 * bytes);
+            return Some((0..bytes).fold(0, |number, i| number | (word >> (56 - 8 * i) & 0x7f) << (7 * i)));
+        }
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.read(8);

@@ -89,6 +89,12 @@ pub trait SeriesBatch: Sync {
     /// The series with this number, which is less than [`SeriesBatch::len`].
     fn series(&self, number: usize) -> SelectedSeries<'_>;
 
+    /// Says that these series are read next: what memory has of them may be asked for at once, rather than when the turn
+    /// of each has come.
+    fn approach(&self, numbers: &mut dyn Iterator<Item = usize>) {
+        let _ = numbers;
+    }
+
     /// The labels of that series.
     fn labels(&self, number: usize) -> Labels {
         self.series(number).labels

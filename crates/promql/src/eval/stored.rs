@@ -42,6 +42,9 @@ pub(super) enum Order {
 /// So many series are computed before they are handed on, at most.
 const BATCH_SERIES: usize = 1024;
 
+/// So many series are said to be read next at a time: their chunks fit into the processor's nearest cache.
+const APPROACHED: usize = 8;
+
 /// Series to be read, as they come or in some order.
 #[derive(Clone, Copy)]
 struct Batch<'b> {
@@ -58,8 +61,17 @@ impl<'b> Batch<'b> {
         self.order.and_then(|order| order.get(number)).copied()
     }
 
+    /// The number that a series has in the source's batch.
+    fn number(&self, number: usize) -> usize {
+        self.place(number).map_or(number, |place| place.rank as usize)
+    }
+
     fn series(&self, number: usize) -> SelectedSeries<'b> {
-        self.series.series(self.place(number).map_or(number, |place| place.rank as usize))
+        self.series.series(self.number(number))
+    }
+
+    fn approach(&self, numbers: std::ops::Range<usize>) {
+        self.series.approach(&mut numbers.map(|number| self.number(number)));
     }
 }
 
@@ -177,7 +189,12 @@ impl Evaluator<'_> {
         take: &mut dyn FnMut(Column) -> Result<(), QueryError>,
     ) -> Result<(), QueryError> {
         let mut samples = Samples::default();
-        for i in range {
+        let mut next = range.start;
+        for i in range.clone() {
+            if i == next {
+                next = range.end.min(i + APPROACHED);
+                batch.approach(i..next);
+            }
             if let Some(mut column) = self.of_stored(batch.series(i), hints, evaluate, &mut samples)? {
                 column.place = batch.place(i);
                 take(column)?;

@@ -137,12 +137,24 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
         let lasts = firsts.get(shape.length - 1..).unwrap_or_default();
         let windows = || firsts.chunks(shape.stride).zip(lasts.chunks(shape.stride));
         // Whether any counter was zero not long before a window is looked for without a branch for each.
-        let mut any_near_zero = false;
-        for (slots, (first, last)) in out.chunks_mut(period).zip(windows()) {
-            let change = last[0] - first[0];
-            slots[0] = change * factor;
-            any_near_zero |= COUNTER & extent.reaches_zero(to_start, first[0], change);
-        }
+        let of_window = |first: f64, last: f64| {
+            let change = last - first;
+            (change * factor, COUNTER & extent.reaches_zero(to_start, first, change))
+        };
+        let any_near_zero = match (period, shape.stride) {
+            (1, 1) => each_window::<1>(firsts, lasts, out, of_window),
+            (1, 2) => each_window::<2>(firsts, lasts, out, of_window),
+            (1, 4) => each_window::<4>(firsts, lasts, out, of_window),
+            _ => {
+                let mut any = false;
+                for (slots, (first, last)) in out.chunks_mut(period).zip(windows()) {
+                    let (value, near_zero) = of_window(first[0], last[0]);
+                    slots[0] = value;
+                    any |= near_zero;
+                }
+                any
+            }
+        };
         if any_near_zero {
             for (slots, (first, last)) in out.chunks_mut(period).zip(windows()) {
                 let change = last[0] - first[0];
@@ -183,6 +195,34 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
             next = next.max(until);
         }
     }
+}
+
+/// Writes what `of_window` says of the first and last values of windows that begin `STRIDE` values apart, and whether it said
+/// yes of any. How far apart they are is known to the compiler, so that several are computed at a time.
+#[inline(always)]
+fn each_window<const STRIDE: usize>(
+    firsts: &[f64],
+    lasts: &[f64],
+    out: &mut [f64],
+    of_window: impl Fn(f64, f64) -> (f64, bool),
+) -> bool {
+    let (first_chunks, last_chunks) = (firsts.as_chunks::<STRIDE>().0, lasts.as_chunks::<STRIDE>().0);
+    let mut any = false;
+    for (slot, (first, last)) in out.iter_mut().zip(first_chunks.iter().zip(last_chunks)) {
+        let (value, yes) = of_window(first[0], last[0]);
+        *slot = value;
+        any |= yes;
+    }
+    // The last window may begin where fewer values follow.
+    let done = first_chunks.len().min(last_chunks.len()) * STRIDE;
+    if let (Some(slot), Some(first), Some(last)) =
+        (out.get_mut(done / STRIDE), firsts.get(done), lasts.get(done))
+    {
+        let (value, yes) = of_window(*first, *last);
+        *slot = value;
+        any |= yes;
+    }
+    any
 }
 
 /// The numbers of the values that are below the one before them.
