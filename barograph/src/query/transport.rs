@@ -126,7 +126,7 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, String> {
     let failed = |error: &dyn std::error::Error| format!("{}: {}", file.display(), chain(error));
     let length = std::fs::metadata(&file).map_err(|error| failed(&error))?.len();
     if length > MAX_AUTHORITIES_BYTES {
-        let text = format!("{} bytes are too many, at most {MAX_AUTHORITIES_BYTES} are read", length);
+        let text = format!("{length} bytes are too many, at most {MAX_AUTHORITIES_BYTES} are read");
         return Err(format!("{}: {text}", file.display()));
     }
     let contents = std::fs::read(&file).map_err(|error| failed(&error))?;

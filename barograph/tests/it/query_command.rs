@@ -129,6 +129,7 @@ fn what_is_wrong_is_shown_where_it_is() {
 }
 
 /// Answers one request over TLS as itself; then the server is gone.
+#[expect(clippy::disallowed_methods, reason = "a test has no scope, and the thread ends with its client")]
 fn one_answer_over_tls(key: &KeyPair, certificate: &Certificate) -> SocketAddr {
     let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
