@@ -36,7 +36,7 @@ impl CutGroup {
 /// All series at the same times would mean that all buffers are full at once, and all empty soon after: the head would
 /// need a third more memory than on average, and hand all chunks to the disk within one scrape. So each group of series
 /// counts its two hours from another time, and their first chunks are cut short by another length, because series often
-/// begin together (`docs/decisions/0007-staggered-cuts.md`). The groups of one metric are evenly spaced.
+/// begin together (`docs/decisions/0007-staggered-cuts.md`). The groups of one metric are spread over both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Cuts {
     phase_ms: i64,
@@ -49,12 +49,15 @@ impl Cuts {
     pub(crate) fn of(group: CutGroup) -> Self {
         let mixed = u64::from(group.0 / GROUPS_PER_METRIC + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mixed = (mixed ^ (mixed >> 32)).wrapping_mul(0xd6e8_feb8_6659_fd93);
-        // How far into a period, in parts of 2^32.
-        let begin = u32::from(group.0 % GROUPS_PER_METRIC) * (u32::MAX / u32::from(GROUPS_PER_METRIC) + 1);
-        let share = |bits: u64, of: u64| (u64::from((bits as u32).wrapping_add(begin)) * of) >> 32;
+        let group = u32::from(group.0 % GROUPS_PER_METRIC);
+        // In parts of 2^32. Where two hours are four chunks, or two, or one, the groups are to be apart from each other within
+        // each of them: so they are 5/32 of two hours apart. First chunks are an eighth of a chunk apart.
+        let (phase, first) = (group * (5 << 27), group * (1 << 29));
+        let share =
+            |bits: u64, begin: u32, of: u64| (u64::from((bits as u32).wrapping_add(begin)) * of) >> 32;
         Self {
-            phase_ms: share(mixed >> 32, CHUNK_ALIGNMENT_MS as u64) as i64,
-            first_samples: 1 + share(mixed, u64::from(CHUNK_SAMPLES)) as u16,
+            phase_ms: share(mixed >> 32, phase, CHUNK_ALIGNMENT_MS as u64) as i64,
+            first_samples: 1 + share(mixed, first, u64::from(CHUNK_SAMPLES)) as u16,
         }
     }
 
@@ -115,7 +118,7 @@ mod tests {
                 }
                 closed_at_most = closed.max(closed_at_most);
                 let mean = open.iter().map(|(_, n)| f64::from(*n)).sum::<f64>() / SERIES as f64;
-                let (low, high) = if metrics == 1 { (40.0, 80.0) } else { (48.0, 69.0) };
+                let (low, high) = if metrics == 1 { (33.0, 83.0) } else { (48.0, 69.0) };
                 assert!(mean < high && (step < 120 || mean > low), "{mean} samples after {step}");
             }
             // One group of each metric, or a few of them that meet.
@@ -145,9 +148,11 @@ mod tests {
                 .map(|group| (group.0, Cuts::of(group)))
                 .collect();
             assert_eq!(of_metric.len(), usize::from(GROUPS_PER_METRIC));
-            let mut phases: Vec<i64> = of_metric.values().map(|cuts| cuts.phase_ms).collect();
+            // Within the half an hour of a chunk of samples that are 15 s apart.
+            let chunk_ms = CHUNK_ALIGNMENT_MS / 4;
+            let mut phases: Vec<i64> = of_metric.values().map(|cuts| cuts.phase_ms % chunk_ms).collect();
             phases.sort_unstable();
-            let gap = CHUNK_ALIGNMENT_MS / i64::from(GROUPS_PER_METRIC);
+            let gap = chunk_ms / i64::from(GROUPS_PER_METRIC);
             assert!(phases.windows(2).all(|p| (p[1] - p[0] - gap).abs() <= 1), "{phases:?}");
             let mut samples: Vec<u16> = of_metric.values().map(|cuts| cuts.first_samples).collect();
             samples.sort_unstable();
