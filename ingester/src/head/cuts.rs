@@ -52,7 +52,7 @@ impl Cuts {
         let group = u32::from(group.0 % GROUPS_PER_METRIC);
         // In parts of 2^32. Where two hours are four chunks, or two, or one, the groups are to be apart from each other within
         // each of them: so they are 5/32 of two hours apart. First chunks are an eighth of a chunk apart.
-        let (phase, first) = (group * (5 << 27), group * (1 << 29));
+        let (phase, first) = (group.wrapping_mul(5 << 27), group << 29);
         let share =
             |bits: u64, begin: u32, of: u64| (u64::from((bits as u32).wrapping_add(begin)) * of) >> 32;
         Self {
