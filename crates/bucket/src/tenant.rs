@@ -175,19 +175,25 @@ impl TenantBucket {
     /// # Errors
     /// Where it cannot be read, or is none.
     pub async fn index(&self) -> Result<Option<(BucketIndex, Version)>, TenantBucketError> {
-        let object = self.index_name();
-        match self.bucket.get(&object, MAX_INDEX_BYTES).await {
-            Ok(found) => match BucketIndex::parse(&found.bytes) {
-                Ok(index) => Ok(Some((index, found.version))),
-                Err(reason) => Err(TenantBucketError::Malformed { object, reason }),
-            },
+        match self.read_index().await? {
+            None => Ok(None),
+            Some((Ok(index), version)) => Ok(Some((index, version))),
+            Some((Err(reason), _)) => Err(TenantBucketError::Malformed { object: self.index_name(), reason }),
+        }
+    }
+
+    /// The index, or what is wrong with it, and which content that is.
+    async fn read_index(&self) -> Result<Option<(Result<BucketIndex, String>, Version)>, BucketError> {
+        match self.bucket.get(&self.index_name(), MAX_INDEX_BYTES).await {
+            Ok(found) => Ok(Some((BucketIndex::parse(&found.bytes), found.version))),
             Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
     /// Changes the index, which is made where there is none. `change` says whether it changed anything; it is called
-    /// again where another has changed the index meanwhile. The index is given as it is in the bucket then.
+    /// again where another has changed the index meanwhile. The index is given as it is in the bucket then. One that cannot
+    /// be understood is made anew from what is in the bucket.
     ///
     /// # Errors
     /// Where it cannot be read or written; it may have been changed then.
@@ -197,12 +203,15 @@ impl TenantBucket {
     ) -> Result<BucketIndex, TenantBucketError> {
         let object = self.index_name();
         for attempt in 1..=INDEX_ATTEMPTS {
-            let found = self.index().await?;
-            let (mut index, version) = match found {
-                Some((index, version)) => (index, Some(version)),
-                None => (BucketIndex::new(), None),
+            let (mut index, version, is_sound) = match self.read_index().await? {
+                Some((Ok(index), version)) => (index, Some(version), true),
+                Some((Err(reason), version)) => {
+                    tracing::error!(%object, reason, "the index is damaged, it is made anew");
+                    (self.found_index().await?, Some(version), false)
+                }
+                None => (BucketIndex::new(), None, false),
             };
-            if !change(&mut index) && version.is_some() {
+            if !change(&mut index) && is_sound {
                 return Ok(index);
             }
             index.updated_at = self.bucket.now_seconds();
@@ -225,7 +234,17 @@ impl TenantBucket {
     /// # Errors
     /// Where something cannot be read or written.
     pub async fn rebuild_index(&self) -> Result<BucketIndex, TenantBucketError> {
-        let mut blocks = Vec::new();
+        let found = self.found_index().await?;
+        self.update_index(|index| {
+            *index = BucketIndex { others: std::mem::take(&mut index.others), ..found.clone() };
+            true
+        })
+        .await
+    }
+
+    /// The index as it should be, from what is in the bucket.
+    async fn found_index(&self) -> Result<BucketIndex, TenantBucketError> {
+        let mut index = BucketIndex::new();
         for block in self.blocks().await? {
             let meta = match self.meta(block).await {
                 Ok(meta) => meta,
@@ -234,16 +253,12 @@ impl TenantBucket {
                 Err(error) => return Err(error),
             };
             let uploaded = self.bucket.head(&self.file(block, "meta.json")).await?.modified_ms;
-            blocks.push(IndexedBlock::of(&meta, uploaded.div_euclid(1000)));
+            index.add(IndexedBlock::of(&meta, uploaded.div_euclid(1000)));
         }
-        let marks = self.deletion_marks().await?;
-        self.update_index(|index| {
-            index.blocks.clone_from(&blocks);
-            index.block_deletion_marks.clear();
-            marks.iter().for_each(|mark| index.mark(mark.id, mark.deletion_time));
-            true
-        })
-        .await
+        for mark in self.deletion_marks().await? {
+            index.mark(mark.id, mark.deletion_time);
+        }
+        Ok(index)
     }
 
     fn mark_name(&self, block: Ulid) -> ObjectName {

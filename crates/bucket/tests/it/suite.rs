@@ -153,6 +153,11 @@ async fn tenants(bucket: &Bucket) {
     assert_eq!(index.blocks.iter().map(|block| block.id).collect::<Vec<_>>(), [first, second]);
     assert_eq!(index.block_deletion_marks[0].id, first);
     assert_eq!(tenant.index().await.unwrap().unwrap().0, index);
+    // One that is damaged says so to readers, and the next change makes it anew.
+    bucket.put(&name("team-a.b_(c)*/bucket-index.json.gz"), Bytes::from_static(b"damaged")).await.unwrap();
+    assert!(tenant.index().await.unwrap_err().to_string().contains("gzip"));
+    assert_eq!(tenant.update_index(|_| false).await.unwrap().blocks, index.blocks);
+    assert_eq!(tenant.index().await.unwrap().unwrap().0.block_deletion_marks, index.block_deletion_marks);
     tenant.delete_block(first).await.unwrap();
     tenant.delete_block(first).await.unwrap();
     assert_eq!(tenant.blocks().await.unwrap(), [second]);
