@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
+use bucket::Bucket;
 use distributor::Distributor;
 use env::{Clock, FileSystem, OsSeededRng, Scope};
 use http::{StatusCode, Uri};
@@ -54,6 +55,8 @@ pub(crate) struct Parts {
     pub(crate) name: String,
     /// Refuses requests when there is too much to do.
     pub(crate) governor: Governor,
+    /// Where blocks are, if there is a bucket.
+    pub(crate) bucket: Option<Bucket>,
 }
 
 impl Parts {
@@ -106,6 +109,7 @@ impl Parts {
             limits: self.limits.ingester.clone(),
             instance: self.name.clone(),
             rng: Arc::new(OsSeededRng::new()),
+            bucket: self.bucket.clone(),
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bucket::BucketConfig;
 use distributor::DistributorConfig;
 use ingester::IngesterConfig;
 use membership::MembershipConfig;
@@ -154,6 +155,7 @@ pub(crate) fn schema() -> Schema {
         .with::<RuntimeConfig>()
         .with::<TracingConfig>()
         .with::<SelfMonitoringConfig>()
+        .with::<BucketConfig>()
         .with::<DistributorConfig>()
         .with::<IngesterConfig>()
         .with::<QuerierConfig>()
@@ -177,6 +179,7 @@ pub(crate) struct Config {
     pub(crate) runtime: RuntimeConfig,
     pub(crate) tracing: TracingConfig,
     pub(crate) self_monitoring: SelfMonitoringConfig,
+    pub(crate) bucket: BucketConfig,
     pub(crate) distributor: DistributorConfig,
     pub(crate) ingester: IngesterConfig,
     pub(crate) querier: QuerierConfig,
@@ -201,6 +204,7 @@ impl Config {
             runtime: values.get()?,
             tracing: values.get()?,
             self_monitoring: values.get()?,
+            bucket: values.get()?,
             distributor: values.get()?,
             ingester: values.get()?,
             querier: values.get()?,
@@ -248,6 +252,7 @@ impl Config {
         shown.add(&self.runtime);
         shown.add(&self.tracing);
         shown.add(&self.self_monitoring);
+        shown.add(&self.bucket);
         shown.add(&self.distributor);
         shown.add(&self.ingester);
         shown.add(&self.querier);

@@ -41,6 +41,9 @@ pub(crate) enum ProcessError {
         #[source]
         source: io::Error,
     },
+    /// The bucket cannot be used.
+    #[error(transparent)]
+    Bucket(#[from] bucket::OpenError),
     /// The secret cannot be sent.
     #[error(transparent)]
     ClusterSecret(#[from] rpc::grpc::InvalidSecret),

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use env::{Clock, FileSystem, RealFs, Scope, SystemClock, TaskHandle};
+use bucket::{Backing, Bucket, BucketDeps};
+use env::{Clock, FileSystem, OsSeededRng, RealFs, Scope, SystemClock, TaskHandle};
 use ingester::Ingester;
 use proto::Write;
 use ring::State;
@@ -139,7 +140,8 @@ impl Process {
             false => ONLY_INSTANCE.to_owned(),
         };
         let governor = govern(&config.overload, &registry, &scope, &clock);
-        let parts = Parts { config, clock, fs, registry, scope, limits, roles, name, governor };
+        let bucket = bucket(&config, &data, &fs, &scope, &clock, &registry)?;
+        let parts = Parts { config, clock, fs, registry, scope, limits, roles, name, governor, bucket };
         let grpc = Grpc::bind(&parts).await?;
         Ok(Self { parts, data, server, grpc, stop })
     }
@@ -223,6 +225,23 @@ impl Process {
         lines.push(format!("  Data         in {}{kept}\n", process.data.display()));
         lines.join("\n")
     }
+}
+
+/// The bucket that blocks are in, if there is one.
+fn bucket(
+    config: &Config,
+    data: &DataDir,
+    fs: &Arc<dyn FileSystem>,
+    scope: &Scope,
+    clock: &Arc<dyn Clock>,
+    registry: &Registry,
+) -> Result<Option<Bucket>, ProcessError> {
+    let backing = Backing::open(&config.bucket, &data.role("bucket"), fs, &scope.child("bucket"))?;
+    Ok(backing.map(|backing| {
+        let rng = Arc::new(OsSeededRng::new());
+        let deps = BucketDeps { clock: Arc::clone(clock), rng, registry: registry.clone() };
+        Bucket::new(backing, &config.bucket, deps)
+    }))
 }
 
 /// Begins to watch for overload.

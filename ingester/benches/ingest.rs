@@ -85,6 +85,7 @@ async fn start(dir: &Path, clock: &Arc<dyn Clock>) -> (Ingester, Scope) {
         limits: Overrides::fixed(Limits::default()),
         instance: "bench".to_owned(),
         rng: Arc::new(env::SeededRng::new(1)),
+        bucket: None,
     };
     (Ingester::start(IngesterConfig::default(), deps).await.expect("the directory is new"), scope)
 }

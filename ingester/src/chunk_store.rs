@@ -289,15 +289,16 @@ impl ChunkStore {
         ChunkPtr(number.expect("segments are numbered from 1"))
     }
 
-    /// Removes the files that have no sample at or after `min_ms`; the one being written stays.
+    /// Removes the oldest files, as long as they have no sample at or after `min_ms`; the one being written stays. One that
+    /// has such a sample keeps those behind it: late chunks, which are in no order of time, are found through them.
     pub(crate) fn drop_before(&self, min_ms: i64) -> io::Result<usize> {
         let expired: Vec<u32> = {
             let writer = self.writer.lock();
-            let old =
-                writer.max_ms.iter().filter(|(number, max)| **max < min_ms && **number < writer.segment);
-            old.map(|(number, _)| *number)
-                .filter(|n| writer.pending.iter().all(|p| p.segment != *n))
-                .collect()
+            let is_old = |(number, max): &(&u32, &i64)| **max < min_ms && **number < writer.segment;
+            // Nobody knows what is in those that a damaged snapshot did not tell of: they stay.
+            let known = writer.max_ms.iter().filter(|(_, max)| **max != i64::MAX);
+            let old = known.take_while(is_old).map(|(number, _)| *number);
+            old.take_while(|n| writer.pending.iter().all(|p| p.segment != *n)).collect()
         };
         for number in &expired {
             self.fs.remove_file(&self.path(*number))?;

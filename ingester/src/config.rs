@@ -38,7 +38,20 @@ settings::section! {
         /// How long an ingester that leaves its ring may take to hand over what it has. Then it stops, and stays in the
         /// ring with all that it has.
         hand_over_timeout: Duration = "30m", range "1s"..="1d";
+        /// How much time a block has, where there is a bucket. A day is a multiple of it, so that all ingesters cut at the
+        /// same times.
+        block_range: Duration = "2h", range "1m"..="1d";
+        /// How long after its end a block is cut. Without it that is half of block_range.
+        block_delay: Option<Duration> = "";
+        /// How long after late samples came their time is cut once more.
+        block_late_delay: Duration = "1h", range "1s"..="1d";
+        /// Within which time after they were cut blocks are uploaded, at a random moment, so that not all ingesters do so at
+        /// the same time.
+        block_upload_jitter: Duration = "2m", max "1h";
+        /// How long samples stay here at least, also when they are in the bucket.
+        block_keep: Duration = "4h", range "0"..="30d";
     }
+    check blocks_are_aligned;
 }
 
 settings::limits! {
@@ -58,4 +71,14 @@ settings::limits! {
         /// Metric families whose metadata is kept; 0 means any number.
         max_global_metadata_per_user: usize = "0";
     }
+}
+
+/// Blocks of all ingesters, and those that are merged from them, begin and end at the same times.
+fn blocks_are_aligned(config: &IngesterConfig) -> Result<(), String> {
+    const DAY: Duration = Duration::from_secs(86_400);
+    if DAY.as_millis().is_multiple_of(config.block_range.as_millis().max(1)) {
+        return Ok(());
+    }
+    let range = settings::duration::print(config.block_range);
+    Err(format!("ingester.block_range: a day is no multiple of {range}; expected 1h, 2h, 4h or the like"))
 }

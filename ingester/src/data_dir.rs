@@ -41,7 +41,7 @@ impl DataDir {
             Err(source) => return Err(StartError::Io { path, source }),
         }
         let dir = Self { root: root.to_owned(), _lock: lock };
-        for path in [dir.wal(), dir.chunks(), dir.snapshots()] {
+        for path in [dir.wal(), dir.chunks(), dir.snapshots(), dir.blocks()] {
             env::create_dir_durable(&**fs, &path).map_err(io(path.clone()))?;
         }
         Ok(dir)
@@ -55,6 +55,11 @@ impl DataDir {
     /// Where the chunk files are.
     pub(crate) fn chunks(&self) -> PathBuf {
         self.root.join("chunks")
+    }
+
+    /// Where blocks are until they are in the bucket.
+    pub(crate) fn blocks(&self) -> PathBuf {
+        self.root.join("blocks")
     }
 
     /// Where the snapshots are.

@@ -92,9 +92,11 @@ async fn flush<F: Fn() -> Found>(State(find): State<F>) -> Response {
     answer(flushed(find()).await)
 }
 
-/// There are no blocks to be cut and uploaded: what is flushed goes from memory to the disk, so that a restart is quick.
+/// What is in memory goes to the disk, so that a restart is quick; where there is a bucket, all of it goes there, too.
 async fn flushed(ingester: Found) -> Result<Response, Error> {
-    let taken = maintenance::snapshot(&ingester?.inner).await;
+    let ingester = ingester?;
+    let taken = maintenance::snapshot(&ingester.inner).await;
     taken.map_err(|error| Error::internal(format!("nothing was flushed: {error}")))?;
+    ingester.flush().await?;
     Ok(StatusCode::NO_CONTENT.into_response())
 }

@@ -2,6 +2,7 @@
 //! shared by all tenants. When it leaves, it hands over what it has to those who own it then. Nothing here knows about other
 //! roles, connections, or where the members of the ring come from.
 
+mod blocks;
 mod canonical;
 mod cardinality;
 mod chains;

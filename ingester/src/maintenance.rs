@@ -44,7 +44,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
 }
 
 /// Waits; `false` once the ingester is asked to stop.
-async fn wait(inner: &Inner, duration: Duration) -> bool {
+pub(crate) async fn wait(inner: &Inner, duration: Duration) -> bool {
     tokio::select! {
         biased;
         () = inner.scope.cancelled() => false,
@@ -143,9 +143,14 @@ async fn take(inner: &Arc<Inner>) -> Result<u32, SnapshotFailure> {
     // repetition.
     inner.log.run_in_order(|applier| applier.head.next_epoch()).await?;
     let logged = inner.logged_bytes.load(Ordering::Relaxed);
+    let forgettable = inner.forgettable_at_snapshot();
     let working = inner.clone();
-    let work = move || write::take(&*working.fs, &working.dir.snapshots(), &working.head, position.segment);
+    let work = move || {
+        working.blocks.save_changed(&*working.fs, &working.head)?;
+        write::take(&*working.fs, &working.dir.snapshots(), &working.head, position.segment)
+    };
     let taken = inner.scope.run_blocking(work).await.map_err(io::Error::other)??;
+    inner.note_snapshot(forgettable);
     inner.logged_bytes.fetch_sub(logged, Ordering::Relaxed);
     let took = inner.clock.monotonic() - begun;
     inner.metrics.snapshots.inc();
@@ -162,8 +167,8 @@ async fn take(inner: &Arc<Inner>) -> Result<u32, SnapshotFailure> {
 
 /// Gives up buffers of idle series, releases series whose samples have all expired, and removes expired chunk files.
 pub(crate) async fn expire(inner: &Arc<Inner>) {
-    let oldest_ms = inner.oldest_ms();
     for tenant in inner.head.tenants() {
+        let oldest_ms = inner.forget_before(&tenant);
         let idle_before = inner.clock.now_ms().saturating_sub(millis(inner.config.idle_timeout));
         let (head, looking) = (inner.head.clone(), tenant.clone());
         let hide = move || hide_expired(&head, &looking, oldest_ms, idle_before);
@@ -174,7 +179,7 @@ pub(crate) async fn expire(inner: &Arc<Inner>) {
         let series = tenant.index.read().len();
         inner.metrics.series.of(tenant.id.as_str()).set(i64::try_from(series).unwrap_or(i64::MAX));
     }
-    let head = inner.head.clone();
+    let (head, oldest_ms) = (inner.head.clone(), inner.forget_files_before());
     match inner.scope.run_blocking(move || head.store().drop_before(oldest_ms)).await {
         Ok(Ok(removed)) => drop(inner.metrics.chunk_files_removed.inc_by(removed as u64)),
         Ok(Err(error)) => tracing::warn!(%error, "expired chunk files cannot be removed"),
@@ -182,7 +187,7 @@ pub(crate) async fn expire(inner: &Arc<Inner>) {
     }
 }
 
-fn millis(duration: Duration) -> i64 {
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -221,8 +226,10 @@ fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i6
 /// Releases hidden series, except those that a request had found before they were hidden: its record lies before this
 /// in the log.
 async fn release(inner: &Arc<Inner>, tenant: &Arc<Tenant>, hidden: Vec<Arc<Series>>, oldest_ms: i64) {
-    let tenant = tenant.clone();
+    let (tenant, retained_ms) = (tenant.clone(), inner.oldest_ms());
     let released = inner.log.run_in_order(move |_| {
+        // Samples may have come since that no block has.
+        let oldest_ms = oldest_ms.min(tenant.coverage.uncut_from()).max(retained_ms);
         let revived = |s: &Arc<Series>| s.state.lock().hull().is_some_and(|hull| hull.end_ms() >= oldest_ms);
         let (revived, expired): (Vec<_>, Vec<_>) = hidden.into_iter().partition(revived);
         let mut index = tenant.index.write();

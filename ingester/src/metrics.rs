@@ -31,6 +31,12 @@ pub(crate) struct Metrics {
     pub(crate) hand_over_retries: Counter,
     pub(crate) taken_over_samples: Counter,
     pub(crate) taken_over_conflicts: Counter,
+    pub(crate) blocks_cut: Counter,
+    pub(crate) block_cut_failures: Counter,
+    pub(crate) blocks_shipped: Counter,
+    pub(crate) block_ship_failures: Counter,
+    pub(crate) blocks_on_disk: Gauge,
+    pub(crate) oldest_unshipped_seconds: FloatGauge,
     pub(crate) lost_ranges: Counter,
     pub(crate) lost_range_start: FloatGauge,
     pub(crate) lost_range_end: FloatGauge,
@@ -83,6 +89,20 @@ impl Metrics {
             taken_over_conflicts: r.counter(
                 "taken_over_conflicts",
                 "Samples that were handed over although another value was there, which stayed",
+            ),
+            blocks_cut: r.counter("blocks_cut", "Blocks that were cut from the head"),
+            block_cut_failures: r
+                .counter("block_cut_failures", "Blocks that could not be cut; the head keeps their samples"),
+            blocks_shipped: r
+                .counter("shipped_blocks", "Blocks that are in the bucket and in its index, read back"),
+            block_ship_failures: r.counter(
+                "block_ship_failures",
+                "Times that a tenant's blocks could not be shipped; they stay on the disk",
+            ),
+            blocks_on_disk: r.gauge("blocks_on_disk", "Blocks on the local disk"),
+            oldest_unshipped_seconds: r.float_gauge(
+                "oldest_unshipped_block_start_seconds",
+                "Where the oldest block begins that is not in the bucket's index yet; 0 where all are",
             ),
             lost_ranges: r.counter(
                 "lost_ranges",

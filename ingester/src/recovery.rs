@@ -3,11 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use env::{FileSystem, OpenOptions};
 use model::TimeRange;
 use wal::{Damage, Position};
 
+use crate::blocks::Blocks;
+use crate::blocks::ledger::Ledgers;
 use crate::chunk_store::{ChunkStore, SegmentState};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
@@ -26,16 +29,25 @@ pub(crate) struct Recovered {
     pub(crate) snapshots: Vec<u32>,
     /// Ranges of time of which acknowledged samples may be missing.
     pub(crate) lost: Vec<TimeRange>,
+    /// What is known of blocks.
+    pub(crate) ledgers: Ledgers,
 }
 
-/// Restores the head.
-pub(crate) fn recover(fs: &Arc<dyn FileSystem>, dir: &DataDir) -> Result<Recovered, StartError> {
+/// Restores the head. Blocks are cut from windows of this length.
+pub(crate) fn recover(
+    fs: &Arc<dyn FileSystem>,
+    dir: &DataDir,
+    window: Duration,
+) -> Result<Recovered, StartError> {
     let snapshots_dir = dir.snapshots();
     remove_unfinished(fs, &snapshots_dir).map_err(|source| at(&snapshots_dir, source))?;
     let snapshots = snapshot::list(&**fs, &snapshots_dir).map_err(|source| at(&snapshots_dir, source))?;
     let restored = restore(fs, dir, &snapshots)?;
     let mut foreign = 0u64;
     let head = restored.head;
+    let blocks_dir = dir.blocks();
+    let ledgers =
+        Blocks::load(&**fs, blocks_dir.clone(), &head, window).map_err(|source| at(&blocks_dir, source))?;
     let log = wal::recover(&**fs, &dir.wal(), restored.from, |position, record| {
         if let Err(error) = head.apply(record) {
             foreign += 1;
@@ -62,7 +74,7 @@ pub(crate) fn recover(fs: &Arc<dyn FileSystem>, dir: &DataDir) -> Result<Recover
         lost_ranges = lost.len(),
         "head restored"
     );
-    Ok(Recovered { head, log, snapshots, lost })
+    Ok(Recovered { head, log, snapshots, lost, ledgers })
 }
 
 fn at(path: &Path, source: io::Error) -> StartError {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bucket::Bucket;
 use env::{Clock, FileSystem, Rng, Scope};
 use model::{Labels, TenantId};
 use proto::{
@@ -20,6 +21,7 @@ use telemetry::Registry;
 use tracing::Instrument as _;
 use wal::{AppendError, CommitError, Position, SyncMode, Ticket, TimeHull, Wal, WalConfig, WalDeps};
 
+use crate::blocks::Blocks;
 use crate::chunk_cache::ChunkCache;
 use crate::codec::Malformed;
 use crate::config::{IngesterConfig, Limits, WalSync};
@@ -33,7 +35,7 @@ use crate::identity::IdentityFile;
 use crate::metrics::Metrics;
 use crate::push::{self, Outline};
 use crate::standing::{Standing, note_losses};
-use crate::{cardinality, checksums, maintenance, recovery, select};
+use crate::{blocks, cardinality, checksums, maintenance, recovery, select};
 
 /// Writes are shed while this many bytes of full chunks wait for the disk.
 const MAX_CHUNK_BYTES_PENDING: u64 = 64 << 20;
@@ -63,8 +65,10 @@ pub struct Deps {
     pub limits: Overrides<Limits>,
     /// The name of the instance; a directory belongs to one.
     pub instance: String,
-    /// For the incarnation of a new directory.
+    /// For the incarnation of a new directory, the names of blocks, and when they are uploaded.
     pub rng: Arc<dyn Rng>,
+    /// Where blocks go; without one none are cut, and samples are here for as long as the retention says.
+    pub bucket: Option<Bucket>,
 }
 
 /// What a start restored.
@@ -104,6 +108,7 @@ pub(crate) struct Inner {
     pub(crate) gate: Gate,
     pub(crate) standing: Standing,
     pub(crate) limits: Overrides<Limits>,
+    pub(crate) blocks: Blocks,
 }
 
 /// Applies committed records to the head.
@@ -134,16 +139,16 @@ impl Ingester {
     /// # Errors
     /// Where the directory cannot be used, or belongs to another instance.
     pub async fn start_as(state: State, config: IngesterConfig, deps: Deps) -> Result<Self, StartError> {
-        let Deps { fs, clock, scope, registry, dir, retention, limits, instance, rng } = deps;
+        let Deps { fs, clock, scope, registry, dir, retention, limits, instance, rng, bucket } = deps;
         let metrics = Metrics::new(&registry);
         let begun = clock.monotonic();
         let (dir, recovered, identity) = {
-            let (fs, clock, config) = (fs.clone(), clock.clone(), config.clone());
+            let (fs, clock, config, rng) = (fs.clone(), clock.clone(), config.clone(), rng.clone());
             let work = move || {
                 let root = dir;
                 let dir = DataDir::open(&fs, &root)?;
                 let mut identity = IdentityFile::open(&fs, &root, &instance, &*rng)?;
-                let mut recovered = recovery::recover(&fs, &dir)?;
+                let mut recovered = recovery::recover(&fs, &dir, config.block_range)?;
                 let time = (oldest_ms(&*clock, retention), clock.now_ms());
                 recovered.lost =
                     note_losses(&mut identity, &*fs, &config, &recovered.head, &recovered.lost, time)
@@ -190,14 +195,36 @@ impl Ingester {
             gate: Gate::new(state),
             standing: Standing::new(identity),
             limits,
+            blocks: Blocks::new(recovered.ledgers, bucket, rng),
         });
         maintenance::spawn(&inner);
+        blocks::tasks::spawn(&inner);
         Ok(Self { inner, restored })
     }
 
     /// What the start restored.
     pub fn restored(&self) -> Restored {
         self.restored
+    }
+
+    /// Cuts blocks from everything that is here, ships them, and returns once they are in the bucket's index. Without a
+    /// bucket there is nothing to do.
+    ///
+    /// # Errors
+    /// Where something was not cut or shipped. It is here still, and is shipped later.
+    pub async fn flush(&self) -> Result<(), Error> {
+        if self.inner.blocks.bucket.is_none() {
+            return Ok(());
+        }
+        let inner = self.inner.clone();
+        // A task of its own: whoever asks may go away in the middle.
+        let flushed = self.inner.scope.spawn("flush", async move { inner.flush_blocks().await }).await;
+        let why = match flushed {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(error) => error.to_string(),
+        };
+        Err(Error::unavailable(format!("not everything is in the bucket: {why}"), RETRY_AFTER))
     }
 
     /// Stops cleanly: what was taken in is committed, and a snapshot makes the next start quick. Writes that come

@@ -87,6 +87,10 @@ impl Ingester {
         self.inner.gate.close_intake();
         // What was let in before that lies in the log before this, and is in the head after it.
         self.inner.log.run_in_order(|_| ()).await?;
+        if let Err(error) = self.flush().await {
+            // The heirs get it instead.
+            tracing::warn!(%error, "blocks were not shipped before the hand-over");
+        }
         let handed = self.inner.hand_over(&heirs, view, successors).await?;
         let HandedOver { series, samples } = handed;
         tracing::info!(
@@ -109,8 +113,9 @@ impl Inner {
         successors: &dyn Successors,
     ) -> Result<HandedOver, HandOverError> {
         let mut handed = HandedOver::default();
-        let range = TimeRange::new(self.oldest_ms(), i64::MAX).unwrap_or(TimeRange::ALL);
         for tenant in self.head.tenants() {
+            let oldest_ms = self.forget_before(&tenant);
+            let range = TimeRange::new(oldest_ms, i64::MAX).unwrap_or(TimeRange::ALL);
             let heirs = heirs.of_tenant(TenantSeed::of(&tenant.id), view.shard_size(&tenant.id));
             let mut reading = Reading::new(tenant, heirs, range);
             while !reading.is_done() {

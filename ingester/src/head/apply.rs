@@ -197,12 +197,14 @@ impl Tenant {
             (EntryBody::Float(Float { timestamp_ms, start_ms, value }), Some(state)) => {
                 let (timestamp_ms, start_ms, value) = (*timestamp_ms, *start_ms, &Value::Float(*value));
                 let sample = Incoming { timestamp_ms, start_ms, value };
-                tally.float(timestamp_ms, state.apply(sample, cuts, context));
+                let fate = self.noted(timestamp_ms, state.apply(sample, cuts, context), context.epoch);
+                tally.float(timestamp_ms, fate);
             }
             (EntryBody::Floats(floats), Some(state)) => {
                 for Float { timestamp_ms, start_ms, value } in floats.clone() {
                     let sample = Incoming { timestamp_ms, start_ms, value: &Value::Float(value) };
-                    tally.float(timestamp_ms, state.apply(sample, cuts, context));
+                    let fate = self.noted(timestamp_ms, state.apply(sample, cuts, context), context.epoch);
+                    tally.float(timestamp_ms, fate);
                 }
             }
             (EntryBody::Histogram { message, start_ms }, Some(state)) => {
@@ -210,7 +212,8 @@ impl Tenant {
                     wire::histogram::decode(message).map_err(|_| Malformed { what: "histogram" })?;
                 let timestamp_ms = decoded.timestamp_ms;
                 let sample = Incoming { timestamp_ms, start_ms: *start_ms, value: &decoded.value };
-                tally.histogram(timestamp_ms, state.apply(sample, cuts, context));
+                let fate = self.noted(timestamp_ms, state.apply(sample, cuts, context), context.epoch);
+                tally.histogram(timestamp_ms, fate);
             }
             (EntryBody::Exemplar { timestamp_ms, value, canonical }, _) => {
                 let labels = canonical::decode(canonical)?.into_iter().collect();

@@ -4,6 +4,7 @@
 //! replay run the same code. Readers see a sample only after its record is durable.
 
 pub(crate) mod apply;
+pub(crate) mod coverage;
 pub(crate) mod cuts;
 pub(crate) mod exemplars;
 pub(crate) mod id_map;

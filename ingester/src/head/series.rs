@@ -84,6 +84,15 @@ pub(crate) enum Fate {
     Refused(RejectReason),
 }
 
+/// The samples of a series that came in order, or those that came late.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// In order.
+    InOrder,
+    /// Late.
+    Late,
+}
+
 /// What a reader needs to find a series' chunks without holding its lock.
 pub(crate) struct Selection {
     stored: Option<ChunkPtr>,
@@ -210,6 +219,14 @@ impl State {
         }
     }
 
+    /// The earliest and the latest sample of one half.
+    pub(crate) fn hull_of(&self, half: Half) -> Option<TimeRange> {
+        match half {
+            Half::InOrder => self.range,
+            Half::Late => self.late.as_ref().and_then(|late| late.range()),
+        }
+    }
+
     /// The value at a timestamp, wherever it is stored.
     fn value_at(&self, timestamp_ms: i64, store: &ChunkStore) -> Result<Option<Value>, StoreError> {
         let Some(range) = TimeRange::new(timestamp_ms, timestamp_ms) else { return Ok(None) };
@@ -219,7 +236,24 @@ impl State {
 
     /// What a reader needs for this range; the lock may be released then.
     pub(crate) fn select(&self, range: TimeRange) -> Selection {
+        let Selection { stored, mut in_memory, .. } = self.select_half(Half::InOrder, range);
+        let late = self.select_half(Half::Late, range);
+        in_memory.extend(late.in_memory);
+        Selection { stored, late_stored: late.late_stored, in_memory }
+    }
+
+    /// As [`State::select`], of one half alone.
+    pub(crate) fn select_half(&self, half: Half, range: TimeRange) -> Selection {
         let mut in_memory = Vec::new();
+        if half == Half::Late {
+            let late = self.late.as_deref();
+            if let Some(late) = late {
+                in_memory.extend(late.chunks_in_memory().into_iter().filter(|c| c.range.overlaps(range)));
+            }
+            // Where an instance took over what another one had, that is many chunks that most queries do not want.
+            let late = late.filter(|late| late.range().is_some_and(|own| own.overlaps(range)));
+            return Selection { stored: None, late_stored: late.and_then(Late::stored), in_memory };
+        }
         if let (Some(open), Some(own)) = (&self.open, self.range)
             && let Some(own) = TimeRange::new(open.first_ms(), own.end_ms())
             && own.overlaps(range)
@@ -232,13 +266,7 @@ impl State {
             Some(open) if open.first_ms() <= range.start_ms() => None,
             _ => self.stored,
         };
-        let late = self.late.as_deref();
-        if let Some(late) = late {
-            in_memory.extend(late.chunks_in_memory().into_iter().filter(|c| c.range.overlaps(range)));
-        }
-        // Where an instance took over what another one had, that is many chunks that most queries do not want.
-        let late = late.filter(|late| late.range().is_some_and(|own| own.overlaps(range)));
-        Selection { stored, late_stored: late.and_then(Late::stored), in_memory }
+        Selection { stored, late_stored: None, in_memory }
     }
 }
 

@@ -15,6 +15,7 @@ use crate::head::apply::Applied;
 use crate::head::cuts::Cuts;
 use crate::head::open::{self, Incoming, OpenChunk, is_repetition};
 use crate::head::series::{Fate, State};
+use crate::head::tenant::Tenant;
 use crate::take_over::record::{TakenChunk, TakenReader};
 
 const CHUNK: Malformed = Malformed { what: "chunk that was taken over" };
@@ -34,10 +35,35 @@ impl Head {
             // Its labels may have been in a part of the log that is damaged, which was reported.
             let Some(series) = index.get(entry.id) else { continue };
             let mut state = series.state.lock();
-            applied.taken += state.take_over(&entry.chunks, Cuts::of(series.cut_group), self.store())?;
+            let taken = state.take_over(&entry.chunks, Cuts::of(series.cut_group), self.store())?;
+            drop(state);
+            if taken.stored > 0 || self.epoch() == 0 {
+                tenant.noted_chunks(&entry.chunks)?;
+            }
+            applied.taken += taken;
         }
         tenant.count(applied.taken.stored);
         Ok(applied)
+    }
+}
+
+impl Tenant {
+    /// Notes chunks that were stored, where blocks have been cut from their times.
+    fn noted_chunks(&self, chunks: &[TakenChunk<'_>]) -> Result<(), Malformed> {
+        let cut_before = self.coverage.cut_before();
+        for chunk in chunks.iter().filter(|chunk| chunk.range.start_ms() < cut_before) {
+            match self.coverage.few_windows(chunk.range) {
+                Some(starts) => starts.into_iter().filter(|start| *start < cut_before).for_each(|start| {
+                    self.coverage.stored_late(start);
+                }),
+                None => {
+                    let samples = open::decode(chunk.encoding, chunk.data).map_err(|_| CHUNK)?;
+                    let times = samples.into_iter().map(|(timestamp_ms, _)| timestamp_ms);
+                    times.filter(|at| *at < cut_before).for_each(|at| self.coverage.stored_late(at));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

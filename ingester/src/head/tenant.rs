@@ -7,11 +7,12 @@ use hashbrown::HashTable;
 use model::{Labels, METRIC_NAME, Matcher, SeriesHash, TenantId, TimeRange};
 use parking_lot::{Mutex, RwLock};
 
+use crate::head::coverage::Coverage;
 use crate::head::cuts::CutGroup;
 use crate::head::exemplars::Exemplars;
 use crate::head::id_map::IdMap;
 use crate::head::metadata::FamilyMap;
-use crate::head::series::Series;
+use crate::head::series::{Fate, Series};
 use crate::index::{LabelIds, Postings, Symbols};
 
 /// A replay keeps at most so many exemplars of a tenant; its own limit applies from its next request on.
@@ -31,6 +32,8 @@ pub(crate) struct Tenant {
     pub(crate) metadata: Mutex<FamilyMap>,
     /// Samples stored since the process started.
     pub(crate) samples: AtomicU64,
+    /// What blocks have been cut from.
+    pub(crate) coverage: Coverage,
 }
 
 impl Tenant {
@@ -42,6 +45,7 @@ impl Tenant {
             max_exemplars: AtomicUsize::new(EXEMPLARS_IN_REPLAY),
             metadata: Mutex::default(),
             samples: AtomicU64::new(0),
+            coverage: Coverage::default(),
         }
     }
 }
@@ -207,6 +211,18 @@ impl Index {
 }
 
 impl Tenant {
+    /// Notes what became of a sample, where a block has been cut from its time.
+    #[inline]
+    pub(crate) fn noted(&self, timestamp_ms: i64, fate: Fate, epoch: u32) -> Fate {
+        // What a replay finds in a snapshot may have come behind the cut that the snapshot knows of.
+        if timestamp_ms < self.coverage.cut_before()
+            && (fate == Fate::Stored || (epoch == 0 && fate == Fate::Repeated))
+        {
+            self.coverage.stored_late(timestamp_ms);
+        }
+        fate
+    }
+
     /// Counts stored samples.
     pub(crate) fn count(&self, samples: u64) {
         self.samples.fetch_add(samples, Ordering::Relaxed);

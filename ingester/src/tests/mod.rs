@@ -1,5 +1,6 @@
 //! The ingester as a whole, on a disk that forgets what was not synced: what it acknowledged it must give back.
 
+mod blocks;
 mod cardinality;
 mod checksums;
 mod crash;

@@ -160,6 +160,21 @@ pub(super) async fn start_skewed(skew_ms: i64, fs: Arc<dyn FileSystem>) -> Host 
     start_deps(IngesterConfig::default(), State::Active, deps).await.unwrap()
 }
 
+/// An ingester whose blocks go to a bucket, so long after [`NOW_MS`].
+pub(super) async fn start_with_bucket(
+    after_ms: i64,
+    fs: Arc<dyn FileSystem>,
+    config: IngesterConfig,
+    limits: Limits,
+    bucket: bucket::Bucket,
+) -> Result<Host, StartError> {
+    let deps = |scope: &Scope, _: &Arc<SimClock>| {
+        let clock = Arc::new(SimClock::new(NOW_MS, after_ms));
+        Deps { bucket: Some(bucket), ..deps("ingester-1", fs, Overrides::fixed(limits), scope, &clock) }
+    };
+    start_deps(config, State::Active, deps).await
+}
+
 pub(super) async fn start_named(
     instance: &str,
     fs: Arc<dyn FileSystem>,
@@ -198,6 +213,7 @@ fn deps(
         limits,
         instance: instance.to_owned(),
         rng: Arc::new(SeededRng::new(1)),
+        bucket: None,
     }
 }
 

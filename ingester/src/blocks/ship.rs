@@ -1,0 +1,186 @@
+//! Shipping one block: its data, then `meta.json`, each read back; then its place in the bucket's index. Whatever fails, the
+//! block stays on the disk, and what has been uploaded of it is found again.
+
+use std::io;
+use std::sync::Arc;
+
+use block::{BlockError, ChunkReader, Index, Meta, RangeRead as _, verify};
+use bucket::{BucketError, BucketIndex, ErrorKind, IndexedBlock, TenantBucket, TenantBucketError};
+use bytes::Bytes;
+use env::{FileSystem, Scope};
+use thiserror::Error;
+use ulid::Ulid;
+
+use super::ledger::{Ledger, LocalBlock};
+use super::local::{LocalFile, data_files};
+
+/// Why a block has not been shipped.
+#[derive(Debug, Error)]
+pub(crate) enum ShipError {
+    /// The bucket failed.
+    #[error("{0}")]
+    Bucket(#[from] BucketError),
+    /// The bucket's index failed.
+    #[error("{0}")]
+    Index(#[from] TenantBucketError),
+    /// The block cannot be read from this disk.
+    #[error("block {block} cannot be read from the disk")]
+    Local {
+        /// Which.
+        block: Ulid,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The block on this disk is damaged.
+    #[error("block {block} is damaged on the disk: {source}")]
+    Damaged {
+        /// Which.
+        block: Ulid,
+        /// What is wrong.
+        #[source]
+        source: BlockError,
+    },
+    /// What is in the bucket is not what was uploaded.
+    #[error("{file} of block {block} came back from the bucket as something else; it is uploaded again")]
+    Differs {
+        /// Which block.
+        block: Ulid,
+        /// Which file.
+        file: String,
+    },
+    /// The process is stopping.
+    #[error("interrupted: {reason}")]
+    Interrupted {
+        /// By what.
+        reason: String,
+    },
+}
+
+/// A tenant's blocks on their way to the bucket.
+pub(super) struct Shipper<'a> {
+    pub(super) fs: &'a Arc<dyn FileSystem>,
+    pub(super) scope: &'a Scope,
+    pub(super) ledger: &'a Ledger,
+    pub(super) bucket: &'a TenantBucket,
+}
+
+impl Shipper<'_> {
+    /// Uploads a block and reads it back. What is there already, and right, is left.
+    pub(super) async fn upload(&self, block: Ulid) -> Result<(), ShipError> {
+        self.verify_local(block).await?;
+        let folder = self.ledger.folder_of(block);
+        let fs = self.fs.clone();
+        for name in self.local(block, move || data_files(&*fs, &folder)).await? {
+            self.upload_file(block, &name).await?;
+        }
+        let meta = self.file(block, "meta.json").await?;
+        let local = |source| ShipError::Local { block, source };
+        let content = meta.read(0..meta.len()).await.map_err(local)?;
+        let name = self.bucket.file(block, "meta.json");
+        let there = |found: Bytes| found == content;
+        if !self.get(&name, content.len() as u64).await?.is_some_and(there) {
+            self.bucket.bucket().put(&name, content.clone()).await?;
+            if !self.get(&name, content.len() as u64).await?.is_some_and(there) {
+                return Err(ShipError::Differs { block, file: "meta.json".to_owned() });
+            }
+        }
+        Ok(())
+    }
+
+    /// A block that the disk has damaged is worth nothing in the bucket.
+    async fn verify_local(&self, block: Ulid) -> Result<(), ShipError> {
+        let damaged = |source| ShipError::Damaged { block, source };
+        let index = self.file(block, "index").await?;
+        let index = Index::open(Arc::new(index)).await.map_err(damaged)?;
+        let (fs, folder) = (self.fs.clone(), self.ledger.folder_of(block));
+        let segments = self.local(block, move || data_files(&*fs, &folder)).await?;
+        let mut files: Vec<Arc<dyn block::RangeRead>> = Vec::new();
+        for name in segments.iter().filter(|name| name.starts_with("chunks/")) {
+            files.push(Arc::new(self.file(block, name).await?));
+        }
+        let chunks = ChunkReader::open(files).await.map_err(damaged)?;
+        verify(&index, &chunks).await.map_err(damaged)?;
+        Ok(())
+    }
+
+    async fn upload_file(&self, block: Ulid, name: &str) -> Result<(), ShipError> {
+        let file = self.file(block, name).await?;
+        let object = self.bucket.file(block, name);
+        let bucket = self.bucket.bucket();
+        let local = |source| ShipError::Local { block, source };
+        match bucket.head(&object).await {
+            // An upload that was interrupted behind this file.
+            Ok(found) if found.bytes == file.len() => {
+                if bucket.checksum(&object, file.len()).await? == file.checksum().await.map_err(local)? {
+                    return Ok(());
+                }
+            }
+            Ok(_) => {}
+            Err(error) if error.kind == ErrorKind::NotFound => {}
+            Err(error) => return Err(error.into()),
+        }
+        let uploaded = bucket.upload(&object, &file).await?;
+        let differs = || ShipError::Differs { block, file: name.to_owned() };
+        if bucket.head(&object).await?.bytes != uploaded.bytes
+            || bucket.checksum(&object, uploaded.bytes).await? != uploaded.crc32c
+        {
+            return Err(differs());
+        }
+        Ok(())
+    }
+
+    /// Sees to it that the bucket's index has the block.
+    pub(super) async fn list(&self, block: Ulid, now_ms: i64) -> Result<(), ShipError> {
+        let file = self.file(block, "meta.json").await?;
+        let content = file.read(0..file.len()).await.map_err(|source| ShipError::Local { block, source })?;
+        let meta =
+            Meta::parse("meta.json", &content).map_err(|source| ShipError::Damaged { block, source })?;
+        let entry = IndexedBlock::of(&meta, now_ms.div_euclid(1000));
+        self.bucket.update_index(|index| index.add(entry.clone())).await?;
+        Ok(())
+    }
+
+    /// Whether the bucket's index has the block, or another that was made from it.
+    pub(super) async fn is_listed(&self, block: &LocalBlock, index: &BucketIndex) -> Result<bool, ShipError> {
+        if index.block(block.ulid).is_some() {
+            return Ok(true);
+        }
+        let merged = index.blocks.iter().filter(|other| {
+            other.compaction_level > 1 && other.min_time < block.max_time && block.min_time < other.max_time
+        });
+        for other in merged {
+            match self.bucket.meta(other.id).await {
+                Ok(meta) if meta.compaction.sources.contains(&block.ulid) => return Ok(true),
+                Ok(_) => {}
+                Err(error) if error.is_not_found() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(false)
+    }
+
+    async fn get(&self, name: &bucket::ObjectName, limit: u64) -> Result<Option<Bytes>, ShipError> {
+        match self.bucket.bucket().get(name, limit).await {
+            Ok(found) => Ok(Some(found.bytes)),
+            Err(error) if matches!(error.kind, ErrorKind::NotFound | ErrorKind::Size) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn file(&self, block: Ulid, name: &str) -> Result<LocalFile, ShipError> {
+        let (fs, folder, scope) = (self.fs.clone(), self.ledger.folder_of(block), self.scope.clone());
+        let name = name.to_owned();
+        self.local(block, move || LocalFile::open(&*fs, &folder, &name, &scope)).await
+    }
+
+    async fn local<T: Send + 'static>(
+        &self,
+        block: Ulid,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, ShipError> {
+        let done = self.scope.run_blocking(work).await;
+        let done = done.map_err(|error| ShipError::Interrupted { reason: error.to_string() })?;
+        done.map_err(|source| ShipError::Local { block, source })
+    }
+}
