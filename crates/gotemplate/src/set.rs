@@ -63,6 +63,11 @@ impl Templates {
         Ok(())
     }
 
+    /// Takes a template away, if there is one of that name.
+    pub fn remove(&mut self, name: &str) {
+        self.trees.remove(name);
+    }
+
     /// The names of the templates, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.trees.keys().map(|name| &**name)

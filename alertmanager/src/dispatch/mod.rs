@@ -1,0 +1,342 @@
+//! The dispatcher: which notifications are due. It takes the time and what happened, and returns what is to be sent;
+//! whoever sends it says how that went.
+
+mod group;
+mod notification;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::Labels;
+
+use self::group::Group;
+pub use self::notification::{Notification, Outcome, Receivers, Suppressed};
+use crate::alert::{Alert, Fingerprint, compare_labels};
+use crate::config::{Config, Integration};
+use crate::inhibit::Inhibitor;
+use crate::interval::TimeInterval;
+use crate::moment::Moment;
+use crate::notification_log::NotificationLog;
+use crate::route::Route;
+use crate::silence::Silences;
+
+/// A sender is given at least this long.
+pub const MIN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What bounds a dispatcher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DispatchLimits {
+    /// How many groups there may be.
+    pub groups: usize,
+    /// How many alerts there may be.
+    pub alerts: usize,
+    /// How long the notification log remembers, at most.
+    pub log_retention: Duration,
+}
+
+impl Default for DispatchLimits {
+    /// 100,000 groups, a million alerts, five days.
+    fn default() -> Self {
+        Self { groups: 100_000, alerts: 1_000_000, log_retention: Duration::from_secs(120 * 3_600) }
+    }
+}
+
+/// Which group: the place of its route in the tree, and a hash of the labels that it has in common.
+type GroupId = (usize, Fingerprint);
+
+/// What became of a pushed alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pushed {
+    /// How many groups were not made since there are as many as there may be.
+    pub groups_refused: usize,
+    /// Whether the alert itself was refused since there are as many as there may be.
+    pub refused: bool,
+}
+
+/// What keeps an alert from being told.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AlertStatus {
+    /// The alerts that inhibit it.
+    pub inhibited_by: Vec<Fingerprint>,
+    /// The silences that hold for it.
+    pub silenced_by: Vec<String>,
+}
+
+/// A group as the API shows it.
+#[derive(Debug, Clone)]
+pub struct GroupView {
+    /// What its alerts have in common.
+    pub labels: Labels,
+    /// Its key.
+    pub key: String,
+    /// Who is told.
+    pub receiver: String,
+    /// Its route.
+    pub route: Arc<Route>,
+    /// Its alerts.
+    pub alerts: Vec<Arc<Alert>>,
+}
+
+/// All alerts of a tenant, their groups, and what was told of them.
+#[derive(Debug)]
+pub struct Dispatcher {
+    route: Arc<Route>,
+    receivers: Receivers,
+    intervals: BTreeMap<String, Vec<TimeInterval>>,
+    inhibitor: Inhibitor,
+    alerts: BTreeMap<Fingerprint, Arc<Alert>>,
+    groups: BTreeMap<GroupId, Group>,
+    /// When each group is due that nothing is being sent of.
+    due: BTreeSet<(Moment, GroupId)>,
+    silences: Silences,
+    log: NotificationLog,
+    limits: DispatchLimits,
+    /// Numbers the flushes, so that what was sent before a reload changes no group of after.
+    flushes: u64,
+}
+
+impl Dispatcher {
+    /// A dispatcher without alerts.
+    pub fn new(config: &Config, limits: DispatchLimits) -> Self {
+        Self::with_state(config, limits, Silences::default(), NotificationLog::default())
+    }
+
+    /// A dispatcher without alerts that remembers silences and what was told.
+    pub fn with_state(
+        config: &Config,
+        limits: DispatchLimits,
+        silences: Silences,
+        log: NotificationLog,
+    ) -> Self {
+        Self {
+            route: Route::tree(&config.route),
+            receivers: Receivers::of(config),
+            intervals: config.time_intervals.clone(),
+            inhibitor: Inhibitor::new(config.inhibit_rules.iter().cloned()),
+            alerts: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            due: BTreeSet::new(),
+            silences,
+            log,
+            limits,
+            flushes: 0,
+        }
+    }
+
+    /// Takes another configuration. Alerts, silences and the log stay; groups are made anew and wait anew, those whose
+    /// alerts are old enough not at all.
+    pub fn reload(&mut self, config: &Config, now: Moment) {
+        self.route = Route::tree(&config.route);
+        self.receivers = Receivers::of(config);
+        self.intervals.clone_from(&config.time_intervals);
+        self.inhibitor = Inhibitor::new(config.inhibit_rules.iter().cloned());
+        self.groups.clear();
+        self.due.clear();
+        let alerts: Vec<Arc<Alert>> = self.alerts.values().cloned().collect();
+        for alert in alerts {
+            self.inhibitor.update(&alert);
+            self.route(&alert, now);
+        }
+    }
+
+    /// Takes an alert that was pushed.
+    pub fn push(&mut self, alert: Alert, now: Moment) -> Pushed {
+        let fingerprint = alert.fingerprint();
+        let alert = match self.alerts.get(&fingerprint) {
+            None if self.alerts.len() >= self.limits.alerts => {
+                return Pushed { refused: true, ..Pushed::default() };
+            }
+            Some(known) if alert.overlaps(known) => Arc::new(known.merge(&alert, now)),
+            _ => Arc::new(alert),
+        };
+        self.alerts.insert(fingerprint, alert.clone());
+        self.inhibitor.update(&alert);
+        Pushed { groups_refused: self.route(&alert, now), refused: false }
+    }
+
+    /// Puts an alert into its groups; how many could not be made.
+    fn route(&mut self, alert: &Arc<Alert>, now: Moment) -> usize {
+        let mut refused = 0;
+        for route in self.route.matching(&alert.labels) {
+            let labels = route.group_labels(&alert.labels);
+            let id = (route.index, Fingerprint::of(&labels));
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.insert(alert);
+                continue;
+            }
+            if self.groups.len() >= self.limits.groups {
+                refused += 1;
+                continue;
+            }
+            let wait = route.options.group_wait;
+            let old = alert.starts_at.plus(wait) < now;
+            let due = if old { now } else { now.plus(wait) };
+            let mut group = Group::new(route, labels, due);
+            group.insert(alert);
+            self.groups.insert(id, group);
+            self.due.insert((due, id));
+        }
+        refused
+    }
+
+    /// When the next group is due.
+    pub fn next_due(&self) -> Option<Moment> {
+        self.due.first().map(|(due, _)| *due)
+    }
+
+    /// The notifications that are due. Each has to be answered by [`Dispatcher::done`]: its group waits for it.
+    pub fn flush(&mut self, now: Moment) -> (Vec<Notification>, Suppressed) {
+        let mut notifications = Vec::new();
+        let mut suppressed = Suppressed::default();
+        while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
+            self.due.remove(&(due, id));
+            notifications.extend(self.flush_group(id, now, &mut suppressed));
+        }
+        (notifications, suppressed)
+    }
+
+    fn flush_group(&mut self, id: GroupId, now: Moment, suppressed: &mut Suppressed) -> Vec<Notification> {
+        let Some(group) = self.groups.get(&id) else { return Vec::new() };
+        let alerts = group.alerts_at(now);
+        let options = &group.route.options;
+        let told: Vec<Arc<Alert>> = if self.muted(group, now, suppressed, alerts.len()) {
+            Vec::new()
+        } else {
+            alerts.iter().filter(|alert| self.may_be_told(&alert.labels, now, suppressed)).cloned().collect()
+        };
+        let integrations: &[Integration] = self.receivers.of_name(&options.receiver);
+        self.flushes += 1;
+        let flush = self.flushes;
+        let mut sent_without = Vec::new();
+        let mut notifications = Vec::new();
+        for integration in integrations.iter().filter(|_| !told.is_empty()) {
+            let Some(notification) = group.notification(id, flush, integration, &told, &self.log, now) else {
+                continue;
+            };
+            // Where nothing is left to send, the log has to know of it all the same.
+            if notification.alerts.is_empty() { &mut sent_without } else { &mut notifications }
+                .push(notification);
+        }
+        for notification in sent_without {
+            let (key, entry) = notification.log_entry(now, self.limits.log_retention);
+            self.log.record(key, entry);
+        }
+        let due = now.plus(options.group_interval);
+        if let Some(group) = self.groups.get_mut(&id) {
+            group.begin(flush, notifications.len(), &alerts, due, now);
+        }
+        self.settle(id);
+        notifications
+    }
+
+    /// Whether the time is one at which the group's route tells nobody.
+    fn muted(&self, group: &Group, now: Moment, suppressed: &mut Suppressed, alerts: usize) -> bool {
+        let options = &group.route.options;
+        let within = |names: &[String]| names.iter().any(|name| self.is_within(name, now));
+        let active = &options.active_time_intervals;
+        if !active.is_empty() && !within(active) {
+            suppressed.inactive += alerts;
+            return true;
+        }
+        let muted = within(&options.mute_time_intervals);
+        suppressed.muted += if muted { alerts } else { 0 };
+        muted
+    }
+
+    fn is_within(&self, name: &str, now: Moment) -> bool {
+        self.intervals
+            .get(name)
+            .is_some_and(|intervals| intervals.iter().any(|interval| interval.contains(now)))
+    }
+
+    fn may_be_told(&self, labels: &Labels, now: Moment, suppressed: &mut Suppressed) -> bool {
+        if self.inhibitor.inhibited_by(labels, now).is_some() {
+            suppressed.inhibited += 1;
+            return false;
+        }
+        let silenced = !self.silences.silencing(labels, now).is_empty();
+        suppressed.silenced += usize::from(silenced);
+        !silenced
+    }
+
+    /// Takes note of how a notification went; `now` is when it was through.
+    pub fn done(&mut self, notification: &Notification, outcome: Outcome, now: Moment) {
+        if outcome == Outcome::Sent {
+            let (key, entry) = notification.log_entry(now, self.limits.log_retention);
+            self.log.record(key, entry);
+        }
+        let id = notification.group_id;
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.answered(notification.flush, outcome) {
+            self.settle(id);
+        }
+    }
+
+    /// A flush may be through: what it told to be resolved is forgotten, and the group with its last alert.
+    fn settle(&mut self, id: GroupId) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.in_flight() {
+            return;
+        }
+        group.forget_told();
+        if group.is_empty() {
+            self.groups.remove(&id);
+        } else {
+            self.due.insert((group.due, id));
+        }
+    }
+
+    /// Forgets alerts that are resolved, silences that have been over for so long, and what of the log has expired.
+    pub fn forget(&mut self, silence_retention: Duration, now: Moment) {
+        self.alerts.retain(|_, alert| !alert.is_resolved(now));
+        self.inhibitor.forget_resolved(now);
+        self.silences.forget(silence_retention, now);
+        self.log.expire(now);
+    }
+
+    /// The alerts that are known, by fingerprint.
+    pub fn alerts(&self) -> impl Iterator<Item = &Arc<Alert>> {
+        self.alerts.values()
+    }
+
+    /// What keeps an alert with these labels from being told, now.
+    pub fn status(&self, labels: &Labels, now: Moment) -> AlertStatus {
+        AlertStatus {
+            inhibited_by: self.inhibitor.inhibited_by(labels, now).into_iter().collect(),
+            silenced_by: self.silences.silencing(labels, now).into_iter().map(str::to_owned).collect(),
+        }
+    }
+
+    /// The groups, by their labels and then their receivers.
+    pub fn groups(&self) -> Vec<GroupView> {
+        let mut views: Vec<GroupView> = self.groups.values().map(Group::view).collect();
+        views.sort_by(|a, b| compare_labels(&a.labels, &b.labels).then_with(|| a.receiver.cmp(&b.receiver)));
+        views
+    }
+
+    /// The routing tree.
+    pub fn routes(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// The silences.
+    pub fn silences(&self) -> &Silences {
+        &self.silences
+    }
+
+    /// The silences, to be changed.
+    pub fn silences_mut(&mut self) -> &mut Silences {
+        &mut self.silences
+    }
+
+    /// What was told.
+    pub fn log(&self) -> &NotificationLog {
+        &self.log
+    }
+
+    /// What was told, to take note of what others told.
+    pub fn log_mut(&mut self) -> &mut NotificationLog {
+        &mut self.log
+    }
+}

@@ -1,0 +1,201 @@
+//! The dispatcher where notifications fail, hang, or are too many; time intervals; reloads.
+
+use std::time::Duration;
+
+use alertmanager::dispatch::{DispatchLimits, Dispatcher, Notification, Outcome};
+use alertmanager::notification_log::Reason;
+use alertmanager::{Fingerprint, Moment};
+use model::Labels;
+use proptest::prelude::*;
+
+use crate::support::{alert, config, seconds};
+
+const CONFIG: &str = r#"
+route:
+  receiver: r
+  group_by: [g]
+  group_wait: 10s
+  group_interval: 1m
+  repeat_interval: 1h
+  routes:
+  - {match: {quiet: night}, mute_time_intervals: [night]}
+  - {match: {quiet: day}, active_time_intervals: [night]}
+time_intervals: [{name: night, time_intervals: [{times: [{start_time: '00:00', end_time: '06:00'}]}]}]
+receivers: [{name: r, webhook_configs: [{url: 'http://x'}]}]
+"#;
+
+fn dispatcher() -> Dispatcher {
+    Dispatcher::new(&config(CONFIG), DispatchLimits::default())
+}
+
+fn group(name: &str) -> Labels {
+    Labels::from_pairs([("g", name)])
+}
+
+fn one(dispatcher: &mut Dispatcher, at: f64) -> Notification {
+    let (mut notifications, _) = dispatcher.flush(seconds(at));
+    assert_eq!(notifications.len(), 1, "{notifications:?}");
+    notifications.remove(0)
+}
+
+#[test]
+fn what_failed_is_told_again_and_resolved_alerts_stay_until_they_were_told() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("a"), seconds(0.0), Some(seconds(1e6))), seconds(0.0));
+    let first = one(&mut dispatcher, 10.0);
+    assert_eq!(first.reason, Reason::FirstNotification);
+    assert_eq!(first.key.group, r#"{}:{g="a"}"#);
+    assert_eq!(first.deadline, seconds(70.0));
+    dispatcher.done(&first, Outcome::Failed, seconds(11.0));
+    let again = one(&mut dispatcher, 70.0);
+    assert_eq!(again.reason, Reason::FirstNotification);
+    dispatcher.done(&again, Outcome::Sent, seconds(71.0));
+    let mut resolved = alert(group("a"), seconds(0.0), Some(seconds(100.0)));
+    resolved.updated_at = seconds(100.0);
+    dispatcher.push(resolved, seconds(100.0));
+    let resolved = one(&mut dispatcher, 130.0);
+    assert_eq!((resolved.reason, resolved.alerts[0].ends_at), (Reason::AllResolved, Some(seconds(100.0))));
+    dispatcher.done(&resolved, Outcome::Failed, seconds(131.0));
+    assert_eq!(dispatcher.groups().len(), 1);
+    let resolved = one(&mut dispatcher, 190.0);
+    dispatcher.done(&resolved, Outcome::Sent, seconds(191.0));
+    assert_eq!((dispatcher.groups().len(), dispatcher.next_due()), (0, None));
+}
+
+#[test]
+fn a_group_waits_for_its_notification_and_others_do_not() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("slow"), seconds(0.0), None), seconds(0.0));
+    dispatcher.push(alert(group("quick"), seconds(0.0), None), seconds(5.0));
+    let slow = one(&mut dispatcher, 10.0);
+    let quick = one(&mut dispatcher, 15.0);
+    dispatcher.done(&quick, Outcome::Sent, seconds(15.0));
+    dispatcher
+        .push(alert(Labels::from_pairs([("g", "slow"), ("more", "x")]), seconds(20.0), None), seconds(20.0));
+    dispatcher
+        .push(alert(Labels::from_pairs([("g", "quick"), ("more", "x")]), seconds(20.0), None), seconds(20.0));
+    let quick = one(&mut dispatcher, 200.0);
+    assert_eq!((quick.key.group.as_str(), quick.reason), (r#"{}:{g="quick"}"#, Reason::NewAlerts));
+    // What came meanwhile is told as soon as the first notification is through.
+    dispatcher.done(&slow, Outcome::Sent, seconds(201.0));
+    assert_eq!(dispatcher.next_due(), Some(seconds(70.0)));
+    assert_eq!(one(&mut dispatcher, 201.0).alerts.len(), 2);
+}
+
+#[test]
+fn a_resolved_alert_that_fires_again_meanwhile_stays() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("a"), seconds(0.0), Some(seconds(1e6))), seconds(0.0));
+    let first = one(&mut dispatcher, 10.0);
+    dispatcher.done(&first, Outcome::Sent, seconds(10.0));
+    let mut resolved = alert(group("a"), seconds(0.0), Some(seconds(20.0)));
+    resolved.updated_at = seconds(20.0);
+    dispatcher.push(resolved, seconds(20.0));
+    let told = one(&mut dispatcher, 70.0);
+    dispatcher.push(alert(group("a"), seconds(71.0), Some(seconds(1e6))), seconds(71.0));
+    dispatcher.done(&told, Outcome::Sent, seconds(72.0));
+    let fires = one(&mut dispatcher, 130.0);
+    assert_eq!((fires.reason, fires.alerts[0].starts_at), (Reason::FirstNotification, seconds(71.0)));
+}
+
+#[test]
+fn intervals_mute_and_activate_routes() {
+    let quiet = |when| Labels::from_pairs([("g", when), ("quiet", when)]);
+    let told = |hour: f64| {
+        let mut dispatcher = dispatcher();
+        let start = hour * 3_600.0;
+        dispatcher.push(alert(quiet("night"), seconds(start), None), seconds(start));
+        dispatcher.push(alert(quiet("day"), seconds(start), None), seconds(start));
+        let (notifications, suppressed) = dispatcher.flush(seconds(start + 10.0));
+        let groups: Vec<String> =
+            notifications.iter().map(|told| told.group_labels.get_or_empty("g").to_owned()).collect();
+        (groups, suppressed.muted, suppressed.inactive)
+    };
+    assert_eq!(told(3.0), (vec!["day".to_owned()], 1, 0));
+    assert_eq!(told(12.0), (vec!["night".to_owned()], 0, 1));
+}
+
+#[test]
+fn an_old_alert_does_not_wait() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("old"), seconds(0.0), None), seconds(100.0));
+    dispatcher.push(alert(group("new"), seconds(95.0), None), seconds(100.0));
+    assert_eq!(dispatcher.next_due(), Some(seconds(100.0)));
+    assert_eq!(one(&mut dispatcher, 100.0).group_labels, group("old"));
+    assert_eq!(dispatcher.next_due(), Some(seconds(110.0)));
+}
+
+#[test]
+fn a_reload_keeps_what_was_told_and_counts_what_is_under_way() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("a"), seconds(0.0), None), seconds(0.0));
+    let under_way = one(&mut dispatcher, 10.0);
+    dispatcher.reload(&config(CONFIG), seconds(12.0));
+    dispatcher.done(&under_way, Outcome::Sent, seconds(13.0));
+    let (notifications, _) = dispatcher.flush(seconds(13.0));
+    assert!(notifications.is_empty(), "{notifications:?}");
+    assert_eq!(dispatcher.groups().len(), 1);
+    assert_eq!(dispatcher.log().iter().count(), 1);
+    // An hour later it is repeated.
+    let repeated = one(&mut dispatcher, 3_700.0);
+    assert_eq!(repeated.reason, Reason::Repeat);
+}
+
+#[test]
+fn groups_and_alerts_have_bounds() {
+    let limits = DispatchLimits { groups: 1, alerts: 2, log_retention: Duration::from_secs(60) };
+    let mut dispatcher = Dispatcher::new(&config(CONFIG), limits);
+    let mut push = |name: &str| dispatcher.push(alert(group(name), seconds(0.0), None), seconds(0.0));
+    assert_eq!((push("a").groups_refused, push("b").groups_refused), (0, 1));
+    assert!(push("c").refused);
+    assert!(!push("a").refused);
+}
+
+#[test]
+fn fingerprints_do_not_depend_on_the_order_of_labels() {
+    let of = |pairs: &[(&str, &str)]| Fingerprint::of(&Labels::from_pairs(pairs.to_vec())).to_string();
+    assert_eq!(of(&[]), "cbf29ce484222325");
+    assert_eq!(of(&[("a", "x"), ("b", "y")]), of(&[("b", "y"), ("a", "x")]));
+    assert_ne!(of(&[("a", "xb"), ("c", "")]), of(&[("a", "x"), ("b", "")]));
+}
+
+proptest! {
+    /// Whatever is pushed and however notifications go: every alert that fires at the end and is not told is in a group
+    /// that is due or under way, and no group is told of twice at once.
+    #[test]
+    fn nothing_is_lost(steps in prop::collection::vec((0u64..40, 0usize..4, 0u8..4), 1..60)) {
+        let mut dispatcher = dispatcher();
+        let mut now = 0.0;
+        let mut under_way: Vec<Notification> = Vec::new();
+        for (wait, name, kind) in steps {
+            now += wait as f64;
+            let name = ["a", "b", "c", "d"][name];
+            let at = seconds(now);
+            match kind {
+                0 => drop(dispatcher.push(alert(group(name), at, Some(at.plus(Duration::from_secs(100)))), at)),
+                1 => drop(dispatcher.push(alert(group(name), seconds(now - 1.0), Some(at)), at)),
+                2 => if let Some(notification) = under_way.pop() {
+                    dispatcher.done(&notification, Outcome::Sent, at);
+                },
+                _ => if !under_way.is_empty() {
+                    let notification = under_way.remove(0);
+                    dispatcher.done(&notification, Outcome::Failed, at);
+                },
+            }
+            let (notifications, _) = dispatcher.flush(at);
+            for notification in notifications {
+                prop_assert!(under_way.iter().all(|other| other.key != notification.key));
+                prop_assert!(!notification.alerts.is_empty());
+                under_way.push(notification);
+            }
+        }
+        let at: Moment = seconds(now);
+        for alert in dispatcher.alerts().filter(|alert| !alert.is_resolved(at)) {
+            let fingerprint = alert.fingerprint();
+            let told = dispatcher.log().iter().any(|(_, entry)| entry.firing.contains(&fingerprint));
+            let sending = under_way.iter().any(|told| told.alerts.iter().any(|a| a.fingerprint() == fingerprint));
+            prop_assert!(told || sending || dispatcher.next_due().is_some(), "{alert:?}");
+            prop_assert!(dispatcher.groups().iter().any(|group| group.alerts.iter().any(|a| a.fingerprint() == fingerprint)));
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The decisions of the Alertmanager, against upstream's conformance data and cases of our own.
+
+mod config;
+mod dispatch;
+mod inhibition;
+mod intervals;
+mod matchers;
+mod routing;
+mod scenarios;
+mod silences;
+mod support;
+mod templates;
