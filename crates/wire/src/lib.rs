@@ -1,4 +1,4 @@
-//! Remote write 1.0 and 2.0, and remote read: walked in place and written, without I/O.
+//! Remote write 1.0 and 2.0, and remote read: walked in place and written, without I/O; and samples of OpenMetrics text.
 //!
 //! Walking never allocates: series, labels and samples are slices of the request and numbers. Only histograms, which
 //! are decoded into [`model`]'s types, and [`snappy`] allocate, and both within bounds that they name. Fields that are
@@ -9,6 +9,7 @@ mod sample;
 
 pub mod encode;
 pub mod histogram;
+pub mod openmetrics;
 pub mod protobuf;
 pub mod remote_read;
 pub mod rw1;
