@@ -70,7 +70,7 @@ pub(crate) struct Run {
 
 /// Why the command line cannot be followed.
 #[derive(Debug)]
-enum Refused {
+pub(crate) enum Refused {
     /// A file cannot be read.
     Unreadable { file: String, error: std::io::Error },
     /// The configuration is wrong.
@@ -183,7 +183,7 @@ fn run_config(schema: &Schema, fs: &dyn FileSystem, matches: &ArgMatches) -> Res
     Ok(Run { config, warnings })
 }
 
-fn values(
+pub(crate) fn values(
     schema: &Schema,
     fs: &dyn FileSystem,
     file: Option<&str>,

@@ -9,7 +9,7 @@ use distributor::Distributor;
 use env::{Clock, FileSystem, OsSeededRng, Scope};
 use http::{StatusCode, Uri};
 use ingester::Ingester;
-use querier::Querier;
+use querier::{Blocks, BlocksDeps, Querier};
 use rpc::api::CorsOrigins;
 use rpc::overload::{Class, Governor, ShedLayer};
 use rpc::{TenantLayer, TenantResolver};
@@ -85,7 +85,19 @@ impl Parts {
         if !self.roles.querier {
             return None;
         }
+        let blocks = self.bucket.clone().map(|bucket| {
+            let deps = BlocksDeps {
+                bucket,
+                clock: Arc::clone(&self.clock),
+                scope: self.scope.clone(),
+                registry: self.registry.clone(),
+                fs: Arc::clone(&self.fs),
+                dir: data.role("querier").join("blocks"),
+            };
+            Blocks::new(self.config.blocks.clone(), deps)
+        });
         let deps = querier::Deps {
+            blocks,
             ingesters: Arc::clone(&peers.readers),
             limits: self.limits.read.clone(),
             clock: Arc::clone(&self.clock),

@@ -12,7 +12,7 @@ use membership::MembershipConfig;
 use membership::shards::ShardsConfig;
 use metastore::MetastoreConfig;
 use model::TenantId;
-use querier::QuerierConfig;
+use querier::{BlocksConfig, QuerierConfig};
 use rpc::ServerConfig;
 use rpc::grpc::{GrpcConfig, GrpcTlsConfig};
 use rpc::overload::OverloadConfig;
@@ -159,6 +159,7 @@ pub(crate) fn schema() -> Schema {
         .with::<DistributorConfig>()
         .with::<IngesterConfig>()
         .with::<QuerierConfig>()
+        .with::<BlocksConfig>()
         .with::<distributor::WriteLimits>()
         .with::<ingester::Limits>()
         .with::<querier::QuerierLimits>()
@@ -183,6 +184,7 @@ pub(crate) struct Config {
     pub(crate) distributor: DistributorConfig,
     pub(crate) ingester: IngesterConfig,
     pub(crate) querier: QuerierConfig,
+    pub(crate) blocks: BlocksConfig,
     pub(crate) distributor_limits: distributor::WriteLimits,
     pub(crate) ingester_limits: ingester::Limits,
     pub(crate) querier_limits: querier::QuerierLimits,
@@ -208,6 +210,7 @@ impl Config {
             distributor: values.get()?,
             ingester: values.get()?,
             querier: values.get()?,
+            blocks: values.get()?,
             distributor_limits: values.get()?,
             ingester_limits: values.get()?,
             querier_limits: values.get()?,
@@ -256,6 +259,7 @@ impl Config {
         shown.add(&self.distributor);
         shown.add(&self.ingester);
         shown.add(&self.querier);
+        shown.add(&self.blocks);
         shown.add(&self.distributor_limits);
         shown.add(&self.ingester_limits);
         shown.add(&self.querier_limits);

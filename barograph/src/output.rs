@@ -21,6 +21,12 @@ pub(crate) fn error(text: &str) {
     }
 }
 
+/// Says on standard error how far a command has come.
+pub(crate) fn note(text: &str) {
+    let mut error = std::io::stderr().lock();
+    let _ = writeln!(error, "{text}");
+}
+
 /// An error with what caused it, outermost first.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

@@ -101,6 +101,7 @@ fn api(replicas: usize) -> Router {
     let querier = Querier::build(
         QuerierConfig::default(),
         Deps {
+            blocks: None,
             ingesters: Arc::new(FixedIngesters::new(vec![reader; replicas])),
             limits: Overrides::fixed(QuerierLimits::default()),
             clock: Arc::new(ManualClock::new(NOW_MS)) as Arc<dyn Clock>,

@@ -45,6 +45,12 @@ settings::section! {
         /// How long ingesters hold samples that are nowhere else: whoever may have been written to within this time is asked.
         /// 0 for as long as samples are kept at all.
         ingesters_hold: Duration = "0";
+        /// Ingesters are asked only by queries that reach back less than this far; 0: by all. Whatever ingesters keep to
+        /// themselves for longer would be missing.
+        query_ingesters_within: Duration = "0";
+        /// Blocks are asked only by queries that reach back further than this; 0: by all. Not more than ingesters keep, and
+        /// not more than querier.query_ingesters_within.
+        query_store_after: Duration = "0";
         /// When zones have not answered after this time, another one is asked besides.
         zone_hedge_after: Duration = "500ms", range "1ms"..="1h";
         /// The largest limit that a search may ask for; 0 for no bound.
@@ -54,6 +60,13 @@ settings::section! {
 }
 
 fn querier_is_consistent(config: &QuerierConfig) -> Result<(), String> {
+    let (within, after) = (config.query_ingesters_within, config.query_store_after);
+    if !within.is_zero() && after > within {
+        return Err(format!(
+            "querier.query_store_after is {after:?}, more than querier.query_ingesters_within, {within:?}: nobody would be \
+             asked about the time between them"
+        ));
+    }
     CorsOrigins::matching(&config.cors_origin).map(drop).map_err(|e| format!("querier.cors_origin: {e}"))
 }
 

@@ -19,12 +19,12 @@ use crate::admission::{Admission, Admitted, Share};
 use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
-use crate::ingesters::Ingesters;
 use crate::memory::{ProcessMemory, QueryMemory};
-use crate::report::{Report, Reporter, Stage};
+use crate::report::{Cost, Report, Reporter, Stage};
 use crate::select::{Budget, select};
 use crate::service::{QueryRequest, StatsWanted};
 use crate::source::{Fetched, Prefetched, contains};
+use crate::sources::Sources;
 
 /// The most steps of a range query: 11,000 steps behind the first, as upstream has it.
 const MAX_STEPS: u64 = 11_001;
@@ -41,7 +41,7 @@ pub(crate) struct Executor {
     pub(crate) memory: Arc<ProcessMemory>,
     pub(crate) active: Option<Arc<ActiveQueries>>,
     pub(crate) reporter: Arc<Reporter>,
-    pub(crate) ingesters: Arc<dyn Ingesters>,
+    pub(crate) sources: Sources,
     pub(crate) limits: Overrides<QuerierLimits>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) scope: Scope,
@@ -104,7 +104,7 @@ impl Executor {
             }
         };
         let source = self
-            .fetch(&request.tenant, &query, limits, memory, report)
+            .fetch(&request.tenant, &query, limits, memory, &mut report.cost)
             .instrument(request_span!("querier.select"))
             .await;
         let fetched = self.clock.monotonic();
@@ -155,17 +155,16 @@ impl Executor {
     }
 
     /// Everything that the query selects; what it selects twice, or as a part of another selection, is fetched once.
-    async fn fetch(
+    pub(crate) async fn fetch(
         &self,
         tenant: &TenantId,
         query: &PreparedQuery,
         limits: &QuerierLimits,
         memory: Arc<QueryMemory>,
-        report: &mut Report,
+        cost: &mut Cost,
     ) -> Result<Prefetched, ApiError> {
         let oldest = oldest_ms(&*self.clock, limits);
         let mut budget = Budget::new(limits).with_memory(memory);
-        let readers = self.ingesters.readers(tenant)?;
         let mut source = Prefetched::default();
         let mut selections = query.selections().into_iter();
         while let Some(hints) = selections.next() {
@@ -175,11 +174,14 @@ impl Executor {
             }
             let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);
             let series = match range {
-                Some(range) => select(&readers, tenant, &hints.matchers, range, &mut budget).await,
+                Some(range) => {
+                    let readers = self.sources.readers(tenant, range)?;
+                    select(&readers, tenant, &hints.matchers, range, &mut budget).await
+                }
                 None => Ok(Vec::new()),
             };
-            report.cost.series = budget.fetched_series() as u64;
-            report.cost.chunk_bytes = budget.fetched_chunk_bytes() as u64;
+            cost.series = budget.fetched_series() as u64;
+            cost.chunk_bytes = budget.fetched_chunk_bytes() as u64;
             source.add(Fetched { hints, range, series: series?.into() });
         }
         let metrics = &self.reporter.metrics;

@@ -125,7 +125,7 @@ impl Querier {
             return Ok(Limited { items: Vec::new(), truncated: false });
         };
         let limit = unlimited(request.limit).min(unlimited(tenant_limit));
-        let readers = self.ingesters().readers(&request.tenant)?;
+        let readers = self.sources().readers(&request.tenant, range)?;
         let request = SeriesRequest {
             tenant: request.tenant,
             matcher_sets: request.matcher_sets,

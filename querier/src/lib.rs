@@ -1,8 +1,9 @@
-//! The querier: front door for reads. It answers the Prometheus query API from what ingesters hold, merged and
-//! deduplicated. It stores nothing, and knows ingesters only as [`proto::IngesterRead`].
+//! The querier: front door for reads. It answers the Prometheus query API from what ingesters and the blocks of the bucket
+//! hold, merged and deduplicated. It stores nothing but caches, and knows ingesters only as [`proto::IngesterRead`].
 
 mod active_queries;
 mod admission;
+pub mod blocks;
 mod cardinality;
 mod compute;
 pub mod config;
@@ -18,8 +19,10 @@ mod samples;
 mod select;
 pub mod service;
 mod source;
+mod sources;
 pub mod zones;
 
+pub use blocks::{Blocks, BlocksConfig, BlocksDeps};
 pub use config::{QuerierConfig, QuerierLimits};
 pub use error::{ApiError, ErrorType};
 pub use ingesters::{FixedIngesters, Ingesters};

@@ -248,9 +248,14 @@ pub(crate) fn merge_chunks(mut sets: Vec<Vec<Chunk>>) -> Vec<Chunk> {
         return sets.swap_remove(0);
     }
     let mut chunks = sets.concat();
+    sort_chunks(&mut chunks);
+    chunks
+}
+
+/// Sorts chunks by their first sample; equal ones are left once.
+pub(crate) fn sort_chunks(chunks: &mut Vec<Chunk>) {
     chunks.sort_by(order);
     chunks.dedup_by(|a, b| order(a, b) == Ordering::Equal);
-    chunks
 }
 
 fn order(a: &Chunk, b: &Chunk) -> Ordering {

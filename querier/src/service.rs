@@ -8,13 +8,14 @@ use std::time::Duration;
 use axum::Router;
 use env::{Clock, FileSystem, Scope};
 use model::TenantId;
-use promql::{ParseOptions, QueryTime, QueryValue, SampleCounts};
+use promql::{ParseOptions, PreparedQuery, QueryTime, QueryValue, SampleCounts, SeriesSource};
 use settings::Overrides;
 use telemetry::{Registry, trace};
 use tracing::{Instrument as _, field};
 
 use crate::active_queries::ActiveQueries;
 use crate::admission::{Admission, Admitted, Share};
+use crate::blocks::Blocks;
 use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
@@ -23,7 +24,8 @@ use crate::http;
 use crate::ingesters::Ingesters;
 use crate::memory::ProcessMemory;
 use crate::metrics::{FailureLabels, QuerierMetrics, QueryLabels};
-use crate::report::{Report, Reporter};
+use crate::report::{Cost, Report, Reporter};
+use crate::sources::Sources;
 
 pub(crate) use crate::execute::{oldest_ms, whole_ms};
 
@@ -34,6 +36,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(2);
 pub struct Deps {
     /// Who holds recent data.
     pub ingesters: Arc<dyn Ingesters>,
+    /// Who holds what is older, if anybody does.
+    pub blocks: Option<Blocks>,
     /// The limits of tenants.
     pub limits: Overrides<QuerierLimits>,
     /// The time.
@@ -133,8 +137,8 @@ impl Querier {
                 active: active_queries(&config, &deps),
                 compute: Arc::new(Compute::new(&config, &deps.scope)),
                 reporter: Arc::new(Reporter { metrics, clock }),
+                sources: Sources::new(&config, deps.ingesters, deps.blocks, Arc::clone(&deps.clock)),
                 config,
-                ingesters: deps.ingesters,
                 limits: deps.limits,
                 clock: deps.clock,
                 scope: deps.scope.child("querier"),
@@ -199,6 +203,21 @@ impl Querier {
         })
     }
 
+    /// All that a query selects, for an engine of the caller's own. Neither the time nor the number of such calls is
+    /// bounded here; the limits on what may be fetched are.
+    ///
+    /// # Errors
+    /// When something of it cannot be fetched, or is more than the tenant may.
+    pub async fn select(
+        &self,
+        tenant: &TenantId,
+        query: &PreparedQuery,
+    ) -> Result<Box<dyn SeriesSource + Send + Sync>, ApiError> {
+        let (inner, limits) = (&self.inner, self.limits(tenant));
+        let fetched = inner.fetch(tenant, query, &limits, inner.memory.query(), &mut Cost::default()).await?;
+        Ok(Box::new(fetched))
+    }
+
     /// Waits for the turn of a request that reads whole series out, a remote read or a federation: tenants take turns,
     /// as for queries, but beside them, since such requests last as long as their clients read.
     pub(crate) async fn turn_to_read(&self, tenant: &TenantId) -> Result<Admitted, ApiError> {
@@ -248,7 +267,11 @@ impl Querier {
     }
 
     pub(crate) fn ingesters(&self) -> &dyn Ingesters {
-        &*self.inner.ingesters
+        self.inner.sources.ingesters()
+    }
+
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.inner.sources
     }
 }
 

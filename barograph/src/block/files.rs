@@ -50,11 +50,11 @@ pub(super) struct Opened {
 pub(super) async fn open(fs: &dyn FileSystem, folder: &Path) -> Result<Opened, Failed> {
     let wrong = in_folder(folder);
     let meta = meta(fs, folder)?;
-    let index = Index::open_as(file(fs, folder, "index").map_err(&wrong)?, meta.index_version());
+    let index = Index::open_as(local_file(fs, folder, "index").map_err(&wrong)?, meta.index_version());
     let index = index.await.map_err(&wrong)?;
     let mut segments = Vec::new();
     for name in (0..).map(segment_name).take_while(|name| fs.exists(&folder.join(name))) {
-        segments.push(file(fs, folder, &name).map_err(&wrong)?);
+        segments.push(local_file(fs, folder, &name).map_err(&wrong)?);
     }
     let chunks = ChunkReader::open(segments).await.map_err(&wrong)?;
     let tombstones = match fs.exists(&folder.join("tombstones")) {
@@ -78,7 +78,12 @@ fn whole(fs: &dyn FileSystem, folder: &Path, name: &str, limit: u64) -> Result<V
     env::read_file(fs, &path, limit).map_err(|error| Failed::Io { what: path.display().to_string(), error })
 }
 
-fn file(fs: &dyn FileSystem, folder: &Path, name: &str) -> Result<Arc<dyn RangeRead>, BlockError> {
+/// A file of the block in `folder`.
+pub(super) fn local_file(
+    fs: &dyn FileSystem,
+    folder: &Path,
+    name: &str,
+) -> Result<Arc<dyn RangeRead>, BlockError> {
     let failed = |source| BlockError::Read { file: name.to_owned(), source };
     let file = fs.open(&folder.join(name), OpenOptions::READ).map_err(failed)?;
     let length = file.len().map_err(failed)?;

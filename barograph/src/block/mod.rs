@@ -3,18 +3,22 @@
 mod args;
 mod dump;
 mod files;
+mod import;
 mod inspect;
 mod list;
+mod openmetrics;
+mod target;
 
 pub(crate) use args::command;
 
 use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use ::block::BlockError;
 use clap::ArgMatches;
-use env::FileSystem;
+use env::{FileSystem, RealFs};
 
 use crate::output;
 
@@ -27,6 +31,13 @@ enum Failed {
     Io { what: String, error: std::io::Error },
     /// What was asked for is wrong.
     Asked(String),
+}
+
+impl Failed {
+    /// What is wrong with what was asked for.
+    fn asked(why: impl fmt::Display) -> Self {
+        Self::Asked(why.to_string())
+    }
 }
 
 impl fmt::Display for Failed {
@@ -46,7 +57,7 @@ fn in_folder(folder: &Path) -> impl Fn(BlockError) -> Failed + '_ {
 
 /// Does a command, and says how it went.
 pub(crate) fn run(fs: &dyn FileSystem, matches: &ArgMatches) -> ExitCode {
-    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             output::error(&format!("cannot start: {error}"));
@@ -59,6 +70,9 @@ pub(crate) fn run(fs: &dyn FileSystem, matches: &ArgMatches) -> ExitCode {
             Some(("inspect", asked)) => inspect::inspect(fs, asked).await.map(|text| output::out(&text)),
             Some(("verify", asked)) => Ok(inspect::verify(fs, asked).await),
             Some(("dump", asked)) => dump::dump(fs, asked).await,
+            Some(("import", asked)) => {
+                import::import(&(Arc::new(RealFs) as Arc<dyn FileSystem>), asked).await
+            }
             _ => Ok(ExitCode::from(2)),
         }
     });

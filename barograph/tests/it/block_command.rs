@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use testkit::peer;
 
+use crate::http::get;
 use crate::support::Barograph;
 
 fn block(arguments: &[&str]) -> Output {
@@ -98,4 +99,65 @@ fn a_damaged_block_is_named_with_the_place() {
     assert!(text(&nothing.stderr).contains("nothing: "), "{nothing:?}");
     let wrong = block(&["dump", path(&first), "--match", "{"]);
     assert!(text(&wrong.stderr).contains("--match: \"{\""), "{wrong:?}");
+}
+
+/// Blocks and text are imported into a bucket of files, and a process that has that bucket answers from them.
+#[test]
+fn what_is_imported_is_answered_from() {
+    let folder = tempfile::tempdir().unwrap();
+    make(folder.path());
+    let (data, blocks, text_file) =
+        (folder.path().join("data"), folder.path().join("blocks"), folder.path().join("more"));
+    std::fs::write(&text_file, "late{host=\"h1\"} 2 1600000060\nlate{host=\"h1\"} 1 1600000000\n# EOF\n")
+        .unwrap();
+    let bucket = ["--bucket.backend", "filesystem"];
+    let import =
+        |source: &Path| block(&[&["import", "--data", path(&data), path(source)][..], &bucket].concat());
+    let imported = import(&blocks);
+    assert!(imported.status.success(), "{imported:?}");
+    assert!(text(&imported.stdout).contains("blocks imported into tenant anonymous"), "{imported:?}");
+    assert!(text(&imported.stderr).contains("14 series with"), "{imported:?}");
+    let again = import(&blocks);
+    assert!(text(&again.stdout).starts_with("0 blocks") && text(&again.stderr).contains("the tenant has it"));
+    let imported = import(&text_file);
+    assert!(text(&imported.stdout).starts_with("1 blocks imported"), "{imported:?}");
+
+    let barograph = Barograph::start(&data, &bucket);
+    let answer = |query: &str| {
+        let query = query.replace('{', "%7B").replace('}', "%7D").replace('"', "%22");
+        let (status, body) = get(barograph.addr, &format!("/prometheus/api/v1/{query}"));
+        assert_eq!(status, 200, "{query}: {body}");
+        serde_json::from_str::<serde_json::Value>(&body).unwrap()["data"].clone()
+    };
+    let sum = answer("query?query=sum(count_over_time(cpu{host=~\"h.\"}[4h]))&time=1600012000");
+    assert_eq!(sum["result"][0]["value"][1], "1400");
+    let late = answer("query?query=late[1h]&time=1600000600");
+    assert_eq!(late["result"][0]["values"], serde_json::json!([[1_600_000_000, "1"], [1_600_000_060, "2"]]));
+    let hosts = serde_json::json!(["h0", "h1", "h2", "h3", "h4", "h5", "h6"]);
+    assert_eq!(answer("label/host/values"), hosts);
+}
+
+#[test]
+fn what_cannot_be_imported_is_named_with_file_and_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("text"));
+    let check = |content: &str, words: &str| {
+        std::fs::write(&file, content).unwrap();
+        let bucket = ["--data", path(&data), "--bucket.backend", "filesystem"];
+        let refused = block(&[&["import", path(&file)][..], &bucket].concat());
+        let said = text(&refused.stderr);
+        assert!(!refused.status.success() && said.contains(words) && said.contains(path(&file)), "{said}");
+    };
+    check("a 1 1\nb x 1\n# EOF\n", "line 2: column 3: a value is expected");
+    check("a 1\n# EOF\n", "line 1: the sample has no timestamp");
+    check("a 1 1\n", "it does not end with # EOF");
+    check("# EOF\n", "no samples are there");
+    check("a 1 1\na 1 1\na 2 1\n# EOF\n", "line 3: series {__name__=\"a\"} has the value 2");
+    check("# EOF\nx\n", "something follows # EOF");
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let refused = block(&["import", "--bucket.backend", "memory", path(&empty)]);
+    assert!(text(&refused.stderr).contains("no blocks are there"), "{refused:?}");
+    let refused = block(&["import", path(&file)]);
+    assert!(text(&refused.stderr).contains("no bucket is named"), "{refused:?}");
 }

@@ -372,6 +372,7 @@ pub(crate) fn api_with(fakes: Vec<Fake>, config: &[(&str, &str)], limits: &[(&st
     let querier = Querier::build(
         config,
         Deps {
+            blocks: None,
             ingesters: Arc::new(FixedIngesters::new(readers)),
             limits: limits.clone(),
             clock: Arc::new(clock.clone()) as Arc<dyn Clock>,

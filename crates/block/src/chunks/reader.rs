@@ -125,19 +125,16 @@ impl ChunkReader {
     pub async fn read_many(&self, references: &[ChunkRef]) -> Result<Vec<EncodedChunk>, BlockError> {
         let mut order: Vec<u32> = (0..references.len() as u32).collect();
         order.sort_unstable_by_key(|number| references[*number as usize]);
-        let mut pieces =
-            stream::iter(pieces(references, &order))
-                .map(|piece| async move {
-                    Ok::<_, BlockError>((piece, self.read_piece(references, piece).await?))
-                })
-                .buffered(FETCHES);
+        let pieces: Vec<&[u32]> = pieces(references, &order).collect();
+        let reads: Vec<_> = pieces.iter().map(|piece| self.read_piece(references, piece)).collect();
+        let mut reads = stream::iter(reads).buffered(FETCHES);
         let mut all: Vec<Option<EncodedChunk>> = vec![None; references.len()];
-        while let Some((piece, chunks)) = pieces.try_next().await? {
+        for piece in &pieces {
+            let Some(chunks) = reads.try_next().await? else { break };
             for (number, chunk) in piece.iter().zip(chunks) {
                 all[*number as usize] = Some(chunk);
             }
         }
-        drop(pieces);
         Ok(all.into_iter().flatten().collect())
     }
 

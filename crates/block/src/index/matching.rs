@@ -78,11 +78,11 @@ impl Index {
         }
         with.sort_by_key(|lists| lists.bytes);
         let mut with = with.into_iter();
-        let mut selected = Selected::default();
-        selected.series = match with.next() {
+        let series = match with.next() {
             Some(fewest) => self.union(&fewest.places).await?,
             None => self.union(&self.places_of_pair("", "")).await?,
         };
+        let mut selected = Selected { series, unchecked: Vec::new() };
         let worth = |series: &[SeriesRef], bytes| bytes <= (series.len() as u64).saturating_mul(SERIES_BYTES);
         for lists in with {
             if worth(&selected.series, lists.bytes) {
@@ -131,8 +131,8 @@ impl Index {
     async fn union(&self, places: &[Place]) -> Result<Vec<SeriesRef>, BlockError> {
         let mut places = places.to_vec();
         places.sort_unstable_by_key(|place| place.offset);
-        let lists = stream::iter(together(&places)).map(|near| self.fetch(near)).buffered(FETCHES);
-        let mut lists: Vec<Vec<SeriesRef>> = lists.try_collect().await?;
+        let fetches: Vec<_> = together(&places).map(|near| self.fetch(near)).collect();
+        let mut lists: Vec<Vec<SeriesRef>> = stream::iter(fetches).buffered(FETCHES).try_collect().await?;
         if let ([only], 1) = (lists.as_mut_slice(), places.len()) {
             return Ok(std::mem::take(only));
         }

@@ -187,9 +187,9 @@ impl PostingsTable {
 
     /// About how many bytes of memory it takes.
     pub(super) fn heap_bytes(&self) -> usize {
-        let of_name =
-            |(name, values): (&Box<str>, &Values)| name.len() + 4 * values.places.len() + NAME_BYTES;
-        self.content.len() + self.names.iter().map(of_name).sum::<usize>()
+        let names = self.names.iter();
+        let of_names = names.map(|(name, values)| name.len() + 4 * values.places.len() + NAME_BYTES);
+        self.content.len() + of_names.sum::<usize>()
     }
 }
 

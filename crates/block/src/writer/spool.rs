@@ -144,8 +144,11 @@ fn entry_length(bytes: &[u8]) -> Result<u64, BlockError> {
     Ok(LENGTH_BYTES + u64::from(length))
 }
 
-/// The entry at the front, if all of it is there, and what is behind it.
-fn next_entry(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, BlockError> {
+/// An entry, and what is behind it.
+type EntryAndRest<'a> = (&'a [u8], &'a [u8]);
+
+/// The entry at the front, if all of it is there.
+fn next_entry(bytes: &[u8]) -> Result<Option<EntryAndRest<'_>>, BlockError> {
     if (bytes.len() as u64) < LENGTH_BYTES {
         return Ok(None);
     }

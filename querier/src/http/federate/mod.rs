@@ -108,7 +108,7 @@ async fn newest(
     let Some(range) = TimeRange::new(start.max(oldest_ms(querier.clock(), &limits)), now) else {
         return Ok(Found::new());
     };
-    let readers = querier.ingesters().readers(tenant)?;
+    let readers = querier.sources().readers(tenant, range)?;
     let mut budget = Budget::new(&limits);
     let mut found = Found::new();
     for matchers in selectors {

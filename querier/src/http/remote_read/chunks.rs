@@ -8,8 +8,6 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 use model::{TenantId, TimeRange};
-use proto::IngesterRead;
-use std::sync::Arc;
 use wire::remote_read::{Chunk, FrameWriter};
 
 use crate::admission::Admitted;
@@ -33,7 +31,7 @@ pub(super) async fn answer(
     queries: Vec<ReadQuery>,
     turn: Admitted,
 ) -> Result<Response, PlainError> {
-    let mut frames = Frames::new(&querier, tenant, queries, turn)?;
+    let mut frames = Frames::new(&querier, tenant, queries, turn);
     // What fails at once fails with a status.
     let first = frames.next_piece().await?;
     let rest = futures::stream::try_unfold(frames, |mut frames| async {
@@ -55,7 +53,7 @@ pub(super) async fn answer(
 /// The answer that is being made.
 struct Frames {
     tenant: TenantId,
-    readers: Vec<Arc<dyn IngesterRead>>,
+    querier: Querier,
     budget: Budget,
     queries: std::iter::Enumerate<std::vec::IntoIter<ReadQuery>>,
     /// The query being answered, by number.
@@ -67,22 +65,17 @@ struct Frames {
 }
 
 impl Frames {
-    fn new(
-        querier: &Querier,
-        tenant: TenantId,
-        queries: Vec<ReadQuery>,
-        turn: Admitted,
-    ) -> Result<Self, ApiError> {
-        Ok(Self {
-            readers: querier.ingesters().readers(&tenant)?,
+    fn new(querier: &Querier, tenant: TenantId, queries: Vec<ReadQuery>, turn: Admitted) -> Self {
+        Self {
             budget: Budget::new(&querier.limits(&tenant)),
             tenant,
             queries: queries.into_iter().enumerate(),
             current: None,
             writer: FrameWriter::default(),
             max_frame_bytes: querier.config().remote_read_max_frame_bytes.as_usize(),
+            querier: querier.clone(),
             _turn: turn,
-        })
+        }
     }
 
     /// The next frames; `None` at the end.
@@ -121,8 +114,9 @@ impl Frames {
     async fn next_query(&mut self) -> Result<bool, ApiError> {
         for (index, query) in self.queries.by_ref() {
             let Some(range) = query.range else { continue };
+            let readers = self.querier.sources().readers(&self.tenant, range)?;
             let selection =
-                Selection::open(&self.readers, &self.tenant, &query.matchers, range, &self.budget).await?;
+                Selection::open(&readers, &self.tenant, &query.matchers, range, &self.budget).await?;
             self.current = Some((index, range, selection));
             return Ok(true);
         }

@@ -27,11 +27,11 @@ pub(super) async fn answer(
     queries: Vec<ReadQuery>,
 ) -> Result<Response, PlainError> {
     let mut budget = Budget::new(&querier.limits(tenant));
-    let readers = querier.ingesters().readers(tenant)?;
     let mut message = Vec::new();
     for query in queries {
         let mut result = QueryResult::new(querier.config().remote_read_sample_limit, message.len());
         if let Some(range) = query.range {
+            let readers = querier.sources().readers(tenant, range)?;
             let mut selection = Selection::open(&readers, tenant, &query.matchers, range, &budget).await?;
             while let Some(series) = selection.next(&mut budget).await? {
                 result.add(&series, range)?;

@@ -1,0 +1,101 @@
+//! Blocks of the bucket, read for queries: which there are (`catalog`), their headers (`opened`), the bytes that have been
+//! fetched (`pages`), selections in one (`selection`) and in all of them (`merge`), and labels (`names`).
+//!
+//! A block that is listed and cannot be read is an error. Blocks may overlap, and hold what ingesters hold, too: whoever
+//! reads chunks takes each sample once.
+
+mod catalog;
+pub mod config;
+mod lru;
+mod merge;
+mod metrics;
+mod names;
+mod opened;
+mod outside;
+mod pages;
+mod reader;
+mod selection;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bucket::Bucket;
+use env::{Clock, FileSystem, Scope};
+use telemetry::{LogRateLimit, Registry};
+use ulid::Ulid;
+
+use self::catalog::Catalog;
+use self::metrics::BlocksMetrics;
+use self::opened::{OpenBlocks, OpenDeps};
+
+pub use self::config::BlocksConfig;
+
+/// A block is said not to be read once in this time.
+const DOWNSAMPLED_LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
+
+/// What reading blocks needs from outside.
+pub struct BlocksDeps {
+    /// Where blocks are.
+    pub bucket: Bucket,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where blocks are read.
+    pub scope: Scope,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// Where files are.
+    pub fs: Arc<dyn FileSystem>,
+    /// The folder for headers of blocks; it is made where it is missing.
+    pub dir: PathBuf,
+}
+
+/// The blocks of all tenants. Clones are the same.
+#[derive(Clone)]
+pub struct Blocks {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: BlocksConfig,
+    bucket: Bucket,
+    clock: Arc<dyn Clock>,
+    scope: Scope,
+    catalog: Catalog,
+    open: OpenBlocks,
+    metrics: BlocksMetrics,
+    downsampled_log: LogRateLimit<Ulid>,
+}
+
+impl Blocks {
+    /// The blocks in a bucket. Nothing is read yet.
+    pub fn new(config: BlocksConfig, deps: BlocksDeps) -> Self {
+        let BlocksDeps { bucket, clock, scope, registry, fs, dir } = deps;
+        let metrics = BlocksMetrics::register(&registry);
+        let open =
+            OpenDeps { clock: Arc::clone(&clock), fs, scope: scope.clone(), dir, metrics: metrics.clone() };
+        Self {
+            inner: Arc::new(Inner {
+                catalog: Catalog::new(
+                    config.clone(),
+                    bucket.config().index_refresh,
+                    Arc::clone(&clock),
+                    metrics.clone(),
+                ),
+                open: OpenBlocks::new(&config, open),
+                downsampled_log: LogRateLimit::new(DOWNSAMPLED_LOG_INTERVAL),
+                config,
+                bucket,
+                clock,
+                scope,
+                metrics,
+            }),
+        }
+    }
+}
+
+impl std::fmt::Debug for Blocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blocks").field("bucket", &self.inner.bucket.name()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,205 @@
+//! The blocks of a bucket, read as an ingester is: one more that has to answer whole.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use block::BlockError;
+use bucket::TenantBucket;
+use futures::StreamExt;
+use futures::stream;
+use model::{Labels, Matcher, TenantId, TimeRange};
+use proto::{
+    Error, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest, LabelValuesRequest,
+    MetadataRequest, SelectRequest, SelectStream, SeriesExemplars, SeriesRequest, TenantStats,
+};
+use tokio::sync::mpsc;
+use ulid::Ulid;
+
+use super::catalog::chain;
+use super::merge::{Batches, MergedBlocks};
+use super::opened::{OpenBlock, OpenError};
+use super::outside::Outside;
+use super::selection::BlockSelection;
+use super::{Blocks, names};
+
+/// When to come back after a block could not be read.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// How many series all blocks of a selection read ahead together, ...
+const SERIES_AHEAD: usize = 8192;
+
+/// ... and one block at least and at most.
+const LEAST_AHEAD: usize = 32;
+const MOST_AHEAD: usize = 1024;
+
+/// How many series are given at a time.
+const BATCH_SERIES: usize = 512;
+
+/// How often blocks are looked up anew where one that was known has gone.
+const LOOK_UPS: usize = 2;
+
+/// A block that a request reads.
+pub(super) struct Reading {
+    pub(super) tenant: TenantId,
+    pub(super) id: Ulid,
+    pub(super) block: Arc<OpenBlock>,
+    pub(super) outside: Outside,
+}
+
+impl Blocks {
+    /// The blocks of a tenant that may have samples in `range`, open, oldest first.
+    pub(super) async fn reading(
+        &self,
+        bucket: &TenantBucket,
+        range: TimeRange,
+    ) -> Result<Vec<Reading>, Error> {
+        let mut look_up = 1;
+        loop {
+            let listed = self.inner.catalog.blocks(bucket, range).await?;
+            if let Some(there) = listed.refreshed {
+                self.inner.open.forget_others(bucket.tenant(), there).await;
+            }
+            let mut blocks = listed.blocks;
+            blocks.sort_by_key(|block| (block.range.start_ms(), block.id));
+            let opening = blocks.iter().map(|known| async move {
+                let opened = self.inner.open.get(bucket, known.id).await;
+                opened.map(|block| (known.id, block)).map_err(|error| (known.id, error))
+            });
+            let opening = stream::iter(opening.collect::<Vec<_>>());
+            let opened: Vec<_> = opening.buffered(self.inner.config.max_parallel_opens).collect().await;
+            match opened.into_iter().collect::<Result<Vec<_>, _>>() {
+                Ok(opened) => {
+                    self.inner.metrics.queried.observe(opened.len() as f64);
+                    return Ok(opened
+                        .into_iter()
+                        .filter_map(|(id, block)| self.readable(bucket, id, block))
+                        .collect());
+                }
+                // It has been merged into another and deleted since the bucket was asked.
+                Err((_, error)) if error.is_gone() && look_up < LOOK_UPS => {
+                    self.inner.catalog.doubt(bucket.tenant());
+                    look_up += 1;
+                }
+                Err((id, error)) => return Err(self.unopened(id, &error)),
+            }
+        }
+    }
+
+    fn readable(&self, bucket: &TenantBucket, id: Ulid, block: Arc<OpenBlock>) -> Option<Reading> {
+        if block.meta.is_downsampled() {
+            self.inner.metrics.downsampled.inc();
+            let now = self.inner.clock.monotonic();
+            if self.inner.downsampled_log.allow(&id, now).is_some() {
+                tracing::warn!(tenant = %bucket.tenant(), block = %id, "a downsampled block is not read: its samples are not those that came");
+            }
+            return None;
+        }
+        let layout = bucket.bucket().config().layout;
+        let outside = Outside::of(layout, &block.meta, &self.inner.config.replica_labels);
+        Some(Reading { tenant: bucket.tenant().clone(), id, block, outside })
+    }
+
+    fn unopened(&self, id: Ulid, error: &OpenError) -> Error {
+        self.inner.metrics.failed("open");
+        Error::unavailable(format!("block {id} cannot be opened: {}", chain(error)), RETRY_AFTER)
+    }
+
+    /// What to say of a block that could not be read. Nothing that is known of it is believed any more.
+    pub(super) async fn unread(&self, tenant: &TenantId, id: Ulid, error: &BlockError) -> Error {
+        self.inner.metrics.failed("read");
+        let message = format!("block {id} cannot be read: {}", chain(error));
+        match error {
+            BlockError::Read { source, .. } => {
+                if source.kind() == std::io::ErrorKind::NotFound {
+                    self.inner.catalog.doubt(tenant);
+                    self.inner.open.doubt(tenant, id).await;
+                }
+                Error::unavailable(message, RETRY_AFTER)
+            }
+            _ => {
+                self.inner.open.doubt(tenant, id).await;
+                Error::internal(message)
+            }
+        }
+    }
+
+    /// Begins to read the series of a block that match; batches come as they are taken.
+    fn begin(&self, reading: Reading, matchers: &Arc<[Matcher]>, range: TimeRange, ahead: usize) -> Batches {
+        let (send, batches) = mpsc::channel(1);
+        let (blocks, matchers) = (self.clone(), Arc::clone(matchers));
+        self.inner.scope.spawn("block", async move {
+            let (tenant, id) = (reading.tenant, reading.id);
+            let done = async {
+                let mut selection =
+                    BlockSelection::open(reading.block, reading.outside, &matchers, range).await?;
+                while let Some(batch) = selection.next_batch(ahead).await? {
+                    // Nobody waits any more.
+                    if !batch.is_empty() && send.send(Ok(batch)).await.is_err() {
+                        break;
+                    }
+                }
+                Ok::<_, BlockError>(())
+            };
+            let last = match done.await {
+                Ok(()) => Ok(Vec::new()),
+                Err(error) => Err(blocks.unread(&tenant, id, &error).await),
+            };
+            let _ = send.send(last).await;
+        });
+        batches
+    }
+
+    /// What a tenant has in the bucket; `None` where it cannot have anything.
+    fn bucket_of(&self, tenant: &TenantId) -> Option<TenantBucket> {
+        TenantBucket::new(&self.inner.bucket, tenant)
+    }
+}
+
+#[async_trait]
+impl IngesterRead for Blocks {
+    async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
+        let SelectRequest { tenant, matchers, range, .. } = request;
+        let Some(bucket) = self.bucket_of(&tenant) else { return Ok(stream::empty().boxed()) };
+        let reading = self.reading(&bucket, range).await?;
+        let ahead = (SERIES_AHEAD / reading.len().max(1)).clamp(LEAST_AHEAD, MOST_AHEAD);
+        let matchers: Arc<[Matcher]> = matchers.into();
+        let inputs = reading.into_iter().map(|block| self.begin(block, &matchers, range, ahead)).collect();
+        let merged = MergedBlocks::new(inputs);
+        let batches = stream::try_unfold(merged, |mut merged: MergedBlocks| async move {
+            let batch = merged.next_batch(BATCH_SERIES).await?;
+            Ok((!batch.is_empty()).then_some((batch, merged)))
+        });
+        Ok(batches.boxed())
+    }
+
+    async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
+        let Some(bucket) = self.bucket_of(&request.tenant) else { return Ok(Vec::new()) };
+        let reading = self.reading(&bucket, request.range).await?;
+        names::series(self, reading, &request).await
+    }
+
+    async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
+        let Some(bucket) = self.bucket_of(&request.tenant) else { return Ok(Vec::new()) };
+        let reading = self.reading(&bucket, request.range).await?;
+        names::label_names(self, reading, &request).await
+    }
+
+    async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
+        let Some(bucket) = self.bucket_of(&request.series.tenant) else { return Ok(Vec::new()) };
+        let reading = self.reading(&bucket, request.series.range).await?;
+        names::label_values(self, reading, &request).await
+    }
+
+    async fn metadata(&self, _: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn exemplars(&self, _: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
+        Ok(Vec::new())
+    }
+
+    async fn stats(&self, _: &TenantId) -> Result<TenantStats, Error> {
+        Ok(TenantStats::default())
+    }
+}

@@ -1,0 +1,7 @@
+//! Queries over blocks of a bucket: as if all their samples were in one place, or not answered at all.
+
+mod failures;
+mod foreign;
+mod random;
+mod support;
+mod with_ingesters;
