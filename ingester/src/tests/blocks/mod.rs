@@ -2,5 +2,6 @@
 
 mod crash;
 mod lifecycle;
+mod promtool;
 mod random;
 mod support;
