@@ -42,7 +42,9 @@ pub(crate) enum ShipError {
         source: BlockError,
     },
     /// What is in the bucket is not what was uploaded.
-    #[error("{file} of block {block} came back from the bucket as something else; it is uploaded again")]
+    #[error(
+        "{file} of block {block} is something else in the bucket than it was on the disk; it is uploaded again"
+    )]
     Differs {
         /// Which block.
         block: Ulid,
@@ -68,14 +70,19 @@ pub(super) struct Shipper<'a> {
 impl Shipper<'_> {
     /// Uploads a block and reads it back. What is there already, and right, is left.
     pub(super) async fn upload(&self, block: Ulid) -> Result<(), ShipError> {
-        self.verify_local(block).await?;
-        let folder = self.ledger.folder_of(block);
-        let fs = self.fs.clone();
+        let local = |source| ShipError::Local { block, source };
+        let (fs, folder) = (self.fs.clone(), self.ledger.folder_of(block));
+        let mut checksums = Vec::new();
         for name in self.local(block, move || data_files(&*fs, &folder)).await? {
-            self.upload_file(block, &name).await?;
+            let checksum = self.file(block, &name).await?.checksum().await.map_err(local)?;
+            checksums.push((name, checksum));
+        }
+        // Of what the checksums are of, or of something newer: what the disk damages later is seen by them.
+        self.verify_local(block).await?;
+        for (name, checksum) in checksums {
+            self.upload_file(block, &name, checksum).await?;
         }
         let meta = self.file(block, "meta.json").await?;
-        let local = |source| ShipError::Local { block, source };
         let content = meta.read(0..meta.len()).await.map_err(local)?;
         let name = self.bucket.file(block, "meta.json");
         let there = |found: Bytes| found == content;
@@ -104,15 +111,15 @@ impl Shipper<'_> {
         Ok(())
     }
 
-    async fn upload_file(&self, block: Ulid, name: &str) -> Result<(), ShipError> {
+    /// Uploads a file, whose CRC-32C was this when the block was whole.
+    async fn upload_file(&self, block: Ulid, name: &str, checksum: u32) -> Result<(), ShipError> {
         let file = self.file(block, name).await?;
         let object = self.bucket.file(block, name);
         let bucket = self.bucket.bucket();
-        let local = |source| ShipError::Local { block, source };
         match bucket.head(&object).await {
             // An upload that was interrupted behind this file.
             Ok(found) if found.bytes == file.len() => {
-                if bucket.checksum(&object, file.len()).await? == file.checksum().await.map_err(local)? {
+                if bucket.checksum(&object, file.len()).await? == checksum {
                     return Ok(());
                 }
             }
@@ -122,8 +129,9 @@ impl Shipper<'_> {
         }
         let uploaded = bucket.upload(&object, &file).await?;
         let differs = || ShipError::Differs { block, file: name.to_owned() };
-        if bucket.head(&object).await?.bytes != uploaded.bytes
-            || bucket.checksum(&object, uploaded.bytes).await? != uploaded.crc32c
+        if uploaded.crc32c != checksum
+            || bucket.head(&object).await?.bytes != uploaded.bytes
+            || bucket.checksum(&object, uploaded.bytes).await? != checksum
         {
             return Err(differs());
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bucket::faults::{Fault, Kind};
-use env::{CrashMode, FileSystem as _, SimFs};
+use env::{CrashMode, FileSystem as _, OpenOptions, SimFs};
 
 use super::super::support::*;
 use super::support::*;
@@ -238,5 +238,38 @@ fn replicas_cut_alike() {
             end(host).await;
         }
         assert!(cut[0].len() >= 4 && cut[0] == cut[1]);
+    });
+}
+
+/// A block that the disk has damaged never reaches the bucket; its samples do.
+#[test]
+fn a_damaged_block_is_cut_again() {
+    run(async {
+        let fs = SimFs::new(1);
+        let mut storage = Storage::new(1);
+        let host = begin(&fs, &mut storage).await.unwrap();
+        let mut oracle = Oracle::default();
+        let team = tenant("team-a");
+        for step in 0..12i64 {
+            let rows = [row(&labels("up", 0), NOW_MS - 5 * HOUR_MS + step * 300_000, step as f64)];
+            let answer = host.push(&team, &rows).await;
+            oracle.note(&rows, &answer);
+        }
+        let inner = host.ingester.inner.clone();
+        storage.faults.plan(Kind::Any, 0, Fault::Gone);
+        tasks::cut_all(&inner).await;
+        let ledger = inner.blocks.ledgers.find(&team).unwrap();
+        let block = ledger.blocks()[0].ulid;
+        storage.faults.heal();
+        let segment = ledger.folder_of(block).join("chunks/000001");
+        fs.open(&segment, OpenOptions::READ_WRITE).unwrap().write_at(&[0xa5; 4], 20).unwrap();
+        tasks::ship_all(&inner).await;
+        assert!(storage.index("team-a").await.blocks.is_empty());
+        tasks::cut_all(&inner).await;
+        tasks::ship_all(&inner).await;
+        let index = storage.index("team-a").await;
+        assert!(index.blocks.iter().all(|other| other.id != block));
+        oracle.check(&storage.read("team-a", &index).await, "cut again");
+        end(host).await;
     });
 }
