@@ -209,7 +209,8 @@ impl TenantBucket {
                     tracing::error!(%object, reason, "the index is damaged, it is made anew");
                     (self.found_index().await?, Some(version), false)
                 }
-                None => (BucketIndex::new(), None, false),
+                // There may be blocks of others, who need no index. With one, nobody would look for them any more.
+                None => (self.found_index().await?, None, false),
             };
             if !change(&mut index) && is_sound {
                 return Ok(index);

@@ -54,3 +54,27 @@ async fn a_change_that_is_done_is_there() {
         }
     }
 }
+
+/// Blocks that others have put there are not hidden by the first index.
+#[tokio::test(start_paused = true)]
+async fn the_first_index_has_what_was_there_before_it() {
+    let deps = BucketDeps {
+        clock: Arc::new(SimClock::new(1_700_000_000_000, 0)),
+        rng: Arc::new(SeededRng::new(1)),
+        registry: Registry::new(),
+    };
+    let bucket = Bucket::new(Backing::memory(), &config(), deps);
+    let tenant = TenantBucket::new(&bucket, &TenantId::new("team-a").unwrap()).unwrap();
+    let foreign = Ulid(77);
+    let meta = format!(
+        r#"{{"ulid":"{foreign}","minTime":1,"maxTime":9,"version":1,"compaction":{{"level":1,"sources":["{foreign}"]}}}}"#
+    );
+    bucket.put(&tenant.file(foreign, "meta.json"), meta.into()).await.unwrap();
+    let index = tenant.update_index(|index| {
+        index.mark(Ulid(78), 7);
+        true
+    });
+    let index = index.await.unwrap();
+    assert_eq!(index.block(foreign).map(|block| (block.min_time, block.max_time)), Some((1, 9)));
+    assert_eq!(tenant.index().await.unwrap().unwrap().0.block_deletion_marks.len(), 1);
+}
