@@ -58,7 +58,7 @@ pub(super) async fn label_names(
         read.block.index.label_names().for_each(|name| all.add(name.to_owned()));
     }
     of_series(blocks, changed, request, |labels| {
-        labels.iter().for_each(|(name, _)| all.add(name.to_owned()))
+        labels.iter().for_each(|(name, _)| all.add(name.to_owned()));
     })
     .await?;
     Ok(all.into_sorted())
@@ -77,7 +77,7 @@ pub(super) async fn label_values(
         read.block.index.label_values(name).for_each(|value| all.add(value.to_owned()));
     }
     of_series(blocks, changed, request, |labels| {
-        labels.get(name).into_iter().for_each(|value| all.add(value.to_owned()))
+        labels.get(name).into_iter().for_each(|value| all.add(value.to_owned()));
     })
     .await?;
     Ok(all.into_sorted())
