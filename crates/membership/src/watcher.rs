@@ -48,7 +48,7 @@ impl Watcher {
     /// as soon as a node of the metastore answers; see [`Watcher::known`].
     ///
     /// # Errors
-    /// Where there is a saved view that cannot be read. Remove it to begin without.
+    /// Where the disk fails. A saved view that is damaged counts as none.
     pub async fn start(
         client: Client,
         prefixes: Vec<Bytes>,
@@ -63,7 +63,15 @@ impl Watcher {
             path: path.clone(),
             source: std::io::Error::other(error),
         };
-        let view = loaded.map_err(stopped)??.unwrap_or_default();
+        let view = match loaded.map_err(stopped)? {
+            Ok(view) => view.unwrap_or_default(),
+            // The metastore has what it said. Without it the process is as careful as one that never had a view.
+            Err(error @ SavedViewError::Damaged { .. }) => {
+                tracing::error!(%error, "the saved view is not used; waiting for the metastore instead");
+                View::default()
+            }
+            Err(error) => return Err(error),
+        };
         let (publish, views) = watch::channel(Arc::new(view));
         let follow = Follow { client: client.clone(), prefixes, publish };
         let save = Save { client, views: views.clone(), fs, path, scope: scope.clone() };
