@@ -73,6 +73,11 @@ impl Cluster {
         http.and_then(|address| address.parse().ok()).expect("it has an address")
     }
 
+    /// Where a process keeps its data.
+    pub(crate) fn data(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
     /// Starts a process, and waits until it is ready.
     pub(crate) fn start(&mut self, name: &str) {
         self.launch(name);
@@ -86,7 +91,7 @@ impl Cluster {
         let flags: Vec<&str> = flags.iter().chain(&self.flags).map(String::as_str).chain(FLAGS).collect();
         let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let mut command = Barograph::command(&flags);
-        command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET).arg("--data").arg(self.folder.path().join(name));
+        command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET).arg("--data").arg(self.data(name));
         command.stdout(log.try_clone().expect("the same log")).stderr(log);
         self.running.insert(name.to_owned(), Program::start(&mut command));
     }
