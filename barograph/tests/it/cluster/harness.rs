@@ -18,8 +18,10 @@ const SCRIPT: &str = "scripts/cluster.sh";
 pub(crate) const SECRET: &str = "of this test";
 /// Lines of each log that a failed test shows.
 const SHOWN_LINES: usize = 15;
-/// Of every process: who is gone is missed sooner, and nothing is written but by the test.
-const FLAGS: [&str; 2] = ["--metastore.lease-ttl=2s", "--self-monitoring.enabled=false"];
+/// Of every process: nothing is written but by the test.
+const FLAGS: [&str; 1] = ["--self-monitoring.enabled=false"];
+/// For clusters that processes are to go from: who is gone is missed sooner.
+const MISSED_SOON: &str = "--metastore.lease-ttl=2s";
 
 /// Processes of a cluster by name, with their data and logs in a folder that goes with it.
 pub(crate) struct Cluster {
@@ -35,22 +37,28 @@ impl Cluster {
     /// A cluster of which nothing runs.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        Self { folder, commands: commands(), flags: Vec::new(), running: BTreeMap::new() }
+        let flags = vec![MISSED_SOON.to_owned()];
+        Self { folder, commands: commands(), flags, running: BTreeMap::new() }
     }
 
     /// A cluster that is ready.
     pub(crate) fn started() -> Self {
-        Self::started_with(Vec::new())
+        Self::new().ready()
     }
 
-    /// A cluster that is ready, all of whose processes have these flags besides.
-    pub(crate) fn started_with(flags: Vec<String>) -> Self {
+    /// A cluster that is ready, that nobody is to go from, and all of whose processes have these flags besides.
+    pub(crate) fn steady(flags: Vec<String>) -> Self {
         let mut cluster = Self::new();
         cluster.flags = flags;
+        cluster.ready()
+    }
+
+    fn ready(mut self) -> Self {
+        let cluster = &mut self;
         let names = cluster.names("");
         names.iter().for_each(|name| cluster.launch(name));
         names.iter().for_each(|name| cluster.await_ready(name));
-        cluster
+        self
     }
 
     /// The names of the processes that begin so, in the order in which they start.
@@ -107,6 +115,16 @@ impl Cluster {
                 Err(format!("{status} {body}"))
             }
         });
+    }
+
+    /// That a process sees so many instances of the ring in this state.
+    pub(crate) fn sees(&self, name: &str, state: &str, count: usize) -> Result<(), String> {
+        let (_, metrics) = get(self.http(name), "/metrics");
+        let state = format!("\"{state}\"");
+        let members = |line: &&str| line.starts_with("barograph_ring_members{") && line.contains(&state);
+        let seen = metrics.lines().find(members);
+        let counted = seen.filter(|line| line.ends_with(&format!(" {count}")));
+        counted.map(drop).ok_or_else(|| format!("{seen:?}"))
     }
 
     /// Ends a process as a crash does.

@@ -10,20 +10,6 @@ fn post(cluster: &Cluster, name: &str, path: &str) -> u16 {
     connection.request("POST", path, &[], b"").expect("an answer").status
 }
 
-/// That the first ingester sees so many in this state.
-fn members(cluster: &Cluster, state: &str, count: usize) -> Result<(), String> {
-    let (_, metrics) = get(cluster.http("ingester-1"), "/metrics");
-    let state = format!("\"{state}\"");
-    let seen = metrics
-        .lines()
-        .find(|line| line.starts_with("barograph_ring_members{") && line.contains(&state))
-        .map(str::to_owned);
-    seen.as_ref()
-        .filter(|line| line.ends_with(&format!(" {count}")))
-        .map(drop)
-        .ok_or_else(|| format!("{seen:?}"))
-}
-
 #[test]
 fn an_ingester_leaves_its_zone_under_load() {
     let mut cluster = Cluster::started();
@@ -35,11 +21,11 @@ fn an_ingester_leaves_its_zone_under_load() {
     cluster.add("ingester-4", "ingester-1");
     cluster.launch("ingester-4");
     // It is asked before it takes anything, so that nobody is late to ask it.
-    wait_until("a newcomer", || members(&cluster, "JOINING", 1));
+    wait_until("a newcomer", || cluster.sees("ingester-1", "JOINING", 1));
     both_ways(&cluster, &mut written);
     cluster.await_ready("ingester-4");
     // Who leaves has to know of whom takes over.
-    wait_until("four ingesters", || members(&cluster, "ACTIVE", 4));
+    wait_until("four ingesters", || cluster.sees("ingester-1", "ACTIVE", 4));
     both_ways(&cluster, &mut written);
 
     let prepare = "/ingester/prepare-shutdown";

@@ -8,7 +8,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use super::collector::{Collector, ReceivedSpan};
 use super::{CALLER, QUERY, WRITE, query, write};
 use crate::cluster::harness::{Cluster, SECRET};
-use crate::support::Barograph;
+use crate::support::{Barograph, wait_until};
 
 const SERVER_NAME: &str = "barograph.internal";
 const PUSH: &str = "barograph.ingester.v1.Ingester/Push";
@@ -47,7 +47,9 @@ fn one_trace_across_the_processes_of_a_cluster() {
         format!("--grpc.tls.server-name={SERVER_NAME}"),
     ];
     flags.extend(files.iter().map(|(name, path)| format!("--grpc.tls.{name}={}", path.display())));
-    let mut cluster = Cluster::started_with(flags);
+    let mut cluster = Cluster::steady(flags);
+    // It is ready once a quorum of zones takes writes, and each zone shall get this one.
+    wait_until("three ingesters", || cluster.sees("distributor-1", "ACTIVE", 3));
     write(cluster.http("distributor-1"), Some(WRITE));
     query(cluster.http("querier-1"), Some(QUERY));
 

@@ -1,5 +1,6 @@
 //! From the metastore's records to the ring that roles work with: a [`RingView`] for every view that says something new.
 
+mod departed;
 mod members;
 
 #[cfg(test)]
@@ -13,6 +14,7 @@ use telemetry::Registry;
 use telemetry::metrics::{Family, Gauge};
 use tokio::sync::watch;
 
+pub(crate) use departed::departed;
 pub use members::Members;
 
 use crate::records::{Instances, Kind as _, LEASES, Tenants};

@@ -29,14 +29,15 @@ pub use readers::AskIngesters;
 use crate::client::Client;
 use crate::lease::Held;
 use crate::records::{self, Jobs, Kind as _, Tenants};
+use crate::rings::departed;
 use crate::view::View;
 use crate::watcher::Watcher;
 
 /// The job that the planner holds.
 const KIND: &str = "shards";
 const JOB: &str = "planner";
-/// Tenants changed in one transaction; with the job, as many comparisons as the metastore takes fit.
-const TENANTS_PER_TXN: usize = 128;
+/// Records changed in one transaction; with the job, as many comparisons as the metastore takes fit.
+const CHANGES_PER_TXN: usize = 128;
 /// Tenants changed in one look; the rest is changed in the next.
 const MAX_CHANGES: usize = 2048;
 
@@ -106,7 +107,10 @@ impl Planner {
         loop {
             self.deps.client.clock().sleep(self.config.interval).await;
             match self.hold().await {
-                Ok(Some(fence)) => self.look(fence).await,
+                Ok(Some(fence)) => {
+                    self.look(fence).await;
+                    self.forget_departed(fence).await;
+                }
                 // Another one plans; what was known of tenants is old when this one takes over.
                 Ok(None) => self.plan = ShardPlan::default(),
                 Err(error) => tracing::debug!(%error, "the planner of shards did not learn whether it plans"),
@@ -153,17 +157,13 @@ impl Planner {
         let changed = |tenant: &TenantId| Row::read(&view, tenant)?.changed_ms();
         let mut resizes = self.plan.look(now_ms, rules, &rings, &counts, &changed);
         resizes.truncate(MAX_CHANGES);
-        for some in resizes.chunks(TENANTS_PER_TXN) {
+        for some in resizes.chunks(CHANGES_PER_TXN) {
             self.write(fence, now_ms, &view, some).await;
         }
     }
 
     /// Writes changes: all in one transaction, or, where one of the tenants was changed meanwhile, each by itself.
     async fn write(&self, fence: u64, now_ms: i64, view: &View, resizes: &[Resize]) {
-        let held = (self.deps.held)();
-        if !held.is_valid(self.deps.client.clock().monotonic(), self.config.margin) {
-            return;
-        }
         let rows: Vec<(Row, &Resize)> =
             resizes.iter().filter_map(|resize| Some((Row::read(view, &resize.tenant)?, resize))).collect();
         let forget_before_ms = now_ms.saturating_sub(ms(self.deps.keep));
@@ -171,29 +171,40 @@ impl Planner {
             .into_iter()
             .map(|(row, resize)| row.resized(now_ms, resize.per_zone, forget_before_ms))
             .collect();
-        if self.commit(fence, changes.clone()).await || changes.len() < 2 {
-            return;
+        let count = changes.len();
+        let mut done = if self.commit(fence, changes.clone()).await { count } else { 0 };
+        if done == 0 && count > 1 {
+            for change in changes {
+                done += usize::from(self.commit(fence, vec![change]).await);
+            }
         }
-        for change in changes {
-            self.commit(fence, vec![change]).await;
+        self.deps.client.metrics().resized_tenants.inc_by(done as u64);
+    }
+
+    /// Removes the records of instances that nobody asks any more; who came back meanwhile is tried another time.
+    async fn forget_departed(&self, fence: u64) {
+        let before_ms = self.deps.client.clock().now_ms().saturating_sub(ms(self.deps.keep));
+        let forgotten = departed(&self.deps.watcher.view(), before_ms, CHANGES_PER_TXN);
+        let count = forgotten.len();
+        if count > 0 && self.commit(fence, forgotten).await {
+            tracing::info!(instances = count, "instances that left long ago are forgotten");
         }
     }
 
+    /// Whether changes were made: all or none.
     async fn commit(&self, fence: u64, changes: Vec<(Compare, Op)>) -> bool {
-        let tenants = changes.len();
+        let held = (self.deps.held)();
+        if !held.is_valid(self.deps.client.clock().monotonic(), self.config.margin) {
+            return false;
+        }
+        let records = changes.len();
         let (compare, then): (Vec<Compare>, Vec<Op>) = changes.into_iter().unzip();
         let mut txn: Txn = records::while_holding(KIND, JOB, fence, then);
         txn.compare.extend(compare);
         match self.deps.client.txn(txn).await {
-            Ok(answer) => {
-                let done = answer.result.is_some_and(|result| result.succeeded);
-                if done {
-                    self.deps.client.metrics().resized_tenants.inc_by(tenants as u64);
-                }
-                done
-            }
+            Ok(answer) => answer.result.is_some_and(|result| result.succeeded),
             Err(error) => {
-                tracing::debug!(%error, tenants, "sizes of shards were not recorded");
+                tracing::debug!(%error, records, "what the planner decided was not recorded");
                 false
             }
         }

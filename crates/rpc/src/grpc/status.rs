@@ -6,7 +6,7 @@ use bytes::Bytes;
 use prost::Message as _;
 use proto::rpc::{ErrorCode, ErrorDetail};
 use proto::{Code, Error};
-use tonic::Status;
+use tonic::{Status, TimeoutExpired};
 
 /// The status that carries an error to another process.
 pub fn to_status(error: &Error) -> Status {
@@ -20,7 +20,7 @@ pub fn to_status(error: &Error) -> Status {
 pub fn from_status(status: &Status) -> Error {
     let detail = ErrorDetail::decode(status.details()).ok();
     let coded = detail.as_ref().and_then(|detail| code(detail.code()));
-    let code = coded.unwrap_or_else(|| foreign(status.code()));
+    let code = coded.unwrap_or_else(|| foreign(status));
     let retry_after = detail.and_then(|detail| detail.retry_after_ms).map(Duration::from_millis);
     let message = match status.message() {
         "" => format!("the call failed: {}", status.code()),
@@ -64,8 +64,9 @@ fn code(wire: ErrorCode) -> Option<Code> {
     })
 }
 
-fn foreign(code: tonic::Code) -> Code {
-    match code {
+/// What a status means that no server of ours made, but the transport on the way.
+fn foreign(status: &Status) -> Code {
+    match status.code() {
         tonic::Code::InvalidArgument => Code::InvalidArgument,
         tonic::Code::Unauthenticated => Code::Unauthenticated,
         tonic::Code::PermissionDenied => Code::PermissionDenied,
@@ -73,9 +74,14 @@ fn foreign(code: tonic::Code) -> Code {
         tonic::Code::OutOfRange => Code::TooLarge,
         tonic::Code::FailedPrecondition => Code::Unprocessable,
         tonic::Code::DeadlineExceeded => Code::DeadlineExceeded,
-        tonic::Code::Cancelled => Code::Canceled,
-        // A connection that cannot be made, or that broke, has either of these; another replica may do better.
-        tonic::Code::Unavailable | tonic::Code::Unknown | tonic::Code::ResourceExhausted => Code::Unavailable,
+        // The transport says so of a deadline, too.
+        tonic::Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => Code::DeadlineExceeded,
+        // A connection that cannot be made, or that broke, has one of these; another replica may do better. (Who cancels
+        // a call sees no status of it: one that was "cancelled" was on a connection that ended.)
+        tonic::Code::Unavailable
+        | tonic::Code::Unknown
+        | tonic::Code::ResourceExhausted
+        | tonic::Code::Cancelled => Code::Unavailable,
         _ => Code::Internal,
     }
 }
@@ -114,5 +120,7 @@ mod tests {
         let error = from_status(&Status::unavailable("tcp connect error"));
         assert_eq!((error.code, error.message.as_str()), (Code::Unavailable, "tcp connect error"));
         assert_eq!(from_status(&Status::new(tonic::Code::DataLoss, "")).code, Code::Internal);
+        assert_eq!(from_status(&Status::cancelled("operation was canceled")).code, Code::Unavailable);
+        assert_eq!(from_status(&Status::cancelled("Timeout expired")).code, Code::DeadlineExceeded);
     }
 }
