@@ -75,7 +75,9 @@ fn foreign(status: &Status) -> Code {
         tonic::Code::FailedPrecondition => Code::Unprocessable,
         tonic::Code::DeadlineExceeded => Code::DeadlineExceeded,
         // The transport says so of a deadline, too.
-        tonic::Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => Code::DeadlineExceeded,
+        tonic::Code::Cancelled if status.message() == TimeoutExpired(()).to_string() => {
+            Code::DeadlineExceeded
+        }
         // A connection that cannot be made, or that broke, has one of these; another replica may do better. (Who cancels
         // a call sees no status of it: one that was "cancelled" was on a connection that ended.)
         tonic::Code::Unavailable
