@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use env::Scope;
+use prost::Message as _;
 use proto::metastore::Lease;
 use proto::{Code, Error};
 use rpc::grpc::Backoff;
 use tokio::sync::watch;
 
 use crate::client::Client;
+use crate::records::LEASES;
 
 /// A lease is renewed when this part of it has passed.
 const RENEWALS_PER_LEASE: u32 = 3;
@@ -28,6 +30,9 @@ pub struct Held {
     pub registered_ms: i64,
     /// Before that, by this process' monotonic clock.
     pub registered_at: Duration,
+    /// Whether another process has registered under this name since, and lives. It is the instance then, and this one
+    /// waits for its end.
+    pub displaced: bool,
 }
 
 impl Held {
@@ -54,7 +59,8 @@ pub struct LeaseHolder {
 impl LeaseHolder {
     /// Registers `lease`, whose time to live is the configuration's, as soon as the metastore is there, and renews it
     /// until [`LeaseHolder::release`] or the end of `scope`. Where it was lost it is registered again, with another
-    /// token.
+    /// token; where another process at other addresses has it, once that one has gone: two that were started under one
+    /// name would take it from each other for ever.
     pub fn start(client: Client, mut lease: Lease, scope: &Scope) -> Self {
         lease.ttl_ms = u64::try_from(client.config().lease_ttl.as_millis()).unwrap_or(u64::MAX);
         let (publish, held) = watch::channel(Held::default());
@@ -132,14 +138,42 @@ impl Keep {
                         valid_until,
                         registered_ms,
                         registered_at: begun,
+                        displaced: false,
                     });
                     self.renew(lease.token).await;
                     self.client.metrics().lease_losses.inc();
+                    self.stand_aside().await;
                 }
                 Err(error) => tracing::debug!(%error, "the lease was not registered"),
             }
             self.client.clock().sleep(backoff.wait(&**self.client.rng())).await;
         }
+    }
+
+    /// Waits while another process is the instance.
+    async fn stand_aside(&self) {
+        while let Some(other) = self.other().await {
+            if !self.publish.borrow().displaced {
+                tracing::error!(
+                    instance = self.lease.instance,
+                    own_addresses = ?self.lease.addresses,
+                    other_addresses = ?other.addresses,
+                    "another process was started under the name of this one, and is the instance now; every instance needs \
+                     a name of its own (--instance-id). This one waits until the other has ended"
+                );
+                self.publish.send_modify(|held| held.displaced = true);
+            }
+            let wait = Duration::from_millis(self.lease.ttl_ms) / RENEWALS_PER_LEASE;
+            self.client.clock().sleep(wait).await;
+        }
+    }
+
+    /// The lease of a process that has this one's name and other addresses, if there is one.
+    async fn other(&self) -> Option<Lease> {
+        let key = format!("{LEASES}{}", self.lease.instance);
+        let record = self.client.get(key).await.ok().flatten()?;
+        let lease = Lease::decode(record.value).ok()?;
+        (lease.addresses != self.lease.addresses).then_some(lease)
     }
 
     /// Renews until the metastore says that the lease has ended. While it cannot be reached the lease may run out
@@ -156,11 +190,7 @@ impl Keep {
                     self.publish.send_modify(|held| held.valid_until = begun + ttl);
                 }
                 Err(error) if is_lost(&error) => {
-                    tracing::warn!(
-                        instance = self.lease.instance,
-                        token,
-                        "the lease has ended; registering again"
-                    );
+                    tracing::warn!(instance = self.lease.instance, token, "the lease has ended");
                     return;
                 }
                 Err(error) => tracing::debug!(%error, "the lease was not renewed"),

@@ -51,6 +51,28 @@ async fn who_renews_lives_and_who_does_not_ends_without_renewals_in_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_two_with_one_name_the_first_waits_for_the_end_of_the_second() {
+    let cluster = Cluster::new(1).await;
+    let (client, scope) = (cluster.client(), Scope::new("process"));
+    let at = |port: &str| Lease {
+        addresses: [("grpc".to_owned(), format!("127.0.0.1:{port}"))].into(),
+        ..lease("same")
+    };
+    let first = LeaseHolder::start(client.clone(), at("1"), &scope);
+    let held = first.registered().await;
+    let second = LeaseHolder::start(client.clone(), at("2"), &scope);
+    let taken = second.registered().await;
+    assert!(taken.token > held.token);
+    cluster.until("the first knows", |_| first.held().displaced).await;
+    cluster.clock.sleep(Duration::from_secs(3)).await;
+    assert_eq!((second.held().token, second.held().displaced), (taken.token, false), "nobody takes it back");
+    assert!(!first.held().is_valid(cluster.clock.monotonic(), Duration::ZERO));
+    second.release().await;
+    cluster.until("the first is the instance again", |_| first.held().token > taken.token).await;
+    assert!(!first.held().displaced);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_ends_nobody_before_it_has_led_for_a_full_lease() {
     let mut cluster = Cluster::new(3).await;
     let client = cluster.client();

@@ -246,6 +246,10 @@ impl Keep {
             let new = self.tell.borrow().announcement.as_ref() != Some(&wanted);
             if !new && self.is_contradicted(&wanted, &view, written_at) {
                 self.client.clock().sleep(CONTRADICTION_WAIT).await;
+                if self.held().displaced {
+                    // The record is the other one's.
+                    continue;
+                }
             }
             if new || self.is_contradicted(&wanted, &self.watcher.view(), written_at) {
                 match self.write(&wanted).await {
@@ -292,11 +296,14 @@ impl Keep {
         }
     }
 
+    fn held(&self) -> Held {
+        self.leased.borrow().as_ref().map(LeaseHolder::held).unwrap_or_default()
+    }
+
     /// Milliseconds since the Unix epoch by the metastore's clock, as far as it was told: instances whose clocks differ
     /// change their states in one time.
     fn now_ms(&self) -> i64 {
-        let clock = self.client.clock();
-        let held = self.leased.borrow().as_ref().map(LeaseHolder::held).unwrap_or_default();
+        let (clock, held) = (self.client.clock(), self.held());
         held.cluster_time_ms(clock.monotonic()).unwrap_or_else(|| clock.now_ms())
     }
 }
