@@ -4,6 +4,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::METRIC_NAME;
 
 /// An immutable label set. Cheap to clone. Sorted by name; names are unique; a label with an empty value is the same
@@ -174,6 +176,12 @@ impl Labels {
     /// for hashing and for keys inside one process.
     pub fn as_key(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// A hash of the whole set, in one pass: the same on every machine of one version. The ring's is another one,
+    /// [`SeriesHash`](crate::SeriesHash).
+    pub fn key_hash(&self) -> u64 {
+        xxh3_64(self.as_key())
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use model::Labels;
 
 use crate::ast::{Expr, ValueType};
-use crate::eval::{Column, Evaluator, Points};
+use crate::eval::{Column, Evaluator, Points, Together};
 use crate::plan::steps::Steps;
 use crate::plan::{Node, Times, build};
 use crate::syntax::parse;
@@ -198,7 +198,8 @@ impl Engine {
         source: &dyn SeriesSource,
         interrupted: &(dyn Fn() -> Option<ErrorKind> + Sync),
     ) -> Result<QueryResult, QueryError> {
-        let evaluator = self.evaluator(query, source, interrupted);
+        let mut evaluator = self.evaluator(query, source, interrupted);
+        evaluator.together = Together::of(&query.plan);
         let value = self.evaluate(query, &evaluator)?;
         let stats = QueryStats {
             series: evaluator.series_read.get(),

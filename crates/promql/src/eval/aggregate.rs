@@ -30,17 +30,27 @@ impl<'p> Grouping<'p> {
 
     /// The labels that a group has in common with a series of it.
     fn kept<'l>(&self, labels: &'l Labels) -> impl Iterator<Item = (&'l str, &'l str)> {
-        let mut named = self.labels;
-        let without = self.without;
-        labels.iter().filter(move |(name, _)| {
-            // Both are sorted by name.
-            while let [first, rest @ ..] = named
-                && first.as_str() < *name
-            {
-                named = rest;
+        let (mut named, without) = (self.labels, self.without);
+        let mut pairs = labels.iter();
+        std::iter::from_fn(move || {
+            // Those behind the last one that is asked for need not be looked at.
+            while without || !named.is_empty() {
+                let (name, value) = pairs.next()?;
+                // Both are sorted by name.
+                while let [first, rest @ ..] = named
+                    && first.as_str() < name
+                {
+                    named = rest;
+                }
+                let is_named = named.first().is_some_and(|first| first == name);
+                if is_named {
+                    named = &named[1..];
+                }
+                if if without { !is_named && name != METRIC_NAME } else { is_named } {
+                    return Some((name, value));
+                }
             }
-            let is_named = named.first().is_some_and(|first| first == name);
-            if without { !is_named && *name != METRIC_NAME } else { is_named }
+            None
         })
     }
 

@@ -23,6 +23,7 @@ use super::labels::label_name;
 use super::presence::Presence;
 use super::series::Series;
 use super::stored::Order;
+use super::together::Also;
 use super::{Evaluator, Sink};
 
 /// How many virtual shards there are.
@@ -121,6 +122,27 @@ struct Group {
     broken: Presence,
 }
 
+/// An aggregation that is taking series.
+pub(super) struct Gathering<'p> {
+    plan: &'p AggregatePlan,
+    grouping: Grouping<'p>,
+    groups: Vec<Group>,
+}
+
+impl<'p> Gathering<'p> {
+    pub(super) fn new(plan: &'p AggregatePlan) -> Self {
+        Self { plan, grouping: Grouping::new(&plan.grouping, plan.without), groups: Vec::new() }
+    }
+
+    /// In which order it had best be given stored series.
+    pub(super) fn order(plan: &AggregatePlan) -> Order {
+        match Gathered::of(plan.op, 0) {
+            Gathered::Shards(_) => Order::Shards,
+            _ => Order::Labels,
+        }
+    }
+}
+
 impl Evaluator<'_> {
     /// Sum, average, count, extremes, deviation, quantile.
     pub(super) fn fold(
@@ -130,32 +152,73 @@ impl Evaluator<'_> {
         steps: &Steps,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
-        let mut grouping = Grouping::new(&e.grouping, e.without);
-        let mut groups: Vec<Group> = Vec::new();
-        let mut buffer = Vec::new();
-        let add = &mut |column: Column| {
-            let (i, new) = grouping.group(&column.labels);
-            if let Some(labels) = new {
-                groups.push(Group {
-                    labels,
-                    drop_name: false,
-                    gathered: Gathered::of(e.op, steps.count),
-                    rank: u32::MAX,
-                    broken: Presence::none(steps.count),
-                });
-            }
-            self.add_to_group(e, &mut groups[i], column, steps, &mut buffer)
-        };
-        match Gathered::of(e.op, 0) {
-            Gathered::Shards(_) => self.each_in_shards(&e.expr, steps, add)?,
-            _ => self.each(&e.expr, steps, add)?,
+        if let Some(held) = self.read_together(e, steps)? {
+            return held.columns.into_iter().try_for_each(sink);
         }
+        let mut gathering = Gathering::new(e);
+        let add = &mut |column| self.gather(&mut gathering, column, steps);
+        self.columns_of(&e.expr, &[], (steps, Gathering::order(e)), add)?;
+        self.gathered(gathering, parameter, steps, sink)
+    }
+
+    /// The series of an expression; in this order, where they are stored and it does not matter otherwise. `also` read the
+    /// same range selector.
+    pub(super) fn columns_of(
+        &self,
+        node: &Node,
+        also: &[Also<'_>],
+        (steps, order): (&Steps, Order),
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let order = if steps.count < STEPS_FOR_SHARDS { Order::Labels } else { order };
+        match node {
+            Node::Vector(e) => self.selector(e, steps, order, sink),
+            Node::Call(e) => match e.kind {
+                CallKind::Range(function) => self.renamed_ranges(e, sink, |sink| {
+                    self.range_call((e, also), function, (steps, order), sink)
+                }),
+                _ => self.each(node, steps, sink),
+            },
+            _ => self.each(node, steps, sink),
+        }
+    }
+
+    /// Adds a series to its group.
+    pub(super) fn gather(
+        &self,
+        gathering: &mut Gathering<'_>,
+        column: Column,
+        steps: &Steps,
+    ) -> Result<(), QueryError> {
+        let Gathering { plan, grouping, groups } = gathering;
+        let (i, new) = grouping.group(&column.labels);
+        if let Some(labels) = new {
+            groups.push(Group {
+                labels,
+                drop_name: false,
+                gathered: Gathered::of(plan.op, steps.count),
+                rank: u32::MAX,
+                broken: Presence::none(steps.count),
+            });
+        }
+        self.add_to_group(plan, &mut groups[i], column, steps)
+    }
+
+    /// Hands on what an aggregation that has taken all series comes to.
+    pub(super) fn gathered(
+        &self,
+        gathering: Gathering<'_>,
+        parameter: Option<&Parameter>,
+        steps: &Steps,
+        sink: Sink<'_>,
+    ) -> Result<(), QueryError> {
+        let Gathering { plan, mut groups, .. } = gathering;
         // In whatever order series come, groups come as their first series do by labels.
         groups.sort_by_key(|group| group.rank);
         for group in groups {
             self.spend(steps.count)?;
             let (labels, drop_name) = (group.labels.clone(), group.drop_name);
-            let mut column = Column::new(labels, self.finish(e, group, parameter, steps)?);
+            let mut column = Column::new(labels, self.finish(plan, group, parameter, steps)?);
             column.drop_name = drop_name;
             if !column.points.is_empty() {
                 sink(column)?;
@@ -164,28 +227,12 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// The series of an expression; in the order of their shards, where they are stored and it does not matter otherwise.
-    fn each_in_shards(&self, node: &Node, steps: &Steps, sink: Sink<'_>) -> Result<(), QueryError> {
-        match node {
-            _ if steps.count < STEPS_FOR_SHARDS => self.each(node, steps, sink),
-            Node::Vector(e) => self.selector(e, steps, Order::Shards, sink),
-            Node::Call(e) => match e.kind {
-                CallKind::Range(function) => self.renamed_ranges(e, sink, |sink| {
-                    self.range_call(e, function, (steps, Order::Shards), sink)
-                }),
-                _ => self.each(node, steps, sink),
-            },
-            _ => self.each(node, steps, sink),
-        }
-    }
-
     fn add_to_group(
         &self,
         e: &AggregatePlan,
         group: &mut Group,
         mut column: Column,
         steps: &Steps,
-        buffer: &mut Vec<u8>,
     ) -> Result<(), QueryError> {
         if let Some(place) = column.place {
             group.rank = group.rank.min(place.rank);
@@ -199,7 +246,7 @@ impl Evaluator<'_> {
         }
         match &mut group.gathered {
             Gathered::Shards(shards) => {
-                let number = usize::from(column.shard(buffer));
+                let number = usize::from(column.shard());
                 let at = shards.partition_point(|(block, _)| block.first < number);
                 let known = shards.get(at).is_some_and(|(block, _)| block.first == number);
                 if let Some((_, shard)) = shards.get_mut(at).filter(|_| known) {

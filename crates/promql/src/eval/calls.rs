@@ -86,8 +86,9 @@ impl Evaluator<'_> {
                 self.histogram_call(e, steps, sink)
             }
             CallKind::Info => self.info(e, steps, sink),
-            CallKind::Range(function) => self
-                .renamed_ranges(e, sink, |sink| self.range_call(e, function, (steps, Order::Labels), sink)),
+            CallKind::Range(function) => self.renamed_ranges(e, sink, |sink| {
+                self.range_call((e, &[]), function, (steps, Order::Labels), sink)
+            }),
             CallKind::Time | CallKind::Scalar | CallKind::MinOf | CallKind::MaxOf => {
                 Err(QueryError::internal(format!("function {:?} is a scalar", e.name)))
             }

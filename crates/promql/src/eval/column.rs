@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use model::hash::push_canonical_label;
-use model::{FloatHistogram, Labels, SeriesHash, TenantSeed};
+use model::{FloatHistogram, Labels};
 
 use crate::engine::value::SampleValue;
 
@@ -195,20 +194,16 @@ impl Column {
         self.origin.get_or_insert(old);
     }
 
-    /// Which of the 64 virtual shards it belongs to. `buffer` is scratch space.
-    pub(crate) fn shard(&self, buffer: &mut Vec<u8>) -> u8 {
+    /// Which of the 64 virtual shards it belongs to.
+    pub(crate) fn shard(&self) -> u8 {
         match self.place {
             Some(place) => place.shard,
-            None => shard_of(self.origin.as_ref().unwrap_or(&self.labels), buffer),
+            None => shard_of(self.origin.as_ref().unwrap_or(&self.labels)),
         }
     }
 }
 
-/// Which of the 64 virtual shards a series belongs to. `buffer` is scratch space.
-pub(super) fn shard_of(labels: &Labels, buffer: &mut Vec<u8>) -> u8 {
-    buffer.clear();
-    for (name, value) in labels.iter() {
-        push_canonical_label(buffer, name.as_bytes(), value.as_bytes());
-    }
-    (SeriesHash::of_canonical(TenantSeed::NONE, buffer).0 >> 58) as u8
+/// Which of the 64 virtual shards a series belongs to.
+pub(super) fn shard_of(labels: &Labels) -> u8 {
+    (labels.key_hash() >> 58) as u8
 }

@@ -21,6 +21,7 @@ mod selectors;
 mod series;
 mod sorting;
 mod stored;
+mod together;
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
@@ -37,6 +38,7 @@ use crate::plan::steps::Steps;
 pub(crate) use column::{Column, Points};
 pub(crate) use labels::{is_metadata, without_metadata};
 use stored::Order;
+pub(crate) use together::Together;
 
 /// Takes series as they come.
 pub(crate) type Sink<'s> = &'s mut dyn FnMut(Column) -> Result<(), QueryError>;
@@ -56,6 +58,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) work: Cell<u64>,
     pub(crate) series_read: Cell<u64>,
     pub(crate) samples_read: Cell<u64>,
+    /// The aggregations of the query that read their series together.
+    pub(crate) together: Vec<Together<'a>>,
 }
 
 /// Series held in memory, and what they take of the budget.
@@ -101,6 +105,7 @@ impl<'a> Evaluator<'a> {
             work: Cell::new(0),
             series_read: Cell::new(0),
             samples_read: Cell::new(0),
+            together: Vec::new(),
         }
     }
 }

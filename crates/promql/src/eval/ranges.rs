@@ -19,6 +19,7 @@ use super::column::{Column, Points};
 use super::labels::without_metadata;
 use super::scalars::Scalars;
 use super::stored::Order;
+use super::together::Also;
 use super::{Evaluator, Held, Sink};
 
 /// The functions that `anchored` makes sense with.
@@ -35,8 +36,17 @@ struct Ranges {
     span: Span,
 }
 
+/// Where a range and the first argument of its function stand in the query.
+#[derive(Clone, Copy)]
+struct Spans {
+    range: Span,
+    first: Span,
+}
+
 /// A function over ranges being computed.
-struct Computation {
+struct Computation<'c> {
+    /// Who else reads the series: what is noted about these is noted for them, too.
+    also: &'c [Also<'c>],
     /// Whether metric names are dropped from labels here.
     drops_names: bool,
     function: RangeFunction,
@@ -46,10 +56,11 @@ struct Computation {
 }
 
 impl Evaluator<'_> {
-    /// A function over a range selector or subquery; stored series come in this order, if they can.
+    /// A function over a range selector or subquery; stored series come in this order, if they can. `also` read the selector,
+    /// too.
     pub(super) fn range_call(
         &self,
-        call: &CallPlan,
+        (call, also): (&CallPlan, &[Also<'_>]),
         function: RangeFunction,
         (steps, order): (&Steps, Order),
         sink: Sink<'_>,
@@ -64,7 +75,7 @@ impl Evaluator<'_> {
         }
         let first_span = call.args.first().map_or(call.span, Node::span);
         let drops_names = self.drops_names_now() && !call.name_is_unseen;
-        let computation = |ranges| Computation { drops_names, function, ranges, first_span, scalars };
+        let computation = |ranges| Computation { also, drops_names, function, ranges, first_span, scalars };
         match argument {
             Some(Node::Subquery(e)) => {
                 let ranges = Ranges {
@@ -100,7 +111,7 @@ impl Evaluator<'_> {
     fn over_subquery(
         &self,
         subquery: &SubqueryPlan,
-        computation: &Computation,
+        computation: &Computation<'_>,
         steps: &Steps,
         sink: Sink<'_>,
     ) -> Result<(), QueryError> {
@@ -136,7 +147,7 @@ impl Evaluator<'_> {
     /// The function at each step, over the samples of one series.
     fn windows(
         &self,
-        computation: &Computation,
+        computation: &Computation<'_>,
         labels: Labels,
         drop_name: bool,
         samples: &mut Samples,
@@ -151,7 +162,17 @@ impl Evaluator<'_> {
         let with_starts = self.options.start_timestamps && computation.function.uses_starts;
         match self.float_series(computation, with_starts, samples, steps) {
             Some((function, series)) => function(&series, &mut points),
-            None => self.each_window(computation, with_starts, &labels, samples, steps, &mut points)?,
+            None => {
+                let spans = Spans { range: computation.ranges.span, first: computation.first_span };
+                let windows = (&*samples, with_starts);
+                self.each_window((computation, spans), windows, &labels, steps, &mut points)?;
+                for also in computation.also.iter().filter(|also| also.reads(&labels)) {
+                    // For what is noted.
+                    let spans = Spans { range: also.span, first: also.span };
+                    let mut same = Points::none(steps.count);
+                    self.each_window((computation, spans), windows, &labels, steps, &mut same)?;
+                }
+            }
         }
         let function = &computation.function;
         let mut annotations = self.annotations.borrow_mut();
@@ -160,6 +181,9 @@ impl Evaluator<'_> {
         }
         if function.wants_counter && !points.floats.is_empty() {
             self.note_not_counter(&labels, computation.first_span, &mut annotations);
+            for also in computation.also.iter().filter(|also| also.reads(&labels)) {
+                self.note_not_counter(&labels, also.span, &mut annotations);
+            }
         }
         let mut column = Column::new(labels, points);
         if drop_name || !function.keeps_name {
@@ -175,7 +199,7 @@ impl Evaluator<'_> {
     /// What computes a function at all steps at once, and what it computes it of, where that is possible.
     fn float_series<'s>(
         &self,
-        computation: &Computation,
+        computation: &Computation<'_>,
         with_starts: bool,
         samples: &'s Samples,
         steps: &Steps,
@@ -192,13 +216,12 @@ impl Evaluator<'_> {
         Some((function, FloatSeries { timestamps, values, steps: *steps, at_ms, offset_ms, range_ms }))
     }
 
-    /// The function at each step, whatever the samples are.
+    /// The function at each step, whatever the samples are; `with_starts`, they have start timestamps.
     fn each_window(
         &self,
-        computation: &Computation,
-        with_starts: bool,
+        (computation, spans): (&Computation<'_>, Spans),
+        (samples, with_starts): (&Samples, bool),
         labels: &Labels,
-        samples: &Samples,
         steps: &Steps,
         points: &mut Points,
     ) -> Result<(), QueryError> {
@@ -237,8 +260,8 @@ impl Evaluator<'_> {
                 range_ms: ranges.range_ms,
                 mode: ranges.mode,
                 labels,
-                span: ranges.span,
-                first_span: computation.first_span,
+                span: spans.range,
+                first_span: spans.first,
                 scalars: &scalars,
             };
             if let Some(value) = (function.eval)(&window, &mut annotations)? {
@@ -365,7 +388,7 @@ impl Evaluator<'_> {
             wants_counter: false,
         };
         let mut found = super::presence::Presence::none(steps.count);
-        self.range_call(call, present, (steps, Order::Labels), &mut |column| {
+        self.range_call((call, &[]), present, (steps, Order::Labels), &mut |column| {
             found.union(&column.points.floats);
             Ok(())
         })?;

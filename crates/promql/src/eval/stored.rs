@@ -150,11 +150,10 @@ impl Evaluator<'_> {
 
     /// The places of series, those of the first shard first.
     fn by_shards(&self, series: &dyn SeriesBatch) -> Result<Vec<Place>, QueryError> {
-        let mut buffer = Vec::new();
         let mut places = Vec::with_capacity(series.len());
         for rank in 0..series.len() {
             self.spend(1)?;
-            let shard = shard_of(&series.labels(rank), &mut buffer);
+            let shard = shard_of(&series.labels(rank));
             let rank =
                 u32::try_from(rank).map_err(|_| QueryError::internal("more series than can be counted"))?;
             places.push(Place { shard, rank });

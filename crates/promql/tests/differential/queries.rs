@@ -31,7 +31,7 @@ const COMPARISONS: [&str; 6] = ["==", "!=", "<", "<=", ">", ">="];
 const SETS: [&str; 3] = ["and", "or", "unless"];
 const TRIMS: [&str; 2] = ["</", ">/"];
 /// Constructs that are neither functions, aggregations nor operators.
-const OTHERS: usize = 14;
+const OTHERS: usize = 15;
 
 /// What kind of samples a vector has.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -448,10 +448,69 @@ impl Queries<'_> {
                 1 + self.random.below(9)
             ),
             12 => self.scalar(),
+            13 => self.of_the_same_series(),
             _ => {
                 let kind = self.kind();
                 self.below(|q| q.vector(kind))
             }
+        }
+    }
+
+    /// Aggregations of the same series, or of some and all of them, which are read once.
+    fn of_the_same_series(&mut self) -> String {
+        let metric = self.random.pick(&[
+            "requests_total",
+            "memory",
+            "\"utf8.näme\"",
+            "latency",
+            "sizes",
+            "mixed",
+            "__name__=~\"memory|limit\"",
+            "__name__=~\"mixed|requests_total\"",
+        ]);
+        let (function, mode) = match self.random.below(3) {
+            0 => ("", ""),
+            1 => (
+                self.random.pick(&["rate", "increase", "delta"]),
+                self.random.pick(&["", "", " anchored", " smoothed"]),
+            ),
+            _ => (
+                self.random.pick(&["irate", "avg_over_time", "max_over_time", "count_over_time", "changes"]),
+                "",
+            ),
+        };
+        let modifiers = self.modifiers();
+        let window = if function.is_empty() { "" } else { self.random.pick(&["[1m]", "[5m]"]) };
+        let mut side = || {
+            let metric = if metric.contains('=') || metric.starts_with('"') {
+                metric.to_owned()
+            } else {
+                format!("__name__=\"{metric}\"")
+            };
+            let matchers = self.random.pick(&[
+                "",
+                "",
+                ",job=\"a\"",
+                ",job=\"a\",instance!=\"2\"",
+                ",instance=~\"1|10\"",
+            ]);
+            let op = self.random.pick(&["sum", "sum", "avg", "count", "min", "max", "stddev", "group"]);
+            let grouping = self.random.pick(&[
+                "",
+                " by (job)",
+                " by (instance)",
+                " without (instance)",
+                " by (__name__, job)",
+            ]);
+            format!("{op}{grouping} ({function}({{{metric}{matchers}}}{window}{mode}{modifiers}))")
+        };
+        let (a, b, c) = (side(), side(), side());
+        let op = self.random.pick(&["or", "and", "unless"]);
+        match self.random.below(4) {
+            0 => format!("scalar({a}) / {b}"),
+            1 => format!("{a} * on () group_left {b}"),
+            2 => format!("{a} {op} {b} {op} {c}"),
+            _ => format!("{a} + on (job) ({b} * 2)"),
         }
     }
 }
