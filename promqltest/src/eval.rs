@@ -6,10 +6,10 @@ use promql::{
 };
 
 use crate::compare;
+use crate::data::Data;
 use crate::expect::{Expectations, Notes};
 use crate::outcome::Status;
 use crate::rewrite::{asks_for_query_times, pinned};
-use crate::storage::Storage;
 
 /// When a query is to be evaluated.
 #[derive(Debug, Clone, Copy)]
@@ -27,12 +27,12 @@ pub(crate) struct Eval {
 const MINUTE_MS: i64 = 60_000;
 
 impl Eval {
-    pub(crate) fn run(&self, engine: &Engine, storage: &Storage) -> Status {
+    pub(crate) fn run(&self, engine: &Engine, data: &Data<'_>) -> Status {
         let expr = match promql::parse(&self.query, &engine.options().parse_options()) {
             Ok(expr) => expr,
             Err(e) => return Status::Fail(format!("the query does not parse: {e}")),
         };
-        let run = Run { eval: self, engine, storage };
+        let run = Run { eval: self, engine, data };
         let result = match self.when {
             When::Instant(time_ms) => run.instant_and_implied(&expr, time_ms),
             When::Range { start_ms, end_ms, step_ms } => run.range(&expr, (start_ms, end_ms, step_ms)),
@@ -47,13 +47,13 @@ impl Eval {
 struct Run<'r> {
     eval: &'r Eval,
     engine: &'r Engine,
-    storage: &'r Storage,
+    data: &'r Data<'r>,
 }
 
 impl Run<'_> {
     fn query(&self, expr: &Expr, time: QueryTime) -> Result<QueryResult, QueryError> {
         let prepared = self.engine.prepare_expr(expr, &self.eval.query, time, None)?;
-        self.engine.run(&prepared, self.storage, &|| None)
+        self.data.run(self.engine, &prepared)
     }
 
     /// The query as it stands, then pinned to its time and evaluated at others.

@@ -3,23 +3,29 @@
 //! It accepts any number of files, never stops at the first failure, and says a line per `eval`. It knows the language
 //! and the storage semantics that scripts assume, nothing about where else queries may run.
 
+mod chunks;
 mod compare;
+mod data;
 mod eval;
 mod expect;
+mod holder;
 mod nhcb;
 mod outcome;
 mod rewrite;
 mod script;
 mod storage;
+mod stored;
 mod values;
 
 pub use outcome::{Status, Totals, Verdict};
 pub use script::ScriptError;
+pub use stored::Arrangement;
 
 use std::path::{Path, PathBuf};
 
 use promql::{Engine, EngineOptions};
 
+use data::{Data, Place};
 use script::Command;
 use storage::Storage;
 
@@ -36,23 +42,46 @@ pub fn engine_options() -> EngineOptions {
     }
 }
 
-/// Runs one script; `name` is how verdicts call it.
+/// Runs one script over memory; `name` is how verdicts call it.
 pub fn run_script(name: &str, text: &str, report: &mut dyn FnMut(Verdict)) {
+    run_at(Place::Memory, name, text, report);
+}
+
+/// Runs one script over a querier that reads blocks; `name` is how verdicts call it.
+pub fn run_script_over_blocks(
+    arrangement: Arrangement,
+    name: &str,
+    text: &str,
+    report: &mut dyn FnMut(Verdict),
+) {
+    run_at(Place::Blocks(arrangement), name, text, report);
+}
+
+fn run_at(place: Place, name: &str, text: &str, report: &mut dyn FnMut(Verdict)) {
     let engine = Engine::new(engine_options());
     let mut storage = Storage::default();
     let mut broken: Option<String> = None;
+    // What queries read; made anew after something has been loaded.
+    let mut stored = None;
     for command in script::parse(text) {
         let (line, result) = match command {
             Ok((_, Command::Clear)) => {
                 storage = Storage::default();
+                stored = None;
                 broken = None;
                 continue;
             }
-            Ok((line, Command::Load(load))) => (line, load.apply(&mut storage)),
+            Ok((line, Command::Load(load))) => {
+                stored = None;
+                (line, load.apply(&mut storage))
+            }
             Ok((line, Command::Eval(eval))) => {
                 let status = match &broken {
                     Some(reason) => Status::Fail(format!("a load before it failed: {reason}")),
-                    None => eval.run(&engine, &storage),
+                    None => match Data::at(place, &storage, &mut stored) {
+                        Ok(data) => eval.run(&engine, &data),
+                        Err(reason) => Status::Fail(format!("what was loaded cannot be stored: {reason}")),
+                    },
                 };
                 report(Verdict { file: name.to_owned(), line, query: eval.query, status });
                 continue;

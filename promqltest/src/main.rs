@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use promqltest::{Totals, Verdict, run_script, scripts};
+use promqltest::{Arrangement, Totals, Verdict, run_script, run_script_over_blocks, scripts};
 
 /// Runs scripts of the PromQL test language.
 #[derive(Debug, Parser)]
@@ -23,29 +23,36 @@ struct Arguments {
 enum Configuration {
     /// The engine over memory.
     Plain,
-    /// The engine over stored blocks.
+    /// A querier that reads blocks of a bucket; each script three times: with all data in blocks, with half of it in an
+    /// ingester, and with the blocks of two replicas.
     Blocks,
-    /// The engine distributed over leaves.
-    Distributed,
-    /// The engine behind its caches.
-    Cached,
 }
+
+/// How the data is spread, and how verdicts call it.
+const ARRANGEMENTS: [(Arrangement, &str); 3] = [
+    (Arrangement::InBlocks, "in blocks"),
+    (Arrangement::HalfInBlocks, "half in blocks"),
+    (Arrangement::Replicas, "in blocks of two replicas"),
+];
 
 fn main() -> std::io::Result<ExitCode> {
     let arguments = Arguments::parse();
     let mut out = std::io::stdout().lock();
-    if arguments.config != Configuration::Plain {
-        let name = format!("{:?}", arguments.config).to_lowercase();
-        writeln!(std::io::stderr(), "--config {name} is not built yet; only plain is")?;
-        return Ok(ExitCode::FAILURE);
-    }
     let mut totals = Totals::default();
     for path in scripts(&arguments.paths)? {
         let name = path.display().to_string();
         let text = std::fs::read_to_string(&path)
             .map_err(|e| std::io::Error::new(e.kind(), format!("cannot read {name}: {e}")))?;
         let mut verdicts: Vec<Verdict> = Vec::new();
-        run_script(&name, &text, &mut |verdict| verdicts.push(verdict));
+        let report = &mut |verdict| verdicts.push(verdict);
+        match arguments.config {
+            Configuration::Plain => run_script(&name, &text, report),
+            Configuration::Blocks => {
+                for (arrangement, what) in ARRANGEMENTS {
+                    run_script_over_blocks(arrangement, &format!("{name} ({what})"), &text, report);
+                }
+            }
+        }
         for verdict in verdicts {
             totals.add(&verdict.status);
             writeln!(out, "{verdict}")?;

@@ -30,6 +30,8 @@ pub(crate) struct Storage {
 #[derive(Debug, Default)]
 struct Stored {
     samples: Vec<Loaded>,
+    /// The same as they go into chunks, which give histograms their hints.
+    written: Vec<Loaded>,
     /// The last histogram as loaded, if no float came after it: what the next one is compared with.
     open_chunk: Option<Arc<FloatHistogram>>,
 }
@@ -40,6 +42,11 @@ impl Storage {
         let stored = self.series.entry(labels.clone()).or_default();
         samples.into_iter().try_for_each(|sample| stored.append(sample).map_err(|e| format!("{labels}: {e}")))
     }
+
+    /// All series in order, with their samples as they go into chunks.
+    pub(crate) fn written(&self) -> impl Iterator<Item = (&Labels, &[Loaded])> {
+        self.series.iter().map(|(labels, stored)| (labels, stored.written.as_slice()))
+    }
 }
 
 impl Stored {
@@ -49,6 +56,7 @@ impl Stored {
         {
             return Err(format!("sample at {} ms is not newer than the last one", sample.timestamp_ms));
         }
+        let mut written = sample.clone();
         sample.value = match sample.value {
             // A series of histograms becomes stale with a histogram.
             LoadedValue::Float(v) if is_stale_nan(v) && self.open_chunk.is_some() => {
@@ -72,6 +80,12 @@ impl Stored {
                 LoadedValue::Histogram(Arc::new(read))
             }
         };
+        if let LoadedValue::Histogram(histogram) = &sample.value
+            && is_stale_nan(histogram.sum)
+        {
+            written.value = sample.value.clone();
+        }
+        self.written.push(written);
         self.samples.push(sample);
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use promqltest::{Status, Verdict, run_script, scripts};
+use promqltest::{Arrangement, Status, Verdict, run_script, run_script_over_blocks, scripts};
 
 /// The conformance data beside the checkout, if it is there.
 #[expect(clippy::print_stderr, reason = "a skipped corpus has to be seen")]
@@ -22,6 +22,17 @@ fn run(folder: PathBuf) -> Vec<Verdict> {
     for path in scripts(&[folder]).expect("the folder can be read") {
         let text = std::fs::read_to_string(&path).expect("the script can be read");
         run_script(&path.display().to_string(), &text, &mut |verdict| verdicts.push(verdict));
+    }
+    verdicts
+}
+
+/// The same through a querier that reads blocks.
+fn run_over_blocks(arrangement: Arrangement, folder: &Path) -> Vec<Verdict> {
+    let mut verdicts = Vec::new();
+    for path in scripts(&[folder.to_owned()]).expect("the folder can be read") {
+        let text = std::fs::read_to_string(&path).expect("the script can be read");
+        let name = path.display().to_string();
+        run_script_over_blocks(arrangement, &name, &text, &mut |verdict| verdicts.push(verdict));
     }
     verdicts
 }
@@ -89,4 +100,25 @@ fn scripts_that_must_fail() {
     let passed: Vec<&Verdict> = verdicts.iter().filter(|v| v.status == Status::Pass).collect();
     assert!(passed.is_empty(), "{passed:?}");
     assert_eq!(verdicts.len(), 16);
+}
+
+#[test]
+fn upstream_scripts_with_all_data_in_blocks() {
+    if let Some(folder) = conformance("testdata") {
+        all_pass(&run_over_blocks(Arrangement::InBlocks, &folder), 1_642);
+    }
+}
+
+#[test]
+fn upstream_scripts_with_half_of_the_data_in_blocks() {
+    if let Some(folder) = conformance("testdata") {
+        all_pass(&run_over_blocks(Arrangement::HalfInBlocks, &folder), 1_642);
+    }
+}
+
+#[test]
+fn upstream_scripts_over_blocks_of_two_replicas() {
+    if let Some(folder) = conformance("testdata") {
+        all_pass(&run_over_blocks(Arrangement::Replicas, &folder), 1_642);
+    }
 }
