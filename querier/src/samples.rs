@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chunk::{ChunkError, Cursor, Encoding, Started, ValueRef, XorCursor};
-use model::{FloatHistogram, TimeRange, Value};
+use model::{CounterResetHint, FloatHistogram, TimeRange, Value};
 use proto::Chunk;
 
 #[cfg(test)]
@@ -251,12 +251,17 @@ fn borrow(value: &Value) -> ValueRef<'_> {
 ///
 /// Of two values at one time a sample wins over a stale marker, a histogram over a float, and then the larger bit
 /// pattern, and of equal values the later start, so that every querier answers the same whatever order the chunks came in.
+///
+/// That a counter was not reset is said of a histogram and the one before it in its chunk. Where another one comes before it
+/// here, nothing is said.
 pub(crate) struct Merged<'a> {
     range: TimeRange,
     /// Sorted by their first sample.
     waiting: std::slice::Iter<'a, Chunk>,
     /// Chunks that may have the next sample.
     active: Vec<Active<'a>>,
+    /// Whether a sample has been taken.
+    begun: bool,
 }
 
 /// A chunk being read, with its next sample.
@@ -264,6 +269,8 @@ struct Active<'a> {
     cursor: Cursor<'a>,
     timestamp_ms: i64,
     sample: StartedValue,
+    /// Whether the sample before this one in the chunk is the last one that was taken.
+    follows: bool,
 }
 
 /// A value and when its counting began, 0 where that is unknown.
@@ -275,7 +282,7 @@ struct StartedValue {
 impl<'a> Merged<'a> {
     /// The samples of `chunks`, which are sorted by their first sample, in `range`.
     pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
-        Self { range, waiting: chunks.iter(), active: Vec::new() }
+        Self { range, waiting: chunks.iter(), active: Vec::new(), begun: false }
     }
 
     /// The next sample, its time in milliseconds.
@@ -315,10 +322,15 @@ impl<'a> Merged<'a> {
 
     /// The value at `timestamp_ms`, moving on every chunk that has one.
     fn take(&mut self, timestamp_ms: i64) -> Result<Option<StartedValue>, ChunkError> {
+        let has_one = |active: &&Active<'_>| active.timestamp_ms == timestamp_ms;
+        let Some(best) = self.active.iter().filter(has_one).map(Active::rank).max() else { return Ok(None) };
+        let is_best = |active: &&Active<'_>| active.timestamp_ms == timestamp_ms && active.rank() == best;
+        let follows = self.active.iter().filter(is_best).any(|active| active.follows);
         let mut taken: Option<StartedValue> = None;
         let mut i = 0;
-        while i < self.active.len() {
-            let active = &mut self.active[i];
+        while let Some(active) = self.active.get_mut(i) {
+            let is_taken = active.timestamp_ms == timestamp_ms && active.rank() == best;
+            active.follows = is_taken;
             if active.timestamp_ms != timestamp_ms {
                 i += 1;
                 continue;
@@ -332,12 +344,36 @@ impl<'a> Merged<'a> {
                 }
                 None => self.active.swap_remove(i).sample,
             };
-            taken = Some(match taken {
-                Some(other) => preferred(other, sample),
-                None => sample,
-            });
+            if is_taken {
+                taken = Some(sample);
+            }
+        }
+        // Before the first one in the range there may be another, which nobody sees.
+        let is_first = !std::mem::replace(&mut self.begun, true);
+        if !follows && !is_first && let Some(taken) = &mut taken {
+            forget_hint(&mut taken.value);
         }
         Ok(taken)
+    }
+}
+
+impl Active<'_> {
+    /// Orders samples at one time: larger wins.
+    fn rank(&self) -> (Rank, i64) {
+        (rank(&self.sample.value), self.sample.start_ms)
+    }
+}
+
+/// Says nothing of a reset of a counter.
+fn forget_hint(value: &mut Value) {
+    match value {
+        Value::Histogram(h) if h.counter_reset_hint == CounterResetHint::NotReset => {
+            Arc::make_mut(h).counter_reset_hint = CounterResetHint::Unknown;
+        }
+        Value::FloatHistogram(h) if h.counter_reset_hint == CounterResetHint::NotReset => {
+            Arc::make_mut(h).counter_reset_hint = CounterResetHint::Unknown;
+        }
+        _ => {}
     }
 }
 
@@ -350,19 +386,18 @@ fn first_in(mut cursor: Cursor<'_>, start_ms: i64) -> Result<Option<Active<'_>>,
             None => break None,
         }
     };
-    Ok(first.map(|(timestamp_ms, sample)| Active { cursor, timestamp_ms, sample }))
+    Ok(first.map(|(timestamp_ms, sample)| Active { cursor, timestamp_ms, sample, follows: false }))
 }
 
 fn owned((at, start_ms, value): Started<ValueRef<'_>>) -> (i64, StartedValue) {
     (at, StartedValue { value: value.to_value(), start_ms })
 }
 
-fn preferred(a: StartedValue, b: StartedValue) -> StartedValue {
-    if (rank(&a.value), a.start_ms) >= (rank(&b.value), b.start_ms) { a } else { b }
-}
+/// Live or stale, the kind, and the bits of value, or of count and sum.
+type Rank = (bool, u8, u64, u64);
 
 /// Orders values at one time: larger wins. The bits of count and sum tell histograms apart.
-fn rank(value: &Value) -> (bool, u8, u64, u64) {
+fn rank(value: &Value) -> Rank {
     let live = !value.is_stale();
     match value {
         Value::Float(v) => (live, 0, v.to_bits(), 0),

@@ -1,6 +1,6 @@
-//! Start timestamps reach the sink with their samples, whichever way the chunks are read.
+//! Start timestamps reach the sink with their samples, whichever way the chunks are read; what histograms say of resets is true.
 
-use chunk::{Encoding, HistogramStAppender, Xor2Appender, XorAppender};
+use chunk::{Encoding, HistogramAppender, HistogramStAppender, Xor2Appender, XorAppender};
 use model::Histogram;
 
 use super::*;
@@ -93,4 +93,49 @@ fn of_equal_samples_the_one_with_the_later_start_counts() {
         assert_eq!(read(&chunks, TimeRange::ALL), known);
         assert_eq!(read(&[chunks[1].clone(), unknown], TimeRange::ALL), known);
     }
+}
+
+/// The counts of histograms, and what they say of resets.
+#[derive(Default, PartialEq, Debug)]
+struct Hints(Vec<(f64, CounterResetHint)>);
+
+impl Sink for Hints {
+    fn float(&mut self, _: i64, _: f64) {}
+
+    fn floats(&mut self, _: &[i64], _: &[f64]) {}
+
+    fn histogram(&mut self, _: i64, value: Arc<FloatHistogram>) {
+        self.0.push((value.count, value.counter_reset_hint));
+    }
+}
+
+fn histograms(samples: &[(i64, u64)]) -> Chunk {
+    let h = |count: u64| Histogram { count, sum: 1.0, ..Histogram::default() };
+    let mut appender = HistogramAppender::start(samples[0].0, &h(samples[0].1)).unwrap();
+    for (at, count) in &samples[1..] {
+        assert_eq!(appender.append(*at, &h(*count)), Ok(chunk::Appended::Appended));
+    }
+    let range = TimeRange::new(samples[0].0, samples[samples.len() - 1].0).unwrap();
+    Chunk { range, encoding: Encoding::Histogram, data: appender.into_bytes().into() }
+}
+
+/// In the chunk of either replica there is no reset; between what they have together there is one.
+#[test]
+fn that_there_was_no_reset_is_said_of_neighbours_only() {
+    use CounterResetHint::{NotReset, Unknown};
+    let check = |chunks: &[Chunk], expected: &[(f64, CounterResetHint)]| {
+        let (mut reader, mut hints) = (SeriesReader::new(chunks, TimeRange::ALL), Hints::default());
+        while reader.read_run(&mut hints).unwrap() {}
+        assert_eq!(hints.0, expected);
+    };
+    let (a, b) = (histograms(&[(1, 10), (4, 20), (5, 21)]), histograms(&[(2, 15), (3, 30), (6, 31)]));
+    check(
+        &[a.clone(), b],
+        &[(10.0, Unknown), (15.0, Unknown), (30.0, NotReset), (20.0, Unknown), (21.0, NotReset), (31.0, Unknown)],
+    );
+    // Twice the same, and once more where it lacks one.
+    let c = histograms(&[(1, 10), (5, 21)]);
+    let all = [(10.0, Unknown), (20.0, NotReset), (21.0, NotReset)];
+    check(&[a.clone(), c.clone(), a.clone()], &all);
+    check(&[c, a], &all);
 }

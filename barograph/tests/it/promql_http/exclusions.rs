@@ -58,10 +58,6 @@ const QUERIES: &[(&str, &[&str])] = &[
         &["sum(mixed_kinds)", "avg(mixed_kinds)", "sum({__name__=~\"rpc_seconds|payload_bytes\"})"],
     ),
     (
-        "histograms whose counter resets contradict each other are neither added nor subtracted since 3.7 (#17051)",
-        &["rpc_seconds - rpc_seconds offset 4m"],
-    ),
-    (
         "whether a histogram has an empty bucket, or empty negative ones, depends on where chunks are cut: all of a chunk have the \
          buckets of its last. To upstream, and to us, that is a change, and moves the bound of the zero bucket",
         &["changes(rpc_seconds[10m])", "histogram_fraction(0, 1, rpc_seconds)"],

@@ -130,14 +130,13 @@ impl<'a, F: Fields, V: Variant> HistogramCursor<'a, F, V> {
         Ok(())
     }
 
-    /// Inside a chunk of counters there is no reset. That there was none before it is of no use to a reader, who cannot
-    /// know that he has the chunk before.
+    /// Inside a chunk of counters there is no reset. What the header says of the chunk before is of no use to a reader, who
+    /// cannot know that this is the chunk that he read before: samples may have come late, or from another block.
     fn hint(&self) -> CounterResetHint {
         match self.header {
             CounterResetHeader::Gauge => CounterResetHint::Gauge,
             _ if self.read > 1 => CounterResetHint::NotReset,
-            CounterResetHeader::Reset => CounterResetHint::Reset,
-            CounterResetHeader::Unknown | CounterResetHeader::NotReset => CounterResetHint::Unknown,
+            _ => CounterResetHint::Unknown,
         }
     }
 
