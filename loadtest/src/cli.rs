@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::blocks::BlocksConfig;
 use crate::chaos::ChaosConfig;
 use crate::encode::Protocol;
 use crate::population::PopulationConfig;
@@ -30,6 +31,8 @@ pub struct Cli {
 pub enum Command {
     /// Write a realistic population and report what it cost.
     Write(Box<WriteArgs>),
+    /// Write a realistic population as Prometheus blocks into a folder.
+    Blocks(BlocksArgs),
     /// Check by queries that every acknowledged sample is there exactly once, and nothing else.
     Verify(VerifyArgs),
     /// Ask what dashboards ask, and report what each query costs the server.
@@ -42,6 +45,59 @@ pub enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
+}
+
+/// Arguments of `loadtest blocks`.
+#[derive(Debug, Args)]
+pub struct BlocksArgs {
+    /// The folder that blocks are written into
+    pub folder: PathBuf,
+    /// Series in each block
+    #[arg(long, default_value_t = 10_000)]
+    pub series: u32,
+    /// Time to write
+    #[arg(long, default_value = "30d", value_parser = parse_duration)]
+    pub duration: Duration,
+    /// Time between two samples of a series
+    #[arg(long, default_value = "1m", value_parser = parse_duration)]
+    pub interval: Duration,
+    /// Time of the last samples, in milliseconds since 1970; by default now
+    #[arg(long)]
+    pub end_ms: Option<i64>,
+    /// Time of a block
+    #[arg(long, default_value = "1d", value_parser = parse_duration)]
+    pub block: Duration,
+    /// What makes it another population
+    #[arg(long, default_value_t = 1)]
+    pub seed: u32,
+    /// No progress
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+impl BlocksArgs {
+    /// The configuration that these arguments ask for. `now_ms` is the time of the wall clock.
+    pub fn config(&self, now_ms: i64) -> BlocksConfig {
+        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        let interval_ms = millis(self.interval);
+        let samples = millis(self.duration) / interval_ms.max(1);
+        BlocksConfig {
+            population: PopulationConfig {
+                seed: self.seed,
+                series: self.series,
+                tenants: 0,
+                tenant_name: String::new(),
+                interval_ms,
+                start_ms: self.end_ms.unwrap_or(now_ms).saturating_sub(samples.saturating_mul(interval_ms)),
+                churn_per_hour: 0.0,
+                native_histograms: false,
+                exemplars: false,
+            },
+            samples: u32::try_from(samples).unwrap_or(u32::MAX),
+            length_ms: millis(self.block),
+            folder: self.folder.clone(),
+        }
+    }
 }
 
 /// Arguments of `loadtest write`.
@@ -358,7 +414,7 @@ impl WriteArgs {
 
 /// Reads a duration such as `250ms`, `15s`, `5m` or `2h`.
 fn parse_duration(text: &str) -> Result<Duration, String> {
-    let refused = || format!("{text:?} is not a duration such as 250ms, 15s, 5m or 2h");
+    let refused = || format!("{text:?} is not a duration such as 250ms, 15s, 5m, 2h or 30d");
     let digits = text.find(|c: char| !c.is_ascii_digit()).ok_or_else(refused)?;
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().map_err(|_| refused())?;
@@ -367,6 +423,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "s" => 1_000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => return Err(refused()),
     };
     number.checked_mul(unit_ms).map(Duration::from_millis).ok_or_else(refused)
@@ -380,7 +437,8 @@ mod tests {
     fn durations() {
         assert_eq!(parse_duration("250ms"), Ok(Duration::from_millis(250)));
         assert_eq!(parse_duration("2h"), Ok(Duration::from_secs(7_200)));
-        for text in ["", "5", "s", "1d", "-1s", "99999999999999999999s"] {
+        assert_eq!(parse_duration("1d"), Ok(Duration::from_secs(86_400)));
+        for text in ["", "5", "s", "1w", "-1s", "99999999999999999999s"] {
             assert!(parse_duration(text).is_err(), "{text}");
         }
     }

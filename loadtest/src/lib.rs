@@ -1,6 +1,8 @@
 //! Load generator and correctness oracle for remote write receivers. It speaks public HTTP APIs only and knows
-//! nothing of any server's inside, so that it measures and checks every one alike.
+//! nothing of any server's inside, so that it measures and checks every one alike. Blocks of Prometheus are as public: it can
+//! write them.
 
+pub mod blocks;
 pub mod chaos;
 pub mod cli;
 pub mod client;

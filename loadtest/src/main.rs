@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use env::{Clock, SystemClock};
+use env::{Clock, FileSystem, RealFs, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use loadtest::chaos::ChaosReport;
-use loadtest::cli::{ChaosArgs, Cli, Command, QueryArgs, VerifyArgs, WriteArgs};
+use loadtest::cli::{BlocksArgs, ChaosArgs, Cli, Command, QueryArgs, VerifyArgs, WriteArgs};
 use loadtest::measure::{Cost, Measurement};
 use loadtest::process::pids_of_port;
 use loadtest::query::QueryReport;
@@ -37,6 +37,7 @@ const FAILED: u8 = 2;
 async fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Write(args) => write(&args).await,
+        Command::Blocks(args) => blocks(&args),
         Command::Verify(args) => verify(&args).await,
         Command::Query(args) => query(&args).await,
         Command::Chaos(args) => chaos(&args).await,
@@ -161,6 +162,16 @@ async fn finish(
         Some(measurement) => Ok(Some(measurement.finish(clock, settle).await?)),
         None => Ok(None),
     }
+}
+
+fn blocks(args: &BlocksArgs) -> Result<u8, Box<dyn Error>> {
+    let config = args.config(SystemClock::new().now_ms());
+    let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
+    let bar = progress_bar(0, args.quiet);
+    let report = loadtest::blocks::write(&config, &fs, |blocks| bar.set_position(blocks))?;
+    bar.finish_and_clear();
+    print(&format!("{} blocks, {} series, {} samples\n", report.blocks, report.series, report.samples))?;
+    Ok(SUCCESS)
 }
 
 async fn verify(args: &VerifyArgs) -> Result<u8, Box<dyn Error>> {

@@ -81,6 +81,12 @@ pub struct QueryCost {
     pub executions: u32,
     /// The server's CPU time per execution, in milliseconds.
     pub cpu_ms: f64,
+    /// What the first execution took, which warms caches and is not counted otherwise, in milliseconds.
+    #[serde(default)]
+    pub first_ms: f64,
+    /// The server's CPU time of it, in milliseconds.
+    #[serde(default)]
+    pub first_cpu_ms: f64,
     /// From sending to the whole answer, the middle of all executions, in milliseconds.
     pub latency_ms: f64,
     /// The most anonymous and shared memory that the server had meanwhile, in bytes.
@@ -113,7 +119,9 @@ async fn measure(
     clock: &dyn Clock,
 ) -> Result<QueryCost, QueryError> {
     // The first execution warms caches and is not counted.
+    let (begun, idle) = (clock.monotonic(), usage(&config.pids)?.cpu_seconds);
     let (series, answer_bytes) = ask(config, client, query).await?;
+    let first_ms = (clock.monotonic() - begun).as_secs_f64() * 1e3;
     let before = usage(&config.pids)?.cpu_seconds;
     let mut peak_bytes = 0;
     let mut latencies = Vec::new();
@@ -146,6 +154,8 @@ async fn measure(
         name: query.name.to_owned(),
         executions: latencies.len() as u32,
         cpu_ms: cpu_seconds / latencies.len() as f64 * 1e3,
+        first_ms,
+        first_cpu_ms: (before - idle) * 1e3,
         latency_ms: latencies[latencies.len() / 2],
         peak_bytes,
         series,

@@ -35,13 +35,15 @@ impl QueryReport {
         for query in &self.queries {
             let _ = writeln!(
                 text,
-                "  {:<26}{:>10.2} ms CPU {:>10.2} ms {:>8} series {:>10} bytes, {} times",
+                "  {:<26}{:>10.2} ms CPU {:>10.2} ms {:>8} series {:>10} bytes, {} times; first {:.0} ms CPU {:.0} ms",
                 query.name,
                 query.cpu_ms,
                 query.latency_ms,
                 query.series,
                 query.answer_bytes,
-                query.executions
+                query.executions,
+                query.first_cpu_ms,
+                query.first_ms
             );
         }
         let _ = writeln!(
@@ -118,6 +120,8 @@ mod tests {
             name: "load".to_owned(),
             executions: 3,
             cpu_ms,
+            first_ms: 0.0,
+            first_cpu_ms: 0.0,
             latency_ms: cpu_ms / 2.0,
             peak_bytes: 3 << 20,
             series: 7,
