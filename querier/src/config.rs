@@ -93,6 +93,8 @@ settings::limits! {
         max_total_query_length: Duration = "0";
         /// How many series a query may select; 0 for no limit.
         max_fetched_series_per_query: usize = "500000";
+        /// How many chunks a query may select; 0 for no limit.
+        max_fetched_chunks_per_query: usize = "0";
         /// How many bytes of chunks a query may select; 0 for no limit.
         max_fetched_chunk_bytes_per_query: ByteSize = "1GiB";
         /// The longest time range of requests for series, label names and label values; longer ones are answered from

@@ -17,6 +17,7 @@ use crate::memory::QueryMemory;
 #[derive(Debug)]
 pub(crate) struct Budget {
     series: Allowance,
+    chunks: Allowance,
     chunk_bytes: Allowance,
     /// What the query holds is taken from here, too.
     memory: Option<Arc<QueryMemory>>,
@@ -60,6 +61,7 @@ impl Budget {
     pub(crate) fn new(limits: &QuerierLimits) -> Self {
         Self {
             series: Allowance::new(limits.max_fetched_series_per_query),
+            chunks: Allowance::new(limits.max_fetched_chunks_per_query),
             chunk_bytes: Allowance::new(limits.max_fetched_chunk_bytes_per_query.as_usize()),
             memory: None,
         }
@@ -98,6 +100,13 @@ impl Budget {
                 "the query exceeded the maximum number of series (limit: {} series, max_fetched_series_per_query); \
                  select fewer with more label matchers or a shorter time range",
                 self.series.limit
+            )));
+        }
+        if !self.chunks.take(series.chunks.len()) {
+            return Err(ApiError::execution(format!(
+                "the query exceeded the maximum number of chunks (limit: {} chunks, max_fetched_chunks_per_query); \
+                 select fewer series or a shorter time range",
+                self.chunks.limit
             )));
         }
         let bytes = series.chunks.iter().map(|c| c.data.len()).sum();

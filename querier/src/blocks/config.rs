@@ -22,6 +22,9 @@ settings::section! {
         header_disk: ByteSize = "10GiB";
         /// How many bytes of memory pieces of indexes and chunks may take that have been fetched.
         cache_memory: ByteSize = "512MiB";
+        /// How many bytes of disk they may take, for what memory has no room for and for the time after a restart; 0 for
+        /// none. A bucket of files has none in any case.
+        cache_disk: ByteSize = "2GiB";
         /// How many blocks of a query are opened at the same time.
         max_parallel_opens: usize = "16", range "1"..="1024";
         /// With bucket.layout: thanos, labels that tell replicas from each other: they are dropped, and what is the same

@@ -39,17 +39,17 @@ impl<K: Ord + Clone, V: Clone> Lru<K, V> {
         Some(entry.value.clone())
     }
 
-    /// Keeps a value, unless it alone is too heavy. How many others had to go is returned.
-    pub(crate) fn insert(&mut self, key: K, value: V, weight: u64, now: Duration) -> usize {
+    /// Keeps a value, unless it alone is too heavy. The keys of others that had to go are returned.
+    pub(crate) fn insert(&mut self, key: K, value: V, weight: u64, now: Duration) -> Vec<K> {
         self.remove(&key);
+        let mut gone = Vec::new();
         if weight > self.capacity {
-            return 0;
+            return gone;
         }
-        let mut gone = 0;
         while self.weight + weight > self.capacity {
             let Some(oldest) = self.by_use.first_key_value().map(|(_, key)| key.clone()) else { break };
             self.remove(&oldest);
-            gone += 1;
+            gone.push(oldest);
         }
         self.uses += 1;
         self.by_use.insert(self.uses, key.clone());
@@ -66,12 +66,13 @@ impl<K: Ord + Clone, V: Clone> Lru<K, V> {
         }
     }
 
-    /// Lets go all values from one key to another, both included.
-    pub(crate) fn remove_range(&mut self, first: &K, last: &K) {
+    /// Lets go all values from one key to another, both included; their keys.
+    pub(crate) fn remove_range(&mut self, first: &K, last: &K) -> Vec<K> {
         let keys: Vec<K> = self.entries.range(first..=last).map(|(key, _)| key.clone()).collect();
         for key in &keys {
             self.remove(key);
         }
+        keys
     }
 
     /// Lets go what has not been used since `then`; how many these were.
@@ -106,16 +107,16 @@ mod tests {
     fn what_was_not_used_for_longest_goes_first() {
         let mut lru = Lru::new(10);
         for key in 1..=3 {
-            assert_eq!(lru.insert(key, key * 100, 3, at(key)), 0);
+            assert_eq!(lru.insert(key, key * 100, 3, at(key)), []);
         }
         assert_eq!(lru.get(&1, at(4)), Some(100));
-        assert_eq!(lru.insert(4, 400, 3, at(5)), 1);
+        assert_eq!(lru.insert(4, 400, 3, at(5)), [2]);
         assert_eq!((lru.get(&2, at(6)), lru.get(&3, at(7)), lru.weight()), (None, Some(300), 9));
-        assert_eq!(lru.insert(5, 500, 11, at(8)), 0);
+        assert_eq!(lru.insert(5, 500, 11, at(8)), []);
         assert_eq!((lru.get(&5, at(8)), lru.weight()), (None, 9));
-        assert_eq!(lru.insert(3, 301, 10, at(9)), 2);
+        assert_eq!(lru.insert(3, 301, 10, at(9)), [1, 4]);
         assert_eq!((lru.get(&3, at(10)), lru.weight()), (Some(301), 10));
-        lru.remove_range(&4, &9);
+        assert_eq!(lru.remove_range(&4, &9), []);
         assert_eq!(lru.weight(), 10);
         assert_eq!(lru.remove_unused_since(at(10)), 0);
         assert_eq!((lru.remove_unused_since(at(11)), lru.weight()), (1, 0));

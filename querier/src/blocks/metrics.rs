@@ -19,7 +19,10 @@ pub(super) struct BlocksMetrics {
     pub(super) header_disk_bytes: Gauge,
     pub(super) page_hits: Counter,
     pub(super) page_misses: Counter,
+    pub(super) page_waits: Counter,
+    pub(super) page_disk_hits: Counter,
     pub(super) cache_bytes: Gauge,
+    pub(super) cache_disk_bytes: Gauge,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -54,6 +57,11 @@ impl BlocksMetrics {
             header_disk_bytes: registry.gauge("header_disk_bytes", "Disk that headers of blocks take"),
             page_hits: registry.counter("page_hits", "Pages of blocks that were at hand when they were read"),
             page_misses: registry.counter("page_misses", "Pages of blocks that had to be fetched"),
+            page_waits: registry
+                .counter("page_waits", "Pages that another request was fetching when they were needed"),
+            page_disk_hits: registry
+                .counter("page_disk_hits", "Pages of blocks that were on local disk when they were needed"),
+            cache_disk_bytes: registry.gauge("cache_disk_bytes", "Disk that pages of blocks take"),
             cache_bytes: registry.gauge("cache_memory_bytes", "Memory that pages of blocks take"),
         }
     }

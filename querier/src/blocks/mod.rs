@@ -1,11 +1,12 @@
 //! Blocks of the bucket, read for queries: which there are (`catalog`), their headers (`opened`), the bytes that have been
-//! fetched (`pages`), selections in one (`selection`) and in all of them (`merge`), and labels (`names`).
+//! fetched (`pages`, `disk`), selections in one (`selection`) and in all of them (`merge`), and labels (`names`).
 //!
 //! A block that is listed and cannot be read is an error. Blocks may overlap, and hold what ingesters hold, too: whoever
 //! reads chunks takes each sample once.
 
 mod catalog;
 pub mod config;
+mod disk;
 mod lru;
 mod merge;
 mod metrics;
@@ -20,16 +21,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bucket::Bucket;
+use bucket::{BackendKind, Bucket};
 use env::{Clock, FileSystem, Scope};
 use telemetry::{LogRateLimit, Registry};
 use ulid::Ulid;
 
 use self::catalog::Catalog;
+use self::disk::DiskPages;
 use self::metrics::BlocksMetrics;
 use self::opened::{OpenBlocks, OpenDeps};
 
 pub use self::config::BlocksConfig;
+
+/// The folders of headers, and of pages.
+const HEADERS: &str = "headers";
+const PAGES: &str = "pages";
 
 /// A block is said not to be read once in this time.
 const DOWNSAMPLED_LOG_INTERVAL: Duration = Duration::from_secs(60 * 60);
@@ -46,7 +52,7 @@ pub struct BlocksDeps {
     pub registry: Registry,
     /// Where files are.
     pub fs: Arc<dyn FileSystem>,
-    /// The folder for headers of blocks; it is made where it is missing.
+    /// The folder for headers of blocks and for what has been fetched of them; it is made where it is missing.
     pub dir: PathBuf,
 }
 
@@ -72,8 +78,20 @@ impl Blocks {
     pub fn new(config: BlocksConfig, deps: BlocksDeps) -> Self {
         let BlocksDeps { bucket, clock, scope, registry, fs, dir } = deps;
         let metrics = BlocksMetrics::register(&registry);
-        let open =
-            OpenDeps { clock: Arc::clone(&clock), fs, scope: scope.clone(), dir, metrics: metrics.clone() };
+        // Files need no copies on a disk.
+        let is_local = matches!(bucket.config().backend, BackendKind::Filesystem | BackendKind::Memory);
+        let disk = (!is_local && config.cache_disk.bytes() > 0).then(|| {
+            let (fs, clock, dir) = (Arc::clone(&fs), Arc::clone(&clock), dir.join(PAGES));
+            DiskPages::new(fs, clock, scope.clone(), dir, config.cache_disk.bytes(), metrics.clone())
+        });
+        let open = OpenDeps {
+            clock: Arc::clone(&clock),
+            fs,
+            scope: scope.clone(),
+            dir: dir.join(HEADERS),
+            disk,
+            metrics: metrics.clone(),
+        };
         Self {
             inner: Arc::new(Inner {
                 catalog: Catalog::new(

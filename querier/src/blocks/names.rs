@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use model::{Labels, Matcher};
+use block::BlockError;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use model::{Labels, Matcher, TimeRange};
+use parking_lot::Mutex;
 use proto::{Error, LabelNamesRequest, LabelValuesRequest, SeriesRequest};
 
 use super::Blocks;
@@ -11,6 +14,9 @@ use super::selection::BlockSelection;
 
 /// Of how many series labels are read at a time.
 const SERIES_AT_ONCE: usize = 4096;
+
+/// How many blocks are read at the same time.
+const PARALLEL_BLOCKS: usize = 8;
 
 /// A set that is kept to as many items as are wanted: the least ones, as all answers are sorted.
 struct Least<T> {
@@ -89,31 +95,42 @@ fn apart(reading: Vec<Reading>, request: &SeriesRequest) -> (Vec<Reading>, Vec<R
     reading.into_iter().partition(|read| all && read.outside.is_nothing() && read.block.deleted.is_empty())
 }
 
-/// Hands the labels of all series that match to `take`, some of them more than once.
+/// Hands the labels of all series that match to `take`, some of them more than once. Several blocks are read at the same
+/// time.
 async fn of_series(
     blocks: &Blocks,
     reading: Vec<Reading>,
     request: &SeriesRequest,
-    mut take: impl FnMut(Labels) + Send,
+    take: impl FnMut(Labels) + Send,
 ) -> Result<(), Error> {
     let all: [Vec<Matcher>; 1] = [Vec::new()];
     let sets = if request.matcher_sets.is_empty() { &all[..] } else { &request.matcher_sets };
-    for read in reading {
-        for set in sets {
-            let (block, outside) = (read.block.clone(), read.outside.clone());
-            let selection = BlockSelection::open(block, outside, set, request.range).await;
-            let mut selection = match selection {
-                Ok(selection) => selection,
-                Err(error) => return Err(blocks.unread(&read.tenant, read.id, &error).await),
-            };
-            loop {
-                match selection.next_found(SERIES_AT_ONCE).await {
-                    Ok(Some(found)) => found.into_iter().for_each(|series| take(series.labels)),
-                    Ok(None) => break,
-                    Err(error) => return Err(blocks.unread(&read.tenant, read.id, &error).await),
-                }
-            }
-        }
-    }
+    let take = Mutex::new(take);
+    let all = reading.iter().flat_map(|read| sets.iter().map(move |set| (read, set)));
+    let work = all.map(|(read, set)| of_block(blocks, read, set, request.range, &take));
+    let mut done = stream::iter(work.collect::<Vec<_>>()).buffer_unordered(PARALLEL_BLOCKS);
+    while done.try_next().await?.is_some() {}
     Ok(())
+}
+
+async fn of_block(
+    blocks: &Blocks,
+    read: &Reading,
+    set: &[Matcher],
+    range: TimeRange,
+    take: &Mutex<impl FnMut(Labels) + Send>,
+) -> Result<(), Error> {
+    let done = async {
+        let mut selection =
+            BlockSelection::open(read.block.clone(), read.outside.clone(), set, range).await?;
+        while let Some(found) = selection.next_found(SERIES_AT_ONCE).await? {
+            let mut take = take.lock();
+            found.into_iter().for_each(|series| take(series.labels));
+        }
+        Ok::<_, BlockError>(())
+    };
+    match done.await {
+        Ok(()) => Ok(()),
+        Err(error) => Err(blocks.unread(&read.tenant, read.id, &error).await),
+    }
 }

@@ -19,6 +19,7 @@ use tokio::sync::OnceCell;
 use ulid::Ulid;
 
 use super::config::BlocksConfig;
+use super::disk::DiskPages;
 use super::lru::Lru;
 use super::metrics::{BlocksMetrics, HeaderLabels};
 use super::pages::{FileKey, PageCache, PagedFile};
@@ -111,13 +112,14 @@ pub(super) struct OpenDeps {
     pub(super) fs: Arc<dyn FileSystem>,
     pub(super) scope: Scope,
     pub(super) dir: PathBuf,
+    pub(super) disk: Option<DiskPages>,
     pub(super) metrics: BlocksMetrics,
 }
 
 impl OpenBlocks {
     pub(super) fn new(config: &BlocksConfig, deps: OpenDeps) -> Self {
-        let OpenDeps { clock, fs, scope, dir, metrics } = deps;
-        let cache = PageCache::new(config.cache_memory.bytes(), Arc::clone(&clock), metrics.clone());
+        let OpenDeps { clock, fs, scope, dir, disk, metrics } = deps;
+        let cache = PageCache::new(config.cache_memory.bytes(), disk, Arc::clone(&clock), metrics.clone());
         let on_disk = disk_bytes(&*fs, &dir);
         metrics.header_disk_bytes.set(i64::try_from(on_disk).unwrap_or(i64::MAX));
         Self {
@@ -305,7 +307,7 @@ impl OpenBlocks {
     /// Lets go what is known of a block that could not be read: whoever reads it next begins anew.
     pub(super) async fn doubt(&self, tenant: &TenantId, id: Ulid) {
         self.open.lock().remove(&(tenant.clone(), id));
-        self.cache.forget(tenant, id);
+        self.cache.forget(tenant, id).await;
         let (fs, path) = (Arc::clone(&self.fs), self.folder(tenant).join(id.to_string()));
         let removed = self.scope.run_blocking(move || {
             let length = fs.open(&path, OpenOptions::READ).and_then(|file| file.len()).unwrap_or(0);

@@ -23,6 +23,9 @@ async fn series_and_bytes_of_a_query() {
     assert_eq!(api.get("query?query=up").await.status.as_u16(), 200);
     let api = api_with(vec![three_series()], &[], &[("max_fetched_chunk_bytes_per_query", "50")]);
     error(&api.get("query?query=up").await, "max_fetched_chunk_bytes_per_query");
+    let chunks = |most| api_with(vec![three_series()], &[], &[("max_fetched_chunks_per_query", most)]);
+    assert_eq!(chunks("3").get("query?query=up").await.status.as_u16(), 200);
+    error(&chunks("2").get("query?query=up").await, "max_fetched_chunks_per_query");
     // Each replica stays below the limit, together they do not.
     let single = |job| Fake::default().floats(&[("__name__", "up"), ("job", job)], &[(0, 1.0)]);
     let api = api_with(vec![single("a"), single("b")], &[], &[("max_fetched_series_per_query", "1")]);

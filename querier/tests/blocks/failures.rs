@@ -209,7 +209,7 @@ async fn headers_outlive_the_process_and_go_with_their_blocks() {
         (count(&metrics, "bucket"), count(&metrics, "memory"), count(&metrics, "disk")),
         (1.0, 1.0, 0.0)
     );
-    let path = std::path::Path::new("/headers/t").join(meta.ulid.to_string());
+    let path = std::path::Path::new("/headers/headers/t").join(meta.ulid.to_string());
     assert!(world.fs.exists(&path));
     let (again, metrics) = world.counted_blocks(&[]);
     assert_eq!(names(&again, "t").await.unwrap(), ["one"]);
