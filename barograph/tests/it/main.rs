@@ -3,6 +3,7 @@
 mod api;
 mod bad_input;
 mod block_command;
+mod bucket;
 mod cluster;
 mod ha;
 mod http;

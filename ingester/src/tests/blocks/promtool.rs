@@ -7,6 +7,7 @@ use env::SimFs;
 use model::Value;
 
 use super::super::support::*;
+use super::random::value;
 use super::support::*;
 
 #[test]
@@ -21,6 +22,9 @@ fn promtool_finds_what_was_written() {
                 (0..3).map(|i| row(&labels("up", i), at, (step * 10 + i as i64) as f64 / 8.0)).collect();
             if step % 20 == 7 {
                 rows.push(row(&labels("up", 1), at - 30 * 60_000 - 1, step as f64));
+            }
+            for (series, kind) in [(3, 6), (4, 8), (5, 9), (6, [4, 5][step as usize % 2]), (7, 6 + step as u8 % 3)] {
+                rows.push(Row { labels: labels("up", series), timestamp_ms: at, value: value(kind, at) });
             }
             let answer = host.push(&tenant("team-a"), &rows).await;
             oracle.note(&rows, &answer);
@@ -49,31 +53,42 @@ fn promtool_finds_what_was_written() {
         let list = promtool(&["tsdb", "list"]);
         assert!(index.blocks.iter().all(|block| list.contains(&block.id.to_string())), "{list}");
         assert!(promtool(&["tsdb", "analyze"]).contains("Label pairs most involved in churning"));
-        // name{...} value time
-        let dumped: BTreeSet<(String, i64)> = promtool(&["tsdb", "dump"])
-            .lines()
-            .map(|line| {
-                let mut words = line.rsplitn(3, ' ');
-                let at = words.next().unwrap().parse().unwrap();
-                let value: f64 = words.next().unwrap().parse().unwrap();
-                let host = words.next().unwrap().split("host-").nth(1).unwrap()[..1].to_owned();
-                (format!("{host} {value}"), at)
-            })
-            .collect();
+        let dumped: BTreeSet<(String, i64)> = promtool(&["tsdb", "dump"]).lines().map(of_line).collect();
         let written: BTreeSet<(String, i64)> = storage
             .read("team-a", &index)
             .await
             .into_iter()
             .flat_map(|(labels, samples)| {
                 let host = labels.get("instance").unwrap()[5..].to_owned();
-                samples.into_iter().map(move |(at, value)| match value {
-                    Value::Float(value) => (format!("{host} {value}"), at),
-                    other => panic!("{other:?}"),
-                })
+                samples.into_iter().map(move |(at, value)| (format!("{host} {}", shown(&value)), at))
             })
             .collect();
         assert_eq!(written.len(), oracle.acknowledged());
         assert_eq!(dumped, written);
         end(host).await;
     });
+}
+
+/// A line is `{name="value", ...} value time`; a histogram's value begins with count and sum.
+fn of_line(line: &str) -> (String, i64) {
+    let (rest, at) = line.rsplit_once(' ').unwrap();
+    let (labels, value) = rest.split_once("\"} ").unwrap();
+    let host = &labels.split("host-").nth(1).unwrap()[..1];
+    let value = match value.strip_prefix('{').and_then(|histogram| histogram.split_once(", ")) {
+        Some((count, rest)) => {
+            let sum = rest.split([',', '}']).next().unwrap();
+            let number = |text: &str| text.rsplit(':').next().unwrap().parse::<f64>().unwrap();
+            format!("count {} sum {}", number(count), number(sum))
+        }
+        None => value.parse::<f64>().unwrap().to_string(),
+    };
+    (format!("{host} {value}"), at.parse().unwrap())
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Float(value) => value.to_string(),
+        Value::Histogram(h) => format!("count {} sum {}", h.count as f64, h.sum),
+        Value::FloatHistogram(h) => format!("count {} sum {}", h.count, h.sum),
+    }
 }

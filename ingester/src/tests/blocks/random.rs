@@ -15,7 +15,8 @@ fn samples() -> impl Strategy<Value = Vec<(u8, i64, u8)>> {
     proptest::collection::vec((0..5u8, at, 0..10u8), 1..400)
 }
 
-fn value(kind: u8, at: i64) -> Value {
+/// A value of a kind, of 0 to 9: floats, a stale marker, NaN with other bits, histograms.
+pub(super) fn value(kind: u8, at: i64) -> Value {
     let n = at.unsigned_abs() % 1000;
     let spans = vec![BucketSpan { offset: -2, length: 1 }, BucketSpan { offset: 3, length: 2 }];
     match kind {
