@@ -80,8 +80,12 @@ pub fn write(
     let last_ms = population.timestamp_ms(0, config.samples) + config.population.interval_ms;
     let mut start_ms = config.population.start_ms.div_euclid(config.length_ms) * config.length_ms;
     while start_ms < last_ms {
-        let writing =
-            Writing { population: &population, steps: config.samples, start_ms, end_ms: start_ms + config.length_ms };
+        let writing = Writing {
+            population: &population,
+            steps: config.samples,
+            start_ms,
+            end_ms: start_ms + config.length_ms,
+        };
         let samples = writing.block(&config.folder, fs, &series)?;
         if samples > 0 {
             report.blocks += 1;
@@ -128,9 +132,11 @@ impl Writing<'_> {
         for (labels, slot) in series {
             let chunks = self.chunks(*slot)?;
             samples += chunks.iter().map(|(_, open)| u64::from(open.num_samples())).sum::<u64>();
-            let new = chunks
-                .iter()
-                .map(|(range, open)| NewChunk { range: *range, encoding: Encoding::Xor, data: open.bytes() });
+            let new = chunks.iter().map(|(range, open)| NewChunk {
+                range: *range,
+                encoding: Encoding::Xor,
+                data: open.bytes(),
+            });
             writer.add(labels, new)?;
         }
         if samples == 0 {
@@ -197,8 +203,12 @@ mod tests {
             exemplars: false,
         };
         let fs: Arc<dyn FileSystem> = Arc::new(SimFs::new(1));
-        let config =
-            BlocksConfig { population: population.clone(), samples: 600, length_ms: 4 * HOUR_MS, folder: "/b".into() };
+        let config = BlocksConfig {
+            population: population.clone(),
+            samples: 600,
+            length_ms: 4 * HOUR_MS,
+            folder: "/b".into(),
+        };
         let mut told = Vec::new();
         let report = write(&config, &fs, |blocks| told.push(blocks)).unwrap();
         assert_eq!(report, BlocksReport { blocks: 3, series: 40, samples: 24_000 });

@@ -350,7 +350,10 @@ impl<'a> Merged<'a> {
         }
         // Before the first one in the range there may be another, which nobody sees.
         let is_first = !std::mem::replace(&mut self.begun, true);
-        if !follows && !is_first && let Some(taken) = &mut taken {
+        if !follows
+            && !is_first
+            && let Some(taken) = &mut taken
+        {
             forget_hint(&mut taken.value);
         }
         Ok(taken)

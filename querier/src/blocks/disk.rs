@@ -92,7 +92,9 @@ impl DiskPages {
         self.scope.spawn("pages-keep", async move {
             let _turn = turn;
             // Where it does not come to its end, the process is ending.
-            let _ = writing.run_blocking(move || pages.iter().for_each(|(page, bytes)| inner.write(page, bytes))).await;
+            let _ = writing
+                .run_blocking(move || pages.iter().for_each(|(page, bytes)| inner.write(page, bytes)))
+                .await;
         });
     }
 
@@ -144,7 +146,8 @@ impl Inner {
     fn write(&self, page: &PageKey, bytes: &Bytes) {
         let path = self.path(page);
         let content = [&crc32c::crc32c(bytes).to_be_bytes()[..], bytes].concat();
-        let written = self.fs.create_dir_all(&self.folder).and_then(|()| write_file(&*self.fs, &path, &content));
+        let written =
+            self.fs.create_dir_all(&self.folder).and_then(|()| write_file(&*self.fs, &path, &content));
         match written {
             Ok(()) => self.keep(page.clone(), content.len() as u64),
             // The disk is full, perhaps. Half a page is no page.
@@ -221,7 +224,10 @@ mod tests {
         let first = disk(&fs, 1_000);
         first.put(&one, 5, &pages);
         written(&first).await;
-        assert_eq!(first.get(&one, 3..8).await, [(5, pages[0].clone()), (6, pages[1].clone()), (7, pages[2].clone())]);
+        assert_eq!(
+            first.get(&one, 3..8).await,
+            [(5, pages[0].clone()), (6, pages[1].clone()), (7, pages[2].clone())]
+        );
         assert!(numbers(&first, &other).await.is_empty(), "tenants share nothing");
         first.put(&other, 0, &pages[..2]);
         written(&first).await;

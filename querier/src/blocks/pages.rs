@@ -75,7 +75,11 @@ impl PageCache {
     }
 
     /// Says that those of the pages are being fetched that nobody else fetches; and who to wait for, for the others.
-    fn claim(&self, key: &FileKey, numbers: impl Iterator<Item = u64>) -> (Claim<'_>, Vec<watch::Receiver<()>>) {
+    fn claim(
+        &self,
+        key: &FileKey,
+        numbers: impl Iterator<Item = u64>,
+    ) -> (Claim<'_>, Vec<watch::Receiver<()>>) {
         let (ended, told) = watch::channel(());
         let (mut own, mut others) = (Vec::new(), Vec::new());
         let mut fetching = self.fetching.lock();

@@ -131,7 +131,14 @@ fn that_there_was_no_reset_is_said_of_neighbours_only() {
     let (a, b) = (histograms(&[(1, 10), (4, 20), (5, 21)]), histograms(&[(2, 15), (3, 30), (6, 31)]));
     check(
         &[a.clone(), b],
-        &[(10.0, Unknown), (15.0, Unknown), (30.0, NotReset), (20.0, Unknown), (21.0, NotReset), (31.0, Unknown)],
+        &[
+            (10.0, Unknown),
+            (15.0, Unknown),
+            (30.0, NotReset),
+            (20.0, Unknown),
+            (21.0, NotReset),
+            (31.0, Unknown),
+        ],
     );
     // Twice the same, and once more where it lacks one.
     let c = histograms(&[(1, 10), (5, 21)]);

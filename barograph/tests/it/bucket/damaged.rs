@@ -14,7 +14,8 @@ fn what_is_cut_short_is_an_error_that_names_it() {
     samples.check(host.addr(), "all is whole");
     let files = files_below(&host.bucket());
     // Of a block that has the index, its data and what it is; and the index of all.
-    let block = files.iter().find(|file| file.ends_with("index")).and_then(|file| file.parent()).expect("a block");
+    let block =
+        files.iter().find(|file| file.ends_with("index")).and_then(|file| file.parent()).expect("a block");
     let of_block = files.iter().filter(|file| file.starts_with(block) && !file.ends_with("tombstones"));
     let of_all = files.iter().filter(|file| file.ends_with("bucket-index.json.gz"));
     let damaged: Vec<_> = of_block.chain(of_all).collect();
@@ -28,7 +29,10 @@ fn what_is_cut_short_is_an_error_that_names_it() {
             match samples.check_or_refusal(host.addr(), &context) {
                 Some(refusal) => {
                     let name = block.file_name().expect("a name").to_string_lossy();
-                    assert!(refusal.contains(&*name) || refusal.contains("bucket-index"), "{context}: {refusal}");
+                    assert!(
+                        refusal.contains(&*name) || refusal.contains("bucket-index"),
+                        "{context}: {refusal}"
+                    );
                 }
                 // A bracket that is missing at the very end of what nobody needs.
                 None => assert_eq!(length, whole.len() - 1, "{context}: nobody noticed"),

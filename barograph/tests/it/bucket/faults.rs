@@ -30,7 +30,10 @@ fn a_server_that_stops_is_waited_for() {
     assert!(host.metric("barograph_ingester_oldest_unshipped_block_start_seconds", "") > 0.0);
     // What is known of the bucket is too old by and by: then there is no answer.
     let refusal = wait_for("queries to be refused", || samples.check_or_refusal(host.addr(), "stopped"));
-    assert!(refusal.starts_with("503") && refusal.contains("what blocks there are cannot be read"), "{refusal}");
+    assert!(
+        refusal.starts_with("503") && refusal.contains("what blocks there are cannot be read"),
+        "{refusal}"
+    );
     wait_for("a metric of blocks that wait", || {
         (host.metric("barograph_ingester_block_ship_failures_total", "") > 0.0).then_some(())
     });

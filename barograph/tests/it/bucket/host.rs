@@ -43,7 +43,10 @@ impl Host {
     pub(super) fn with_files() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let directory = folder.path().join("bucket");
-        let flags = vec!["--bucket.backend=filesystem".to_owned(), format!("--bucket.directory={}", directory.display())];
+        let flags = vec![
+            "--bucket.backend=filesystem".to_owned(),
+            format!("--bucket.directory={}", directory.display()),
+        ];
         Self::begin(folder, flags)
     }
 
@@ -85,7 +88,8 @@ impl Host {
 
     /// Starts it with flags that come last.
     pub(super) fn start_with(&mut self, more: &[&str]) {
-        let flags = FLAGS.into_iter().chain(self.flags.iter().map(String::as_str)).chain(more.iter().copied());
+        let flags =
+            FLAGS.into_iter().chain(self.flags.iter().map(String::as_str)).chain(more.iter().copied());
         let mut command = Barograph::command(&flags.collect::<Vec<_>>());
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
         command.stderr(log);
@@ -125,7 +129,8 @@ impl Host {
     pub(super) fn metric(&self, name: &str, words: &str) -> f64 {
         let (status, text) = get(self.addr(), "/metrics");
         assert_eq!(status, 200);
-        let of_metric = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let of_metric =
+            |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
         let series = text.lines().filter(of_metric).filter(|line| line.contains(words));
         series.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
     }

@@ -9,7 +9,10 @@ use super::samples::{HOURS, Samples};
 use crate::support::wait_until;
 
 /// While it is being brought to the bucket, the process is killed at some moment.
-#[expect(clippy::disallowed_methods, reason = "a test has no scope, and the thread ends with the process that it asks")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a test has no scope, and the thread ends with the process that it asks"
+)]
 fn run(mut host: Host, seed: u64) {
     let (mut samples, rng) = (Samples::new(seed), SeededRng::new(seed));
     for hour in 0..HOURS {

@@ -31,7 +31,10 @@ struct State {
 
 impl Proxy {
     /// A proxy before a server.
-    #[expect(clippy::disallowed_methods, reason = "a test has no scope, and the threads end with its process")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test has no scope, and the threads end with its process"
+    )]
     pub(super) fn start(upstream: SocketAddr, seed: u64) -> Self {
         let listener = TcpListener::bind((upstream.ip(), 0)).expect("an address");
         let address = listener.local_addr().expect("an address");
@@ -89,7 +92,10 @@ impl State {
     }
 
     /// Passes so many bytes on, of both directions together.
-    #[expect(clippy::disallowed_methods, reason = "a test has no scope, and the threads end with its process")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test has no scope, and the threads end with its process"
+    )]
     fn pass(&self, client: TcpStream, bytes: i64) -> io::Result<()> {
         let server = TcpStream::connect(self.upstream)?;
         let left = AtomicI64::new(bytes);

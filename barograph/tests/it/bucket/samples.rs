@@ -105,7 +105,10 @@ impl Samples {
         }
         let answer: Json = serde_json::from_str(&body).expect("JSON");
         let series = answer["data"]["result"].as_array().expect("series");
-        Ok(series.iter().map(|one| (one["metric"]["series"].as_str().expect("text").to_owned(), of(one))).collect())
+        Ok(series
+            .iter()
+            .map(|one| (one["metric"]["series"].as_str().expect("text").to_owned(), of(one)))
+            .collect())
     }
 
     /// Everything is answered.
@@ -144,7 +147,8 @@ impl Samples {
 /// The samples of a series of an answer.
 fn of(series: &Json) -> BTreeMap<i64, Bits> {
     let time = |sample: &Json| (sample[0].as_f64().expect("a time") * 1000.0).round() as i64;
-    let bits = |value: &Json| value.as_str().and_then(|text| text.parse::<f64>().ok()).expect("a number").to_bits();
+    let bits =
+        |value: &Json| value.as_str().and_then(|text| text.parse::<f64>().ok()).expect("a number").to_bits();
     let all = |kind: &str| series[kind].as_array().cloned().unwrap_or_default();
     let floats = all("values").into_iter().map(|sample| (time(&sample), [bits(&sample[1]), 0]));
     let histograms = all("histograms")

@@ -23,7 +23,9 @@ fn promtool_finds_what_was_written() {
             if step % 20 == 7 {
                 rows.push(row(&labels("up", 1), at - 30 * 60_000 - 1, step as f64));
             }
-            for (series, kind) in [(3, 6), (4, 8), (5, 9), (6, [4, 5][step as usize % 2]), (7, 6 + step as u8 % 3)] {
+            for (series, kind) in
+                [(3, 6), (4, 8), (5, 9), (6, [4, 5][step as usize % 2]), (7, 6 + step as u8 % 3)]
+            {
                 rows.push(Row { labels: labels("up", series), timestamp_ms: at, value: value(kind, at) });
             }
             let answer = host.push(&tenant("team-a"), &rows).await;
