@@ -78,7 +78,7 @@ impl Target {
         format!("tenant {} in {}", self.bucket.tenant(), self.bucket.bucket().name())
     }
 
-    /// Copies a block from its folder: `meta.json` last, then it is put into the index.
+    /// Copies a block from its folder, and reads back what was copied: `meta.json` last, then it is put into the index.
     pub(super) async fn add(
         &mut self,
         fs: &dyn FileSystem,
@@ -97,11 +97,14 @@ impl Target {
             let uploaded =
                 self.bucket.bucket().upload(&object, &*file).await.map_err(|error| failed(&error))?;
             let there = self.bucket.bucket().head(&object).await.map_err(|error| failed(&error))?.bytes;
-            if there != uploaded.bytes || there != file.len() {
+            let same = there == file.len() && {
+                let read = self.bucket.bucket().checksum(&object, there).await;
+                read.map_err(|error| failed(&error))? == uploaded.crc32c
+            };
+            if !same {
                 let message = format!(
-                    "block {}: {name}: {} bytes were written, {there} are there",
-                    meta.ulid,
-                    file.len()
+                    "block {}: {name} is something else in the bucket than it was on the disk: import it again",
+                    meta.ulid
                 );
                 return Err(Failed::Asked(message));
             }

@@ -66,7 +66,25 @@ impl<'a> Cut<'a> {
         self.array(what).map(u64::from_be_bytes)
     }
 
+    #[inline]
     pub(crate) fn uvarint(&mut self, what: &str) -> Result<u64, BlockError> {
+        // Nearly all are short.
+        match self.rest {
+            [byte @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                self.offset += 1;
+                Ok(u64::from(*byte))
+            }
+            [low @ 0x80.., high @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                self.offset += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
+            }
+            _ => self.long_uvarint(what),
+        }
+    }
+
+    fn long_uvarint(&mut self, what: &str) -> Result<u64, BlockError> {
         let mut value = 0_u64;
         for (i, byte) in (0..MAX_VARINT_BYTES).zip(self.rest) {
             let bits = u64::from(byte & 0x7f);

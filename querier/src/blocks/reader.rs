@@ -71,10 +71,7 @@ impl Blocks {
             match opened.into_iter().collect::<Result<Vec<_>, _>>() {
                 Ok(opened) => {
                     self.inner.metrics.queried.observe(opened.len() as f64);
-                    return Ok(opened
-                        .into_iter()
-                        .filter_map(|(id, block)| self.readable(bucket, id, block))
-                        .collect());
+                    return Ok(self.readable(bucket, range, opened));
                 }
                 // It has been merged into another and deleted since the bucket was asked.
                 Err((_, error)) if error.is_gone() && look_up < LOOK_UPS => {
@@ -86,18 +83,38 @@ impl Blocks {
         }
     }
 
-    fn readable(&self, bucket: &TenantBucket, id: Ulid, block: Arc<OpenBlock>) -> Option<Reading> {
-        if block.meta.is_downsampled() {
+    /// Those of the blocks whose samples are the ones that came.
+    fn readable(
+        &self,
+        bucket: &TenantBucket,
+        range: TimeRange,
+        opened: Vec<(Ulid, Arc<OpenBlock>)>,
+    ) -> Vec<Reading> {
+        let (left_out, whole): (Vec<_>, Vec<_>) =
+            opened.into_iter().partition(|(_, block)| block.meta.is_downsampled());
+        let times = |block: &OpenBlock| TimeRange::new(block.meta.min_time, block.meta.max_time);
+        let there: Vec<TimeRange> = whole.iter().filter_map(|(_, block)| times(block)).collect();
+        for (id, block) in left_out {
             self.inner.metrics.downsampled.inc();
+            let asked = times(&block).and_then(|own| within(own, range));
             let now = self.inner.clock.monotonic();
-            if self.inner.downsampled_log.allow(&id, now).is_some() {
-                tracing::warn!(tenant = %bucket.tenant(), block = %id, "a downsampled block is not read: its samples are not those that came");
+            // Beside those that it was made from it is not missed.
+            if asked.is_some_and(|asked| !is_covered(asked, &there))
+                && self.inner.downsampled_log.allow(&id, now).is_some()
+            {
+                tracing::warn!(
+                    tenant = %bucket.tenant(), block = %id,
+                    "a downsampled block is not read, and the samples that it was made from are not there: what is asked of \
+                     its time is answered without them"
+                );
             }
-            return None;
         }
         let layout = bucket.bucket().config().layout;
-        let outside = Outside::of(layout, &block.meta, &self.inner.config.replica_labels);
-        Some(Reading { tenant: bucket.tenant().clone(), id, block, outside })
+        let reading = whole.into_iter().map(|(id, block)| {
+            let outside = Outside::of(layout, &block.meta, &self.inner.config.replica_labels);
+            Reading { tenant: bucket.tenant().clone(), id, block, outside }
+        });
+        reading.collect()
     }
 
     fn unopened(&self, id: Ulid, error: &OpenError) -> Error {
@@ -201,5 +218,38 @@ impl IngesterRead for Blocks {
 
     async fn stats(&self, _: &TenantId) -> Result<TenantStats, Error> {
         Ok(TenantStats::default())
+    }
+}
+
+/// What of a range is in another one.
+fn within(range: TimeRange, other: TimeRange) -> Option<TimeRange> {
+    TimeRange::new(range.start_ms().max(other.start_ms()), range.end_ms().min(other.end_ms()))
+}
+
+/// Whether ranges, sorted by their beginnings, leave nothing out of another one.
+fn is_covered(range: TimeRange, by: &[TimeRange]) -> bool {
+    let mut left = range.start_ms();
+    for one in by {
+        if one.start_ms() <= left {
+            left = left.max(one.end_ms());
+        }
+    }
+    left >= range.end_ms()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_cover_what_they_leave_nothing_out_of() {
+        let range = |start, end| TimeRange::new(start, end).expect("in order");
+        assert!(is_covered(range(5, 20), &[range(0, 10), range(10, 15), range(12, 20)]));
+        assert!(!is_covered(range(5, 20), &[range(0, 10), range(11, 20)]));
+        assert!(!is_covered(range(5, 20), &[range(0, 19)]));
+        assert!(!is_covered(range(5, 20), &[range(6, 30)]));
+        assert!(!is_covered(range(5, 20), &[]));
+        assert_eq!(within(range(5, 20), range(8, 9)), Some(range(8, 9)));
+        assert_eq!(within(range(5, 20), range(30, 40)), None);
     }
 }

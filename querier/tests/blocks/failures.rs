@@ -263,3 +263,38 @@ async fn limits_of_answers_hold() {
     let nobody = SeriesRequest { range: TimeRange::new(50, 60).unwrap(), ..request(0) };
     assert!(blocks.series(nobody).await.unwrap().is_empty());
 }
+
+/// Waits until so many pages are on the disk.
+async fn pages_on_disk(world: &World, metrics: &crate::support::Metrics, pages: usize) {
+    let folder = std::path::Path::new("/headers/pages");
+    let on_disk = || if world.fs.exists(folder) { world.fs.read_dir(folder).unwrap().len() } else { 0 };
+    while on_disk() < pages || metrics.get("barograph_querier_blocks_cache_disk_bytes") == 0.0 {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_fetched_is_on_disk_after_a_restart() {
+    let mut world = World::new();
+    let meta = world.add("t", &series("one", 1.0), &vec![]).await;
+    let (blocks, metrics) = world.counted_blocks(&[]);
+    assert_eq!(names(&blocks, "t").await.unwrap(), ["one"]);
+    // A page of the index, and one of the segment.
+    pages_on_disk(&world, &metrics, 2).await;
+    let all = select(&blocks, "t").await.unwrap();
+    let (again, metrics) = world.counted_blocks(&[]);
+    pages_on_disk(&world, &metrics, 2).await;
+    let before = world.faults.operations();
+    assert_eq!(select(&again, "t").await.unwrap(), all);
+    assert_eq!(
+        world.faults.operations() - before,
+        1,
+        "the index of all blocks is asked for, and nothing else"
+    );
+    assert_eq!(metrics.get("barograph_querier_blocks_page_disk_hits_total"), 2.0);
+    // Without such pages the bucket is asked.
+    let name = world.of("t").file(meta.ulid, "chunks/000001");
+    world.bucket.put(&name, bytes::Bytes::new()).await.unwrap();
+    let (none, _) = world.counted_blocks(&[("cache_disk", "0")]);
+    assert!(select(&none, "t").await.is_err());
+}

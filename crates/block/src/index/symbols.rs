@@ -8,8 +8,9 @@ use crate::error::BlockError;
 use super::section::Section;
 use super::toc::Version;
 
-/// Every how many symbols a place is remembered.
-const STRIDE: usize = 32;
+/// Every how many symbols a place is remembered. Each label of each series that is read looks two of them up, so there is
+/// little to pass over: a byte of memory for each symbol, beside its text.
+const STRIDE: usize = 4;
 
 /// The symbols of an index, in the bytes that it was read from.
 #[derive(Debug, Clone)]
