@@ -70,12 +70,12 @@ impl<'a> Cut<'a> {
     pub(crate) fn uvarint(&mut self, what: &str) -> Result<u64, BlockError> {
         // Nearly all are short.
         match self.rest {
-            [byte @ ..0x80, rest @ ..] => {
+            [byte, rest @ ..] if *byte < 0x80 => {
                 self.rest = rest;
                 self.offset += 1;
                 Ok(u64::from(*byte))
             }
-            [low @ 0x80.., high @ ..0x80, rest @ ..] => {
+            [low, high, rest @ ..] if *high < 0x80 => {
                 self.rest = rest;
                 self.offset += 2;
                 Ok(u64::from(low & 0x7f) | u64::from(*high) << 7)
