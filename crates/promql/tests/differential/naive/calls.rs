@@ -124,8 +124,8 @@ impl Naive<'_> {
         for vector in &mut vectors {
             if e.func.name.starts_with("sort_by_label") {
                 vector.sort_by(|a, b| {
-                    let value = |s: &Sample, name: &String| natural(s.labels.get_or_empty(name));
-                    let order = by_labels.iter().map(|name| value(a, name).cmp(&value(b, name)));
+                    let value = |s: &Sample, name: &String| s.labels.get_or_empty(name).to_owned();
+                    let order = by_labels.iter().map(|name| natural(&value(a, name), &value(b, name)));
                     let order = order.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then);
                     let order = order.then_with(|| a.labels.cmp(&b.labels));
                     if descending { order.reverse() } else { order }
@@ -142,17 +142,25 @@ impl Naive<'_> {
     }
 }
 
-/// A text so that numbers in it compare as numbers; those of these tests are short and alike.
-fn natural(text: &str) -> Vec<(u64, char)> {
-    let mut out: Vec<(u64, char)> = Vec::new();
-    for c in text.chars() {
-        match (c.to_digit(10), out.last_mut()) {
-            (Some(digit), Some((number, '0'))) => *number = *number * 10 + u64::from(digit),
-            (Some(digit), _) => out.push((u64::from(digit), '0')),
-            (None, _) => out.push((u64::MAX, c)),
+/// Compares texts so that numbers in them compare as numbers: run by run of digits and of anything else.
+fn natural(a: &str, b: &str) -> std::cmp::Ordering {
+    let runs = |text: &str| {
+        let mut runs: Vec<String> = Vec::new();
+        for c in text.chars() {
+            let is_digit = |c: char| c.is_ascii_digit();
+            match runs.last_mut().filter(|run| run.starts_with(is_digit) == is_digit(c)) {
+                Some(run) => run.push(c),
+                None => runs.push(c.to_string()),
+            }
         }
-    }
-    out
+        runs
+    };
+    let (a, b) = (runs(a), runs(b));
+    let each = a.iter().zip(&b).map(|(a, b)| match (a.parse::<u64>(), b.parse::<u64>()) {
+        (Ok(a), Ok(b)) => a.cmp(&b),
+        _ => a.cmp(b),
+    });
+    each.fold(std::cmp::Ordering::Equal, std::cmp::Ordering::then).then(a.len().cmp(&b.len()))
 }
 
 fn of_float(name: &str, v: f64, parameters: &[f64]) -> Option<f64> {
