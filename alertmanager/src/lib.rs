@@ -1,21 +1,33 @@
-//! The Alertmanager's decisions: its configuration, matchers, routes, intervals, inhibition, silences, and what is to be
-//! told to whom and when.
-//!
-//! Pure: logic takes the time and events and returns what is to be done. There is no role here yet: nothing listens, sends,
-//! stores or reads a clock.
+//! The Alertmanager. Its decisions are pure: the configuration, matchers, routes, intervals, inhibition, silences, and what is
+//! to be told to whom and when take the time and events and return what is to be done. The role runs them: `service` has
+//! tenants and what is kept of them, `api` answers, `notify` tells receivers, `state` is what outlives the process.
 
 pub mod alert;
+mod api;
 pub mod config;
 pub mod dispatch;
+mod error;
+mod glob;
 pub mod inhibit;
 pub mod interval;
 pub mod matcher;
+mod metrics;
 pub mod moment;
 pub mod notification_log;
+mod notify;
 pub mod route;
+mod service;
+mod settings;
+mod setup;
 pub mod silence;
+mod state;
 pub mod template;
+mod tenant;
 
 pub use alert::{Alert, AlertError, Fingerprint};
 pub use config::{Config, ConfigError};
+pub use error::{SetupError, StartError};
 pub use moment::Moment;
+pub use service::{Alertmanager, Deps};
+pub use settings::AlertmanagerConfig;
+pub use state::StateError;

@@ -177,6 +177,8 @@ impl Silences {
         if !silence.id.is_empty() {
             let known = self.all.get(&silence.id).ok_or(SilenceError::NotFound)?;
             if can_update(known, &silence, now) {
+                // Also where the clock went back: what is changed later is what holds.
+                silence.updated_at = later(known, now);
                 let id = silence.id.clone();
                 return Ok(SilenceChange { store: vec![silence], id });
             }
@@ -232,13 +234,18 @@ impl Silences {
 
 /// A silence that ends now; `None` if it is over already. One still to come never begins.
 fn ended(silence: &Silence, now: Moment) -> Option<Silence> {
-    let mut ended = Silence { updated_at: now, ends_at: now, ..silence.clone() };
+    let mut ended = Silence { updated_at: later(silence, now), ends_at: now, ..silence.clone() };
     match silence.state(now) {
         SilenceState::Expired => return None,
         SilenceState::Active => {}
         SilenceState::Pending => ended.starts_at = now,
     }
     Some(ended)
+}
+
+/// When a silence that is changed now was changed: now, or just after its last change if the clock says otherwise.
+fn later(known: &Silence, now: Moment) -> Moment {
+    now.max(known.updated_at.plus(Duration::from_nanos(1)))
 }
 
 fn can_update(known: &Silence, changed: &Silence, now: Moment) -> bool {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use alertmanager::Alertmanager;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bucket::Bucket;
@@ -23,6 +24,9 @@ use crate::pages::{self, Pages};
 use crate::peers::Peers;
 use crate::roles::Roles;
 use crate::status::{self, Status};
+
+/// Where the Alertmanager is in a process with other roles.
+const ALERTMANAGER_PATH: &str = "/alertmanager";
 
 /// The limits of tenants, as each role knows them.
 pub(crate) struct Limits {
@@ -109,6 +113,29 @@ impl Parts {
         Some(Querier::build(self.config.querier.clone(), deps))
     }
 
+    /// The Alertmanager, if this process has one, reached at `url`; its data is in `data`.
+    pub(crate) async fn alertmanager(
+        &self,
+        data: &DataDir,
+        url: &str,
+    ) -> Result<Option<Alertmanager>, alertmanager::StartError> {
+        if !self.roles.alertmanager {
+            return Ok(None);
+        }
+        let path = if self.roles.alertmanager_alone() { "" } else { ALERTMANAGER_PATH };
+        let deps = alertmanager::Deps {
+            fs: Arc::clone(&self.fs),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::new(OsSeededRng::new()),
+            scope: self.scope.child("alertmanager"),
+            registry: self.registry.clone(),
+            dir: data.role("alertmanager"),
+            config_file: self.config.process.alertmanager_config.clone(),
+            external_url: format!("{url}{path}"),
+        };
+        Alertmanager::start(self.config.alertmanager.clone(), deps).await.map(Some)
+    }
+
     /// What the ingester is handed; its data is in `data`.
     pub(crate) fn ingester_deps(&self, data: &DataDir) -> ingester::Deps {
         ingester::Deps {
@@ -143,6 +170,7 @@ impl Parts {
         distributor: Option<&Arc<Distributor>>,
         querier: Option<&Querier>,
         ingester: &LateIngester<Ingester>,
+        alertmanager: Option<&Alertmanager>,
         pages: Pages,
     ) -> Router {
         let resolver = match self.config.process.multitenancy_enabled {
@@ -159,15 +187,29 @@ impl Parts {
         let roles = self.roles;
         let ingester = roles.ingester.then(|| ingester.clone());
         let operations = ingester.map(|late| ingester::http::router(move || late.cloned()));
-        writes
+        let alerts = alertmanager.map(|alertmanager| {
+            let served = alertmanager.router().layer(TenantLayer::new(resolver.clone()));
+            let served = served.merge(alertmanager.operations());
+            match roles.alertmanager_alone() {
+                true => served,
+                false => Router::new().nest(ALERTMANAGER_PATH, served.merge(pages::health(&pages.readiness))),
+            }
+        });
+        let prefix = self.config.web.route_prefix.trim_end_matches('/').to_owned();
+        let served = writes
             .unwrap_or_default()
             .merge(reads.unwrap_or_default())
             .layer(TenantLayer::new(resolver))
+            .merge(alerts.unwrap_or_default())
             .merge(status::router(self.status(&pages), origins))
             .merge(operations.unwrap_or_default())
             .merge(pages::router(pages))
             .fallback(move |uri: Uri| not_found(roles, uri))
-            .method_not_allowed_fallback(rpc::response::method_not_allowed)
+            .method_not_allowed_fallback(rpc::response::method_not_allowed);
+        match prefix.as_str() {
+            "" => served,
+            prefix => Router::new().nest(prefix, served).fallback(rpc::response::not_found),
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use alertmanager::AlertmanagerConfig;
 use bucket::BucketConfig;
 use distributor::DistributorConfig;
 use ingester::IngesterConfig;
@@ -33,6 +34,8 @@ settings::choices! {
         Ingester = "ingester",
         /// The front door for reads.
         Querier = "querier",
+        /// Alerts, silences, and who is told.
+        Alertmanager = "alertmanager",
         /// A node of the control plane.
         Metastore = "metastore",
     }
@@ -55,10 +58,13 @@ settings::section! {
         data: PathBuf = "./data";
         /// The address that HTTP is served on: writes, queries, metrics and the pages.
         http: SocketAddr = "127.0.0.1:9009";
-        /// The roles that this process runs: one or several of distributor, ingester, querier and metastore; all is the
-        /// first three. With metastore.addresses they are part of a cluster, without it all of them are needed, and do
-        /// without a metastore.
+        /// The roles that this process runs: one or several of distributor, ingester, querier, alertmanager and metastore;
+        /// all is the first four. With metastore.addresses the first three are part of a cluster, without it all three are
+        /// needed, and do without a metastore. The alertmanager runs by itself; in a cluster only where it is named.
         target: Vec<Target> = "all";
+        /// The file with the Alertmanager's configuration, as Prometheus Alertmanager has it. SIGHUP and POST /-/reload read
+        /// it again. Without one nobody is told of alerts.
+        alertmanager_config: Option<PathBuf> = "";
         /// The name of this process, unique in its cluster and the same after a restart. Without one it is the name of
         /// the host.
         instance_id: Option<String> = "";
@@ -94,6 +100,8 @@ settings::section! {
         /// The URL under which users reach this process, where it is not the address that it listens on. Links on the
         /// page and the hints at the start use it.
         external_url: Option<String> = "";
+        /// What all paths of this process begin with, for one that a proxy puts under a path of its own: /metrics-backend.
+        route_prefix: String = "/";
     }
     check web_is_consistent;
 }
@@ -132,6 +140,13 @@ fn process_is_consistent(config: &ProcessConfig) -> Result<(), String> {
 }
 
 fn web_is_consistent(config: &WebConfig) -> Result<(), String> {
+    let prefix = &config.route_prefix;
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./~".contains(c);
+    if !prefix.starts_with('/') || !prefix.chars().all(plain) || prefix.contains("//") {
+        return Err(format!(
+            "web.route_prefix: {prefix:?} refused; expected a path such as /metrics-backend"
+        ));
+    }
     match config.external_url.as_deref() {
         Some(url) if !url.starts_with("http://") && !url.starts_with("https://") => Err(format!(
             "web.external_url: {url:?} refused; expected a URL that begins with http:// or https://"
@@ -160,6 +175,7 @@ pub(crate) fn schema() -> Schema {
         .with::<IngesterConfig>()
         .with::<QuerierConfig>()
         .with::<BlocksConfig>()
+        .with::<AlertmanagerConfig>()
         .with::<distributor::WriteLimits>()
         .with::<ingester::Limits>()
         .with::<querier::QuerierLimits>()
@@ -185,6 +201,7 @@ pub(crate) struct Config {
     pub(crate) ingester: IngesterConfig,
     pub(crate) querier: QuerierConfig,
     pub(crate) blocks: BlocksConfig,
+    pub(crate) alertmanager: AlertmanagerConfig,
     pub(crate) distributor_limits: distributor::WriteLimits,
     pub(crate) ingester_limits: ingester::Limits,
     pub(crate) querier_limits: querier::QuerierLimits,
@@ -211,11 +228,12 @@ impl Config {
             ingester: values.get()?,
             querier: values.get()?,
             blocks: values.get()?,
+            alertmanager: values.get()?,
             distributor_limits: values.get()?,
             ingester_limits: values.get()?,
             querier_limits: values.get()?,
         };
-        let known = Roles::new(&config.process.target).check(&config);
+        let known = Roles::of(&config).check(&config);
         known.map_err(|message| Problem::new(Location::Default, message))?;
         Ok(config)
     }
@@ -225,7 +243,7 @@ impl Config {
         let process = &self.process;
         let roles = match process.target.contains(&Target::All) {
             true => Vec::new(),
-            false => Roles::new(&process.target).names(),
+            false => Roles::of(self).names(),
         };
         let instance = process.instance_id.clone().unwrap_or_else(|| process.http.to_string());
         self.tracing.export(&roles, instance)
@@ -260,6 +278,7 @@ impl Config {
         shown.add(&self.ingester);
         shown.add(&self.querier);
         shown.add(&self.blocks);
+        shown.add(&self.alertmanager);
         shown.add(&self.distributor_limits);
         shown.add(&self.ingester_limits);
         shown.add(&self.querier_limits);

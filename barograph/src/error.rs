@@ -74,6 +74,9 @@ pub(crate) enum ProcessError {
     /// The ingester cannot start.
     #[error("the ingester cannot start")]
     Ingester(#[from] ingester::StartError),
+    /// The Alertmanager cannot start.
+    #[error("the alertmanager cannot start")]
+    Alertmanager(#[from] alertmanager::StartError),
     /// The ring cannot be made.
     #[error("the ring cannot be made")]
     Ring(#[from] RingError),

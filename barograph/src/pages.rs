@@ -37,8 +37,20 @@ pub(crate) fn router(pages: Pages) -> Router {
         .with_state(Arc::new(pages))
 }
 
+/// Readiness and health alone, for a role that has them under a path of its own.
+pub(crate) fn health(readiness: &Readiness) -> Router {
+    Router::new()
+        .route("/-/ready", get(|State(readiness): State<Readiness>| async move { shown(&readiness) }))
+        .route("/-/healthy", get(healthy))
+        .with_state(readiness.clone())
+}
+
 async fn ready(State(pages): State<Arc<Pages>>) -> Response {
-    match pages.readiness.phase() {
+    shown(&pages.readiness)
+}
+
+fn shown(readiness: &Readiness) -> Response {
+    match readiness.phase() {
         Phase::Ready => (StatusCode::OK, "Barograph is ready.\n").into_response(),
         Phase::Starting(why) => unavailable(format!("Barograph is starting: {why}.\n")),
         Phase::Stopping => unavailable("Barograph is stopping.\n".to_owned()),

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alertmanager::Alertmanager;
 use bucket::{Backing, Bucket, BucketDeps};
 use env::{Clock, FileSystem, OsSeededRng, RealFs, Scope, SystemClock, TaskHandle};
 use ingester::Ingester;
@@ -99,6 +100,7 @@ struct Process {
     server: HttpServer,
     grpc: Grpc,
     stop: Arc<Notify>,
+    reload_alertmanager: Arc<Notify>,
 }
 
 /// What runs, and has to be stopped.
@@ -113,6 +115,7 @@ struct Running {
     cluster: Option<Cluster>,
     node: Option<Node>,
     late: LateIngester<Ingester>,
+    alertmanager: Option<Alertmanager>,
 }
 
 impl Process {
@@ -120,8 +123,10 @@ impl Process {
         let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
         let scope = Scope::new("barograph");
         let (stop, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let reload_alertmanager = Arc::new(Notify::new());
         let signals = Signals::install().map_err(ProcessError::System)?;
-        signals.watch(&scope, Arc::clone(&stop), Arc::clone(&reload));
+        let reloads = vec![Arc::clone(&reload), Arc::clone(&reload_alertmanager)];
+        signals.watch(&scope, Arc::clone(&stop), reloads);
         process_metrics::register(&registry, clock.now_ms());
         let data = DataDir::open(&*fs, &config.process.data)?;
         let mut loader = LimitsLoader::new();
@@ -134,7 +139,7 @@ impl Process {
         let metrics = HttpMetrics::register(&registry, Arc::clone(&clock));
         let server = HttpServer::bind(addr, config.server.clone(), metrics, &scope, Arc::clone(&clock)).await;
         let server = server.map_err(|source| ProcessError::Listen { addr, source })?;
-        let roles = Roles::new(&config.process.target);
+        let roles = Roles::of(&config);
         let name = match roles.in_cluster(&config) {
             true => cluster::instance_name(&config, &*fs)?,
             false => ONLY_INSTANCE.to_owned(),
@@ -143,19 +148,23 @@ impl Process {
         let bucket = bucket(&config, &data, &fs, &scope, &clock, &registry)?;
         let parts = Parts { config, clock, fs, registry, scope, limits, roles, name, governor, bucket };
         let grpc = Grpc::bind(&parts).await?;
-        Ok(Self { parts, data, server, grpc, stop })
+        Ok(Self { parts, data, server, grpc, stop, reload_alertmanager })
     }
 
     /// Serves until it is asked to stop. The listeners serve while data is recovered, so that readiness can be asked for.
     async fn serve(self) -> Result<(), ProcessError> {
         let base_url = self.base_url();
         output::out(&self.banner(&base_url));
-        let Self { parts, data, server, grpc, stop } = self;
+        let Self { parts, data, server, grpc, stop, reload_alertmanager } = self;
         let late = LateIngester::new();
         let instance = server.local_addr().to_string();
         let (cluster, peers) = surroundings(&parts, &data, &grpc, &instance, &late).await?;
         let distributor = parts.distributor(&peers);
         let querier = parts.querier(&peers, &data);
+        let alertmanager = parts.alertmanager(&data, &base_url).await?;
+        if let Some(alertmanager) = alertmanager.clone() {
+            reload_on(reload_alertmanager, alertmanager, &parts.scope);
+        }
         let readiness = Readiness::waiting_for(RECOVERY);
         let pages = Pages {
             readiness: readiness.clone(),
@@ -163,7 +172,8 @@ impl Process {
             config_yaml: parts.config.to_yaml(),
             base_url,
         };
-        let router = parts.router(distributor.as_ref(), querier.as_ref(), &late, pages);
+        let router =
+            parts.router(distributor.as_ref(), querier.as_ref(), &late, alertmanager.as_ref(), pages);
         let drain = Arc::new(Notify::new());
         let drain_begun = Arc::clone(&drain);
         let http = parts.scope.spawn("http", async move {
@@ -177,7 +187,8 @@ impl Process {
         let dial = Arc::clone(&grpc.dial);
         let grpc = grpc.serve(&parts, routes);
         let background = parts.scope.child("background");
-        let mut running = Running { readiness, http, drain, grpc, background, cluster, node, late };
+        let mut running =
+            Running { readiness, http, drain, grpc, background, cluster, node, late, alertmanager };
         tokio::select! {
             biased;
             () = stop.notified() => {}
@@ -195,7 +206,10 @@ impl Process {
     fn base_url(&self) -> String {
         match &self.parts.config.web.external_url {
             Some(url) => url.trim_end_matches('/').to_owned(),
-            None => format!("http://{}", reachable(self.server.local_addr())),
+            None => {
+                let prefix = self.parts.config.web.route_prefix.trim_end_matches('/');
+                format!("http://{}{prefix}", reachable(self.server.local_addr()))
+            }
         }
     }
 
@@ -205,7 +219,7 @@ impl Process {
         let mut lines = vec![format!(
             "Barograph {}, {} on http://{}",
             env!("CARGO_PKG_VERSION"),
-            if roles.data_plane() { "listening" } else { "with pages" },
+            if roles.data_plane() || roles.alertmanager { "listening" } else { "with pages" },
             self.server.local_addr(),
         )];
         lines.push(format!("  Page         {base_url}/"));
@@ -214,6 +228,10 @@ impl Process {
         }
         if roles.querier {
             lines.push(format!("  Grafana      data source of type Prometheus, URL {base_url}/prometheus"));
+        }
+        if roles.alertmanager {
+            let path = if roles.alertmanager_alone() { "" } else { "/alertmanager" };
+            lines.push(format!("  Alerts       Alertmanager, URL {base_url}{path}"));
         }
         if let Some(address) = &self.grpc.address {
             lines.push(format!("  Cluster      {}, reached at {address}", roles.names().join(", ")));
@@ -363,6 +381,9 @@ impl Running {
             }
             self.background.cancel();
             self.background.join(&*parts.clock, JOIN_TIMEOUT).await;
+            if let Some(alertmanager) = self.alertmanager {
+                alertmanager.stop().await;
+            }
             if let Some(ingester) = self.late.started() {
                 ingester.stop().await;
             }
@@ -388,6 +409,24 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => (Ipv6Addr::LOCALHOST, v6.port()).into(),
         addr => addr,
     }
+}
+
+/// Reads the Alertmanager's configuration again whenever that is asked for.
+fn reload_on(asked: Arc<Notify>, alertmanager: Alertmanager, scope: &Scope) {
+    let cancelled = scope.cancelled();
+    // The scope ends the task; how a reload went has been logged.
+    drop(scope.spawn("alertmanager reload", async move {
+        let mut cancelled = std::pin::pin!(cancelled);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut cancelled => break,
+                () = asked.notified() => {
+                    let _ = alertmanager.reload().await;
+                }
+            }
+        }
+    }));
 }
 
 /// Starts to write the process' own metrics, where that is wanted.

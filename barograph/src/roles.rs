@@ -8,18 +8,29 @@ pub(crate) struct Roles {
     pub(crate) distributor: bool,
     pub(crate) ingester: bool,
     pub(crate) querier: bool,
+    pub(crate) alertmanager: bool,
     pub(crate) metastore: bool,
 }
 
 impl Roles {
+    /// The roles that a configuration names. In a cluster, processes with all roles have no Alertmanager: each would tell
+    /// of alerts by itself.
+    pub(crate) fn of(config: &Config) -> Self {
+        let mut roles = Self::new(&config.process.target);
+        let named = config.process.target.contains(&Target::Alertmanager);
+        roles.alertmanager = named || (roles.alertmanager && !roles.in_cluster(config));
+        roles
+    }
+
     /// The roles that a target names.
-    pub(crate) fn new(target: &[Target]) -> Self {
+    fn new(target: &[Target]) -> Self {
         let has = |role| target.contains(&role);
         let all = has(Target::All);
         Self {
             distributor: all || has(Target::Distributor),
             ingester: all || has(Target::Ingester),
             querier: all || has(Target::Querier),
+            alertmanager: all || has(Target::Alertmanager),
             metastore: has(Target::Metastore),
         }
     }
@@ -30,6 +41,7 @@ impl Roles {
             (self.distributor, "distributor"),
             (self.ingester, "ingester"),
             (self.querier, "querier"),
+            (self.alertmanager, "alertmanager"),
             (self.metastore, "metastore"),
         ];
         all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
@@ -38,6 +50,11 @@ impl Roles {
     /// Whether any role of the data plane is among them.
     pub(crate) fn data_plane(self) -> bool {
         self.distributor || self.ingester || self.querier
+    }
+
+    /// Whether the Alertmanager is all there is, and has the paths of the root.
+    pub(crate) fn alertmanager_alone(self) -> bool {
+        self.alertmanager && !self.data_plane() && !self.metastore
     }
 
     /// Whether they are part of a cluster, rather than all there is.
@@ -77,6 +94,7 @@ impl Roles {
         match path {
             "/api/v1/push" | "/api/v1/write" => Some("distributor"),
             "/federate" => Some("querier"),
+            _ if path.starts_with("/alertmanager/") || path.starts_with("/api/v2/") => Some("alertmanager"),
             _ if path.starts_with("/ingester/") => Some("ingester"),
             _ if path.starts_with("/prometheus/") || path.starts_with("/api/v1/") => Some("querier"),
             _ => None,
@@ -102,14 +120,18 @@ mod tests {
         check("/prometheus/api/v1/read", Some("querier"));
         check("/federate", Some("querier"));
         check("/ingester/prepare-shutdown", Some("ingester"));
+        check("/alertmanager/api/v2/alerts", Some("alertmanager"));
         check("/nowhere", None);
     }
 
     #[test]
     fn a_target_names_roles() {
         let names = |target: &[Target]| Roles::new(target).names().join(",");
-        assert_eq!(names(&[Target::All]), "distributor,ingester,querier");
-        assert_eq!(names(&[Target::All, Target::Metastore]), "distributor,ingester,querier,metastore");
+        assert_eq!(names(&[Target::All]), "distributor,ingester,querier,alertmanager");
+        assert_eq!(
+            names(&[Target::All, Target::Metastore]),
+            "distributor,ingester,querier,alertmanager,metastore"
+        );
         assert_eq!(names(&[Target::Querier, Target::Distributor]), "distributor,querier");
     }
 }

@@ -1,4 +1,5 @@
-//! Signals: SIGTERM and SIGINT stop the process, once gently and the second time at once; SIGHUP reads limits again.
+//! Signals: SIGTERM and SIGINT stop the process, once gently and the second time at once; SIGHUP reads limits and
+//! the Alertmanager's configuration again.
 
 use std::io;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ impl Signals {
     }
 
     /// Acts on signals in a task of `scope`: the first that asks to stop notifies `stop`, the second ends the process;
-    /// SIGHUP notifies `reload`.
-    pub(crate) fn watch(mut self, scope: &Scope, stop: Arc<Notify>, reload: Arc<Notify>) {
+    /// SIGHUP notifies each of `reload`.
+    pub(crate) fn watch(mut self, scope: &Scope, stop: Arc<Notify>, reload: Vec<Arc<Notify>>) {
         // Nobody waits for the task: it lasts as long as the process.
         drop(scope.spawn("signals", async move {
             let mut stopping = false;
@@ -42,7 +43,7 @@ impl Signals {
                     _ = self.terminate.recv() => "SIGTERM",
                     _ = self.interrupt.recv() => "SIGINT",
                     _ = self.hangup.recv() => {
-                        reload.notify_one();
+                        reload.iter().for_each(|reload| reload.notify_one());
                         continue;
                     }
                 };

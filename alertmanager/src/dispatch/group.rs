@@ -135,7 +135,7 @@ impl Group {
         }
     }
 
-    pub(super) fn view(&self) -> GroupView {
+    pub(super) fn view(&self, muted_by: Vec<String>) -> GroupView {
         let mut alerts: Vec<Arc<Alert>> = self.alerts.values().cloned().collect();
         alert::sort(&mut alerts);
         GroupView {
@@ -144,6 +144,7 @@ impl Group {
             receiver: self.route.options.receiver.clone(),
             route: self.route.clone(),
             alerts,
+            muted_by,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::config::{Config, Integration};
 use crate::inhibit::Inhibitor;
 use crate::interval::TimeInterval;
 use crate::moment::Moment;
-use crate::notification_log::NotificationLog;
+use crate::notification_log::{LogEntry, LogKey, NotificationLog};
 use crate::route::Route;
 use crate::silence::Silences;
 
@@ -76,6 +76,19 @@ pub struct GroupView {
     pub route: Arc<Route>,
     /// Its alerts.
     pub alerts: Vec<Arc<Alert>>,
+    /// The names of the intervals that keep it quiet now.
+    pub muted_by: Vec<String>,
+}
+
+/// What a flush came to.
+#[derive(Debug, Default)]
+pub struct Flushed {
+    /// What is to be sent. Each has to be answered by [`Dispatcher::done`]: its group waits for it.
+    pub notifications: Vec<Notification>,
+    /// What the log took note of without anything to be sent, for whoever keeps the log.
+    pub noted: Vec<(LogKey, LogEntry)>,
+    /// How many alerts were not told, and why.
+    pub suppressed: Suppressed,
 }
 
 /// All alerts of a tenant, their groups, and what was told of them.
@@ -185,19 +198,19 @@ impl Dispatcher {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// The notifications that are due. Each has to be answered by [`Dispatcher::done`]: its group waits for it.
-    pub fn flush(&mut self, now: Moment) -> (Vec<Notification>, Suppressed) {
-        let mut notifications = Vec::new();
-        let mut suppressed = Suppressed::default();
+    /// What is due.
+    pub fn flush(&mut self, now: Moment) -> Flushed {
+        let mut flushed = Flushed::default();
         while let Some((due, id)) = self.due.first().copied().filter(|(due, _)| *due <= now) {
             self.due.remove(&(due, id));
-            notifications.extend(self.flush_group(id, now, &mut suppressed));
+            self.flush_group(id, now, &mut flushed);
         }
-        (notifications, suppressed)
+        flushed
     }
 
-    fn flush_group(&mut self, id: GroupId, now: Moment, suppressed: &mut Suppressed) -> Vec<Notification> {
-        let Some(group) = self.groups.get(&id) else { return Vec::new() };
+    fn flush_group(&mut self, id: GroupId, now: Moment, flushed: &mut Flushed) {
+        let suppressed = &mut flushed.suppressed;
+        let Some(group) = self.groups.get(&id) else { return };
         let alerts = group.alerts_at(now);
         let options = &group.route.options;
         let told: Vec<Arc<Alert>> = if self.muted(group, now, suppressed, alerts.len()) {
@@ -220,28 +233,38 @@ impl Dispatcher {
         }
         for notification in sent_without {
             let (key, entry) = notification.log_entry(now, self.limits.log_retention);
-            self.log.record(key, entry);
+            self.log.record(key.clone(), entry.clone());
+            flushed.noted.push((key, entry));
         }
         let due = now.plus(options.group_interval);
         if let Some(group) = self.groups.get_mut(&id) {
             group.begin(flush, notifications.len(), &alerts, due, now);
         }
+        flushed.notifications.append(&mut notifications);
         self.settle(id);
-        notifications
     }
 
     /// Whether the time is one at which the group's route tells nobody.
     fn muted(&self, group: &Group, now: Moment, suppressed: &mut Suppressed, alerts: usize) -> bool {
-        let options = &group.route.options;
-        let within = |names: &[String]| names.iter().any(|name| self.is_within(name, now));
-        let active = &options.active_time_intervals;
-        if !active.is_empty() && !within(active) {
+        if self.is_inactive(&group.route, now) {
             suppressed.inactive += alerts;
             return true;
         }
-        let muted = within(&options.mute_time_intervals);
+        let muted = !self.muting(&group.route, now).is_empty();
         suppressed.muted += if muted { alerts } else { 0 };
         muted
+    }
+
+    /// Whether a route has intervals in which it tells, and this is none of them.
+    fn is_inactive(&self, route: &Route, now: Moment) -> bool {
+        let active = &route.options.active_time_intervals;
+        !active.is_empty() && !active.iter().any(|name| self.is_within(name, now))
+    }
+
+    /// The intervals in which a route does not tell, of which this is one.
+    fn muting(&self, route: &Route, now: Moment) -> Vec<String> {
+        let names = route.options.mute_time_intervals.iter();
+        names.filter(|name| self.is_within(name, now)).cloned().collect()
     }
 
     fn is_within(&self, name: &str, now: Moment) -> bool {
@@ -258,6 +281,12 @@ impl Dispatcher {
         let silenced = !self.silences.silencing(labels, now).is_empty();
         suppressed.silenced += usize::from(silenced);
         !silenced
+    }
+
+    /// What the log is going to note of a notification that was sent at a time: for whoever keeps the log, so that it can
+    /// be kept before [`Dispatcher::done`].
+    pub fn log_entry(&self, notification: &Notification, at: Moment) -> (LogKey, LogEntry) {
+        notification.log_entry(at, self.limits.log_retention)
     }
 
     /// Takes note of how a notification went; `now` is when it was through.
@@ -295,6 +324,11 @@ impl Dispatcher {
         self.log.expire(now);
     }
 
+    /// How many groups there are.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
     /// The alerts that are known, by fingerprint.
     pub fn alerts(&self) -> impl Iterator<Item = &Arc<Alert>> {
         self.alerts.values()
@@ -309,8 +343,16 @@ impl Dispatcher {
     }
 
     /// The groups, by their labels and then their receivers.
-    pub fn groups(&self) -> Vec<GroupView> {
-        let mut views: Vec<GroupView> = self.groups.values().map(Group::view).collect();
+    pub fn groups(&self, now: Moment) -> Vec<GroupView> {
+        let view = |group: &Group| {
+            let route = &group.route;
+            let muted_by = match self.is_inactive(route, now) {
+                true => route.options.active_time_intervals.clone(),
+                false => self.muting(route, now),
+            };
+            group.view(muted_by)
+        };
+        let mut views: Vec<GroupView> = self.groups.values().map(view).collect();
         views.sort_by(|a, b| compare_labels(&a.labels, &b.labels).then_with(|| a.receiver.cmp(&b.receiver)));
         views
     }

@@ -32,6 +32,8 @@ pub struct Data {
     pub common_annotations: BTreeMap<String, String>,
     /// The labels of the route.
     pub route_labels: BTreeMap<String, String>,
+    /// Whether they were rendered already; else they are templates.
+    pub route_labels_rendered: bool,
     /// Where the Alertmanager is reached.
     pub external_url: String,
 }
@@ -99,6 +101,7 @@ impl Data {
             notification_reason: String::new(),
             group_labels: pairs(group_labels),
             route_labels: BTreeMap::new(),
+            route_labels_rendered: false,
             external_url: external_url.to_owned(),
         }
     }

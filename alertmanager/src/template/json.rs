@@ -7,7 +7,7 @@ use gotemplate::{Object, Underlying, Value, format_float};
 const MAX_BYTES: usize = 4 << 20;
 
 /// The value in JSON.
-pub(super) fn to_json(value: &Value) -> Result<String, String> {
+pub(crate) fn to_json(value: &Value) -> Result<String, String> {
     let mut out = String::new();
     write(&mut out, value)?;
     Ok(out)

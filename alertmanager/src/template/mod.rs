@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 pub use self::data::{AlertData, Data};
+pub(crate) use self::json::to_json;
 use crate::moment::Moment;
 
 /// The templates that there are without any files.
@@ -72,14 +73,28 @@ impl NotificationTemplates {
         }
         let mut templates = self.templates.clone();
         functions::add(&mut templates, now);
-        let labels = RouteLabels {
-            raw: Arc::new(data.route_labels.clone()),
-            data: data.to_value(),
-            limits,
-            rendered: Arc::default(),
-            stack: Vec::new(),
-        };
-        labels.render(templates, text)
+        RouteLabels::of(data, limits).render(templates, text)
+    }
+
+    /// Renders the labels of the route in `data`, so that they are texts from then on.
+    pub fn render_route_labels(
+        &self,
+        data: &mut Data,
+        now: Moment,
+        limits: Limits,
+    ) -> Result<(), TemplateError> {
+        if !data.route_labels.is_empty() && !data.route_labels_rendered {
+            let mut templates = self.templates.clone();
+            functions::add(&mut templates, now);
+            let labels = RouteLabels::of(data, limits);
+            let mut rendered = BTreeMap::new();
+            for (name, text) in &data.route_labels {
+                rendered.insert(name.clone(), labels.render(templates.clone(), text)?);
+            }
+            data.route_labels = rendered;
+        }
+        data.route_labels_rendered = true;
+        Ok(())
     }
 }
 
@@ -96,6 +111,19 @@ struct RouteLabels {
 }
 
 impl RouteLabels {
+    fn of(data: &Data, limits: Limits) -> Self {
+        let raw = Arc::new(data.route_labels.clone());
+        // Those that were rendered are not rendered again: what alerts say is no template.
+        let rendered = if data.route_labels_rendered { data.route_labels.clone() } else { BTreeMap::new() };
+        Self {
+            raw,
+            data: data.to_value(),
+            limits,
+            rendered: Arc::new(Mutex::new(rendered)),
+            stack: Vec::new(),
+        }
+    }
+
     fn render(&self, mut templates: Templates, text: &str) -> Result<String, TemplateError> {
         let (labels, base) = (self.clone(), templates.clone());
         let body = move |args: &[Value]| labels.resolve(&base, text_argument(args, 0)).map(Value::from);

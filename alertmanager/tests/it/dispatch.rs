@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use alertmanager::dispatch::{DispatchLimits, Dispatcher, Notification, Outcome};
+use alertmanager::dispatch::{DispatchLimits, Dispatcher, Flushed, Notification, Outcome};
 use alertmanager::notification_log::Reason;
 use alertmanager::{Fingerprint, Moment};
 use model::Labels;
@@ -33,7 +33,7 @@ fn group(name: &str) -> Labels {
 }
 
 fn one(dispatcher: &mut Dispatcher, at: f64) -> Notification {
-    let (mut notifications, _) = dispatcher.flush(seconds(at));
+    let mut notifications = dispatcher.flush(seconds(at)).notifications;
     assert_eq!(notifications.len(), 1, "{notifications:?}");
     notifications.remove(0)
 }
@@ -56,10 +56,10 @@ fn what_failed_is_told_again_and_resolved_alerts_stay_until_they_were_told() {
     let resolved = one(&mut dispatcher, 130.0);
     assert_eq!((resolved.reason, resolved.alerts[0].ends_at), (Reason::AllResolved, Some(seconds(100.0))));
     dispatcher.done(&resolved, Outcome::Failed, seconds(131.0));
-    assert_eq!(dispatcher.groups().len(), 1);
+    assert_eq!(dispatcher.group_count(), 1);
     let resolved = one(&mut dispatcher, 190.0);
     dispatcher.done(&resolved, Outcome::Sent, seconds(191.0));
-    assert_eq!((dispatcher.groups().len(), dispatcher.next_due()), (0, None));
+    assert_eq!((dispatcher.group_count(), dispatcher.next_due()), (0, None));
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn intervals_mute_and_activate_routes() {
         let start = hour * 3_600.0;
         dispatcher.push(alert(quiet("night"), seconds(start), None), seconds(start));
         dispatcher.push(alert(quiet("day"), seconds(start), None), seconds(start));
-        let (notifications, suppressed) = dispatcher.flush(seconds(start + 10.0));
+        let Flushed { notifications, suppressed, .. } = dispatcher.flush(seconds(start + 10.0));
         let groups: Vec<String> =
             notifications.iter().map(|told| told.group_labels.get_or_empty("g").to_owned()).collect();
         (groups, suppressed.muted, suppressed.inactive)
@@ -132,9 +132,9 @@ fn a_reload_keeps_what_was_told_and_counts_what_is_under_way() {
     let under_way = one(&mut dispatcher, 10.0);
     dispatcher.reload(&config(CONFIG), seconds(12.0));
     dispatcher.done(&under_way, Outcome::Sent, seconds(13.0));
-    let (notifications, _) = dispatcher.flush(seconds(13.0));
+    let notifications = dispatcher.flush(seconds(13.0)).notifications;
     assert!(notifications.is_empty(), "{notifications:?}");
-    assert_eq!(dispatcher.groups().len(), 1);
+    assert_eq!(dispatcher.group_count(), 1);
     assert_eq!(dispatcher.log().iter().count(), 1);
     // An hour later it is repeated.
     let repeated = one(&mut dispatcher, 3_700.0);
@@ -182,7 +182,7 @@ proptest! {
                     dispatcher.done(&notification, Outcome::Failed, at);
                 },
             }
-            let (notifications, _) = dispatcher.flush(at);
+            let notifications = dispatcher.flush(at).notifications;
             for notification in notifications {
                 prop_assert!(under_way.iter().all(|other| other.key != notification.key));
                 prop_assert!(!notification.alerts.is_empty());
@@ -195,7 +195,7 @@ proptest! {
             let told = dispatcher.log().iter().any(|(_, entry)| entry.firing.contains(&fingerprint));
             let sending = under_way.iter().any(|told| told.alerts.iter().any(|a| a.fingerprint() == fingerprint));
             prop_assert!(told || sending || dispatcher.next_due().is_some(), "{alert:?}");
-            prop_assert!(dispatcher.groups().iter().any(|group| group.alerts.iter().any(|a| a.fingerprint() == fingerprint)));
+            prop_assert!(dispatcher.groups(seconds(0.0)).iter().any(|group| group.alerts.iter().any(|a| a.fingerprint() == fingerprint)));
         }
     }
 }

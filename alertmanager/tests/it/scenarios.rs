@@ -42,7 +42,7 @@ fn run(scenario: &Json, config: &Config) -> Vec<Told> {
 /// Sends what is due before a time.
 fn until(dispatcher: &mut Dispatcher, config: &Config, end: f64, told: &mut Vec<Told>) {
     while let Some(due) = dispatcher.next_due().filter(|due| *due < seconds(end)) {
-        let (notifications, _) = dispatcher.flush(due);
+        let notifications = dispatcher.flush(due).notifications;
         for notification in notifications {
             told.push(Told {
                 at: due.nanos() as f64 / 1e9,

@@ -1,5 +1,6 @@
 //! Tests of the built program: it is started, talked to over HTTP, signalled and killed.
 
+mod alertmanager;
 mod api;
 mod bad_input;
 mod block_command;

@@ -59,6 +59,11 @@ impl Registry {
         Self { shared: Arc::clone(&self.shared), prefix: format!("{}_{part}", self.prefix).into() }
     }
 
+    /// The same registry with another prefix than ours: for metrics that dashboards know by upstream's names.
+    pub fn under(&self, prefix: &str) -> Self {
+        Self { shared: Arc::clone(&self.shared), prefix: prefix.into() }
+    }
+
     /// Registers `metric` as `<prefix>_<name>`.
     ///
     /// # Panics

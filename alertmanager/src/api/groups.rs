@@ -1,0 +1,118 @@
+//! `/alerts/groups`: alerts as they are told together.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{StatusCode, Uri};
+use rpc::Tenant;
+use serde::Serialize;
+
+use super::alerts::{AlertFilter, Named, Shown, pairs};
+use super::answer::json;
+use super::params::Params;
+use crate::alert::Fingerprint;
+use crate::dispatch::{AlertStatus, GroupView};
+use crate::moment::Moment;
+use crate::notify::template_limits;
+use crate::service::{Alertmanager, Shared};
+use crate::setup::Setup;
+use crate::template::{AlertData, Data};
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ShownGroup {
+    alerts: Vec<Shown>,
+    labels: BTreeMap<String, String>,
+    receiver: Named,
+    route_labels: BTreeMap<String, String>,
+}
+
+/// What route labels say where nothing is told at the moment.
+const NO_REASON: &str = "unknown";
+
+pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, uri: Uri) -> Response {
+    let (params, language) = (Params::of(&uri), role.0.config.language());
+    let filter = AlertFilter::new(&params, language);
+    let (filter, receivers) = match filter.and_then(|filter| Ok((filter, params.receivers(language)?))) {
+        Ok(filters) => filters,
+        Err(refused) => return *refused,
+    };
+    let tenant = role.0.shown(&id);
+    let (setup, now) = (tenant.setup(), role.0.now());
+    let mut wanted: Vec<(GroupView, Vec<AlertStatus>)> = Vec::new();
+    {
+        let dispatcher = tenant.dispatcher.lock();
+        for mut group in dispatcher.groups(now) {
+            if !receivers.any(&setup.config, &[&group.receiver]) {
+                continue;
+            }
+            let mut statuses = Vec::new();
+            group.alerts.retain(|alert| {
+                let status = filter.status(alert, &dispatcher, now);
+                let keeps = status.is_some();
+                statuses.extend(status);
+                keeps
+            });
+            if !group.alerts.is_empty() {
+                wanted.push((group, statuses));
+            }
+        }
+    }
+    let told = told(&wanted);
+    let muted = params.wanted("muted");
+    let shown: Vec<ShownGroup> = wanted
+        .into_iter()
+        .filter(|(group, _)| muted || group.muted_by.is_empty())
+        .map(|(group, statuses)| show(&role.0, &setup, &group, statuses, &told, now))
+        .collect();
+    json(StatusCode::OK, &shown)
+}
+
+/// Who is told of each alert.
+fn told(groups: &[(GroupView, Vec<AlertStatus>)]) -> BTreeMap<Fingerprint, Vec<Named>> {
+    let mut told: BTreeMap<Fingerprint, Vec<Named>> = BTreeMap::new();
+    for (group, _) in groups {
+        for alert in &group.alerts {
+            told.entry(alert.fingerprint()).or_default().push(Named { name: group.receiver.clone() });
+        }
+    }
+    told.values_mut().for_each(|names| names.sort_by(|a, b| a.name.cmp(&b.name)));
+    told
+}
+
+fn show(
+    shared: &Shared,
+    setup: &Setup,
+    group: &GroupView,
+    statuses: Vec<AlertStatus>,
+    told: &BTreeMap<Fingerprint, Vec<Named>>,
+    now: Moment,
+) -> ShownGroup {
+    let alerts = group.alerts.iter().zip(statuses).map(|(alert, status)| {
+        let receivers = told.get(&alert.fingerprint()).cloned().unwrap_or_default();
+        Shown::new(alert, status, receivers, &group.muted_by)
+    });
+    ShownGroup {
+        alerts: alerts.collect(),
+        labels: pairs(&group.labels),
+        receiver: Named { name: group.receiver.clone() },
+        route_labels: route_labels(shared, setup, group, now),
+    }
+}
+
+/// The labels of the group's route, rendered; as they are written where that fails.
+fn route_labels(shared: &Shared, setup: &Setup, group: &GroupView, now: Moment) -> BTreeMap<String, String> {
+    let labels = &group.route.options.labels;
+    if labels.is_empty() {
+        return BTreeMap::new();
+    }
+    let alerts = group.alerts.iter().map(|alert| AlertData::of(alert, now)).collect();
+    let mut data = Data::new(&group.receiver, &shared.external_url, &group.labels, alerts);
+    data.notification_reason = NO_REASON.to_owned();
+    data.route_labels.clone_from(labels);
+    match setup.templates.render_route_labels(&mut data, now, template_limits()) {
+        Ok(()) => data.route_labels,
+        Err(_) => labels.clone(),
+    }
+}

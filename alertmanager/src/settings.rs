@@ -1,0 +1,58 @@
+//! What the role can be told. What it tells whom is in a file of its own: see `config`.
+
+use std::time::Duration;
+
+use settings::ByteSize;
+
+use crate::matcher::Language;
+
+settings::choices! {
+    /// Which language matchers and label names are read in.
+    pub enum MatcherMode {
+        /// The one with UTF-8; where it fails or means something else, the classic one.
+        Fallback = "fallback",
+        /// The one of Alertmanager before 0.27 alone.
+        Classic = "classic",
+        /// The one with UTF-8 alone.
+        Utf8 = "utf8",
+    }
+}
+
+settings::section! {
+    /// The Alertmanager.
+    pub struct AlertmanagerConfig ("alertmanager") {
+        /// How long silences are kept after their end, and at most how long it is known what was told.
+        retention: Duration = "5d", range "1m"..="1y";
+        /// How often resolved alerts, old silences and what was told long ago are forgotten.
+        cleanup_interval: Duration = "15m", range "1s"..="1h";
+        /// How often silences and what was told are written as a whole, so that a restart reads a short log.
+        snapshot_interval: Duration = "15m", range "1s"..="24h";
+        /// Which language matchers and label names are read in: fallback is the one with UTF-8, and where it fails or means
+        /// something else the classic one; classic and utf8 are one of them alone.
+        matchers: MatcherMode = "fallback";
+        /// How many tenants there may be.
+        max_tenants: usize = "10000", range "1"..="1000000";
+        /// How many alerts a tenant may have at a time.
+        max_alerts: usize = "1000000", range "1"..="100000000";
+        /// How many groups its alerts may make.
+        max_groups: usize = "100000", range "1"..="10000000";
+        /// How many silences it may have, those included that are over and not forgotten yet.
+        max_silences: usize = "100000", range "1"..="10000000";
+        /// The largest request that is taken.
+        max_request: ByteSize = "32MiB", range "1KiB"..="1GiB";
+        /// How long what is being sent may take to end when the configuration changes or the process stops; then it is
+        /// called off.
+        send_grace: Duration = "5s", range "0s"..="1m";
+    }
+}
+
+impl AlertmanagerConfig {
+    /// The language of matchers and label names.
+    pub(crate) fn language(&self) -> Language {
+        match self.matchers {
+            MatcherMode::Fallback => Language::Fallback,
+            MatcherMode::Classic => Language::Classic,
+            MatcherMode::Utf8 => Language::Utf8,
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A configuration with everything that is made of it: templates, and the ways of its receivers.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use env::FileSystem;
+
+use crate::config::Config;
+use crate::error::SetupError;
+use crate::glob;
+use crate::matcher::Language;
+use crate::notify::{Integrations, Surroundings};
+use crate::template::NotificationTemplates;
+
+/// The configuration of those who have none: it tells nobody.
+const NOBODY: &str = "route: {receiver: nobody}\nreceivers: [{name: nobody}]\n";
+/// The largest file of configuration or templates, in bytes.
+const MAX_FILE_BYTES: u64 = settings::yaml::MAX_FILE_BYTES as u64;
+
+/// A configuration that is in use.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) templates: Arc<NotificationTemplates>,
+    pub(crate) integrations: Integrations,
+}
+
+/// Where a configuration comes from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// The file; without one nobody is told anything.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) language: Language,
+}
+
+impl Source {
+    /// Reads it and makes everything of it. Blocks.
+    pub(crate) fn read(&self, fs: &dyn FileSystem, around: &Surroundings) -> Result<Setup, SetupError> {
+        let Some(file) = &self.file else { return Setup::new(NOBODY, self.language, fs, around) };
+        let text = read(fs, file)?;
+        let dir = file.parent().unwrap_or(Path::new("")).to_owned();
+        let around = Surroundings { dir, ..around.clone() };
+        Setup::new(&text, self.language, fs, &around)
+    }
+}
+
+impl Setup {
+    /// Everything that is made of a configuration. Blocks.
+    pub(crate) fn new(
+        text: &str,
+        language: Language,
+        fs: &dyn FileSystem,
+        around: &Surroundings,
+    ) -> Result<Self, SetupError> {
+        let config = Config::parse(text, language)?;
+        let mut files = Vec::new();
+        for pattern in &config.templates {
+            for path in glob::files(fs, &around.dir, pattern) {
+                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                files.push((name, read(fs, &path)?));
+            }
+        }
+        let named = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+        let templates =
+            NotificationTemplates::new(named).map_err(|error| SetupError::Template(error.to_string()))?;
+        let integrations =
+            Integrations::new(&config, around).map_err(|error| SetupError::Receiver(error.to_string()))?;
+        Ok(Self { config, templates: Arc::new(templates), integrations })
+    }
+}
+
+fn read(fs: &dyn FileSystem, path: &Path) -> Result<String, SetupError> {
+    let unreadable = |reason: String| SetupError::Unreadable { file: path.display().to_string(), reason };
+    let bytes = env::read_file(fs, path, MAX_FILE_BYTES).map_err(|error| unreadable(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))
+}
