@@ -137,7 +137,7 @@ fn a_bad_file_changes_nothing() {
     refused("overrides: [a]\n", "o.yaml:1:12: overrides: expected a mapping, not a list");
     refused("overrides:\n  a: 3\n", "o.yaml:2:6: a: expected a mapping, not a single value");
     refused("overrides: {a: {}, a: {}}\n", "o.yaml:1:20: key \"a\" stands twice in one mapping");
-    refused("--- {}\n--- {}\n", "o.yaml:2:5: a second document; a file holds one");
+    refused("--- {}\n--- {}\n", "o.yaml:2:1: a second document; a file holds one");
 }
 
 #[test]
