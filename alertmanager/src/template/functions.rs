@@ -1,10 +1,10 @@
 //! The functions of notification templates.
 
-use gotemplate::time::{GoDuration, GoTime};
-use gotemplate::{Function, Outcome, Safe, Templates, Type, Value, format_float, text_argument};
+use gotemplate::functions::{self, humanize};
+use gotemplate::time::GoTime;
+use gotemplate::{Function, Outcome, Safe, Templates, Type, Value, text_argument};
 
 use super::json::to_json;
-use super::pattern::compile;
 use crate::interval::TimeZone;
 use crate::moment::Moment;
 
@@ -13,17 +13,17 @@ const TIME: Type = Type::Named("time.Time");
 /// Adds all of them. `now` and `since` take the time from here.
 pub(super) fn add(templates: &mut Templates, now: Moment) {
     let texts = [
-        ("toUpper", of_text(|text| map_chars(text, |c| single(c, c.to_uppercase())))),
-        ("toLower", of_text(|text| map_chars(text, |c| single(c, c.to_lowercase())))),
-        ("title", of_text(title)),
+        ("toUpper", of_text(functions::to_upper)),
+        ("toLower", of_text(functions::to_lower)),
+        ("title", of_text(functions::title)),
         ("trimSpace", of_text(|text| text.trim().to_owned())),
         ("safeHtml", Function::new([Type::Text], |args| Ok(safe(Safe::Html, args)))),
         ("safeUrl", Function::new([Type::Text], |args| Ok(safe(Safe::Url, args)))),
         ("urlUnescape", Function::new([Type::Text], |args| unescape(text_argument(args, 0)))),
         ("base64encode", of_text(|text| base64(text.as_bytes()))),
         ("base64decode", Function::new([Type::Text], |args| unbase64(text_argument(args, 0)))),
-        ("match", Function::new([Type::Text, Type::Text], matches)),
-        ("reReplaceAll", Function::new([Type::Text, Type::Text, Type::Text], replace)),
+        ("match", functions::matches()),
+        ("reReplaceAll", functions::replace_all()),
         ("join", Function::new([Type::Text, Type::texts()], join)),
     ];
     let collections = [
@@ -35,7 +35,10 @@ pub(super) fn add(templates: &mut Templates, now: Moment) {
         ("append", Function::variadic([Type::List(Box::new(Type::Any))], Type::Any, append)),
         ("dict", Function::variadic([], Type::Any, dict)),
         ("toJson", Function::new([Type::Any], |args| to_json(first(args)).map(Value::from))),
-        ("humanizeDuration", Function::new([Type::Any], |args| humanize_duration(first(args)))),
+        (
+            "humanizeDuration",
+            Function::new([Type::Any], |args| humanize::duration(first(args)).map(Value::from)),
+        ),
     ];
     let times = [
         (
@@ -89,55 +92,10 @@ fn safe(safe: Safe, arguments: &[Value]) -> Value {
     Value::Safe(safe, text_argument(arguments, 0).into())
 }
 
-fn map_chars(text: &str, map: fn(char) -> char) -> String {
-    text.chars().map(map).collect()
-}
-
-/// The mapped character, where it is one: Go maps each character to one.
-fn single(c: char, mut mapped: impl Iterator<Item = char>) -> char {
-    match (mapped.next(), mapped.next()) {
-        (Some(mapped), None) => mapped,
-        _ => c,
-    }
-}
-
-/// Each word with a capital first, and small behind it. An apostrophe, a point and an underscore between letters are part
-/// of a word.
-fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut inside = false;
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        if c.is_alphabetic() {
-            if inside {
-                out.extend(c.to_lowercase());
-            } else {
-                out.extend(c.to_uppercase());
-            }
-            inside = true;
-            continue;
-        }
-        out.push(c);
-        let joins = matches!(c, '\'' | '\u{2019}' | '.' | '_' | ':')
-            && rest.peek().is_some_and(|c| c.is_alphabetic());
-        inside = inside && (joins || c == '_' || c.is_numeric());
-    }
-    out
-}
-
 fn join(arguments: &[Value]) -> Outcome {
     let items = arguments.get(1).and_then(Value::as_list).map(gotemplate::List::items).unwrap_or_default();
     let items: Vec<&str> = items.iter().filter_map(Value::as_text).collect();
     Ok(Value::from(items.join(text_argument(arguments, 0))))
-}
-
-fn matches(arguments: &[Value]) -> Outcome {
-    Ok(Value::Bool(compile(text_argument(arguments, 0))?.is_match(text_argument(arguments, 1))))
-}
-
-fn replace(arguments: &[Value]) -> Outcome {
-    let [pattern, replacement, text] = [0, 1, 2].map(|index| text_argument(arguments, index));
-    Ok(Value::from(compile(pattern)?.replace_all(text, replacement).into_owned()))
 }
 
 fn append(arguments: &[Value]) -> Outcome {
@@ -192,53 +150,4 @@ fn unbase64(text: &str) -> Outcome {
         .decode(text)
         .map_err(|_| "illegal base64 data".to_owned())?;
     Ok(Value::from(String::from_utf8_lossy(&bytes).into_owned()))
-}
-
-/// Seconds as people read them: `1d 2h 3m 4s`, `12.5s`, `3.4ms`.
-fn humanize_duration(value: &Value) -> Outcome {
-    let seconds = seconds(value)?;
-    let short = |value: f64| format_float(value, 'g', Some(4));
-    if !seconds.is_finite() {
-        return Ok(Value::from(short(seconds)));
-    }
-    if seconds == 0.0 {
-        return Ok(Value::from(format!("{}s", short(seconds))));
-    }
-    if seconds.abs() < 1.0 {
-        let mut value = seconds;
-        let mut prefix = "";
-        for smaller in ["m", "u", "n", "p", "f", "a", "z", "y"] {
-            if value.abs() >= 1.0 {
-                break;
-            }
-            prefix = smaller;
-            value *= 1_000.0;
-        }
-        return Ok(Value::from(format!("{}{prefix}s", short(value))));
-    }
-    let sign = if seconds < 0.0 { "-" } else { "" };
-    let magnitude = seconds.abs();
-    let whole = magnitude as u64;
-    let (days, hours, minutes, rest) = (whole / 86_400, whole / 3_600 % 24, whole / 60 % 60, whole % 60);
-    Ok(Value::from(match (days, hours, minutes) {
-        (0, 0, 0) => format!("{sign}{}s", short(magnitude)),
-        (0, 0, _) => format!("{sign}{minutes}m {rest}s"),
-        (0, _, _) => format!("{sign}{hours}h {minutes}m {rest}s"),
-        _ => format!("{sign}{days}d {hours}h {minutes}m {rest}s"),
-    }))
-}
-
-fn seconds(value: &Value) -> Result<f64, String> {
-    match value {
-        Value::Int(int) => Ok(*int as f64),
-        Value::Float(float) => Ok(*float),
-        Value::Text(text) => text
-            .parse()
-            .map_err(|_| format!("strconv.ParseFloat: parsing {}: invalid syntax", gotemplate::quote(text))),
-        Value::Object(object) => match object.downcast::<GoDuration>() {
-            Some(duration) => Ok(duration.0 as f64 / 1e9),
-            None => Err(format!("can't convert {} to float", value.type_of())),
-        },
-        other => Err(format!("can't convert {} to float", other.type_of())),
-    }
 }

@@ -3,7 +3,6 @@
 mod data;
 mod functions;
 mod json;
-mod pattern;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

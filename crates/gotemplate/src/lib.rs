@@ -8,6 +8,7 @@ mod builtin;
 mod error;
 mod exec;
 mod format;
+pub mod functions;
 mod object;
 mod set;
 mod syntax;

@@ -63,6 +63,13 @@ impl Templates {
         Ok(())
     }
 
+    /// These templates with the functions of others: what was parsed with functions of the same names need not be parsed
+    /// again where they are to do something else.
+    #[must_use]
+    pub fn with_functions_of(&self, other: &Self) -> Self {
+        Self { functions: Arc::clone(&other.functions), ..self.clone() }
+    }
+
     /// Takes a template away, if there is one of that name.
     pub fn remove(&mut self, name: &str) {
         self.trees.remove(name);

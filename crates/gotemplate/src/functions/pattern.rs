@@ -5,8 +5,8 @@ use regex::{Regex, RegexBuilder};
 /// The largest compiled expression, in bytes.
 const SIZE_LIMIT: usize = 1 << 20;
 
-/// Compiles an expression; what is wrong with it is said in the words of Go.
-pub(super) fn compile(pattern: &str) -> Result<Regex, String> {
+/// Compiles an expression that is found anywhere in a text; what is wrong with it is said in the words of Go.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
     model::Matcher::new("", model::MatchOp::Regex, pattern).map_err(|error| error.to_string())?;
     RegexBuilder::new(&translate(pattern))
         .size_limit(SIZE_LIMIT)
