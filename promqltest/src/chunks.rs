@@ -8,7 +8,7 @@ use chunk::{
 use model::{FloatHistogram, TimeRange};
 use proto::Chunk;
 
-use crate::storage::{Loaded, LoadedValue};
+use testseries::{Loaded, LoadedValue};
 
 /// How many histograms a chunk has at most, as in upstream's head.
 const HISTOGRAM_SAMPLES: u16 = 120;

@@ -6,7 +6,7 @@ use model::{FloatHistogram, Labels, is_stale_nan};
 use promql::{InstantSample, QueryValue, RangeSeries, SampleValue};
 
 use crate::expect::{Expectations, Row};
-use crate::values::Item;
+use testseries::Item;
 
 /// By how much floats may differ, relative to their size.
 const EPSILON: f64 = 1e-6;

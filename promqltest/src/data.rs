@@ -2,8 +2,8 @@
 
 use promql::{Engine, ErrorKind, PreparedQuery, QueryError, QueryResult};
 
-use crate::storage::Storage;
 use crate::stored::{Arrangement, Stored};
+use testseries::Storage;
 
 /// Where data of scripts is.
 #[derive(Debug, Clone, Copy)]

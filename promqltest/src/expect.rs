@@ -5,7 +5,7 @@ use promql::text::duration::parse_ms;
 use regex::Regex;
 
 use crate::script::Line;
-use crate::values::{Item, parse_items};
+use testseries::{Item, parse_items};
 
 /// How a text is compared.
 #[derive(Debug)]

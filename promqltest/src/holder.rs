@@ -10,7 +10,7 @@ use proto::{
 };
 
 use crate::chunks::encode;
-use crate::storage::Loaded;
+use testseries::Loaded;
 
 /// The most samples of a chunk: others than those in blocks have.
 const CHUNK_SAMPLES: u16 = 33;

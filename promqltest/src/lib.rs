@@ -13,9 +13,7 @@ mod nhcb;
 mod outcome;
 mod rewrite;
 mod script;
-mod storage;
 mod stored;
-mod values;
 
 pub use outcome::{Status, Totals, Verdict};
 pub use script::ScriptError;
@@ -27,7 +25,7 @@ use promql::{Engine, EngineOptions};
 
 use data::{Data, Place};
 use script::Command;
-use storage::Storage;
+use testseries::Storage;
 
 /// The options that scripts assume.
 pub fn engine_options() -> EngineOptions {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use model::{BucketSpan, FloatHistogram, Labels, METRIC_NAME};
 
-use crate::storage::{Loaded, LoadedValue};
+use testseries::{Loaded, LoadedValue};
 
 /// The parts of a classic histogram at one time.
 #[derive(Debug, Default)]

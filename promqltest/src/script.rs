@@ -7,8 +7,8 @@ use thiserror::Error;
 use crate::eval::{Eval, When};
 use crate::expect::Expectations;
 use crate::nhcb;
-use crate::storage::{Loaded, LoadedValue, Storage};
-use crate::values::{Item, parse_items};
+use testseries::{Item, parse_items};
+use testseries::{Loaded, LoadedValue, Storage};
 
 /// What is wrong with a script.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

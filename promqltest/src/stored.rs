@@ -21,7 +21,7 @@ use ulid::Ulid;
 
 use crate::chunks::encode;
 use crate::holder::Holder;
-use crate::storage::{Loaded, Storage};
+use testseries::{Loaded, Storage};
 
 /// How the data of scripts is spread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,7 +153,7 @@ fn spread(arrangement: Arrangement, all: &Series) -> (Vec<(Series, u16)>, Holder
             (vec![(older, 120)], Holder::new(all, at(40)))
         }
         Arrangement::Replicas => {
-            let is_float = |sample: &Loaded| matches!(sample.value, crate::storage::LoadedValue::Float(_));
+            let is_float = |sample: &Loaded| matches!(sample.value, testseries::LoadedValue::Float(_));
             let one = part(&|i, sample| i % 5 != 3 || !is_float(sample));
             let other = part(&|i, sample| i % 7 != 2 && i % 5 != 1 || i % 5 == 3 || !is_float(sample));
             (vec![(one, 120), (other, 50)], Holder::default())

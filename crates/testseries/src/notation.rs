@@ -1,15 +1,17 @@
-//! Lists of values: `1 _ 2+3x4 stale {{count:1}}`.
+//! Lists of values: `1 _ 2+3x4 stale {{count:1}}`, read and, as far as histograms go, written.
 
 use std::sync::Arc;
 
 use model::histogram::CUSTOM_BUCKETS_SCHEMA;
 use model::{BucketSpan, CounterResetHint, FloatHistogram, stale_nan};
+use promql::text::number::general;
 
 /// An entry of a list.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Item {
+pub enum Item {
     /// No sample at this position.
     Omitted,
+    /// A float.
     Float(f64),
     /// A histogram, and whether it says what its reset hint is.
     Histogram(Arc<FloatHistogram>, bool),
@@ -18,8 +20,8 @@ pub(crate) enum Item {
 /// How many entries a list may have.
 const MAX_ITEMS: usize = 1_000_000;
 
-/// Parses a list of values.
-pub(crate) fn parse_items(text: &str) -> Result<Vec<Item>, String> {
+/// Parses a list of values, of which there are at most a million.
+pub fn parse_items(text: &str) -> Result<Vec<Item>, String> {
     let mut items = Vec::new();
     let mut rest = text.trim_start();
     while !rest.is_empty() {
@@ -87,7 +89,7 @@ fn repeat(text: &str) -> Result<(Option<usize>, &str), String> {
 }
 
 /// A number at the start of a text, which a sign may precede.
-pub(crate) fn number(text: &str) -> Result<(f64, &str), String> {
+pub fn number(text: &str) -> Result<(f64, &str), String> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let sign = if text.starts_with('-') { -1.0 } else { 1.0 };
     for (word, value) in [("inf", f64::INFINITY), ("nan", f64::NAN)] {
@@ -222,6 +224,75 @@ fn hint(text: &str) -> Result<CounterResetHint, String> {
     })
 }
 
+/// A histogram in the notation: keys in upstream's order, those that have their default left out.
+pub fn histogram_text(histogram: &FloatHistogram) -> String {
+    let mut words = Vec::new();
+    if histogram.schema != 0 {
+        words.push(format!("schema:{}", histogram.schema));
+    }
+    let floats = [
+        ("count", histogram.count),
+        ("sum", histogram.sum),
+        ("z_bucket", histogram.zero_count),
+        ("z_bucket_w", histogram.zero_threshold),
+    ];
+    words.extend(floats.iter().filter(|(_, v)| *v != 0.0).map(|(key, v)| format!("{key}:{}", general(*v))));
+    if histogram.schema == CUSTOM_BUCKETS_SCHEMA {
+        words.push(format!("custom_values:{}", list_text(&histogram.custom_values)));
+    }
+    match histogram.counter_reset_hint {
+        CounterResetHint::Unknown => {}
+        CounterResetHint::Reset => words.push("counter_reset_hint:reset".to_owned()),
+        CounterResetHint::NotReset => words.push("counter_reset_hint:not_reset".to_owned()),
+        CounterResetHint::Gauge => words.push("counter_reset_hint:gauge".to_owned()),
+    }
+    let sides = [
+        ("offset", "buckets", &histogram.positive_spans, &histogram.positive_buckets),
+        ("n_offset", "n_buckets", &histogram.negative_spans, &histogram.negative_buckets),
+    ];
+    for (offset_key, buckets_key, spans, counts) in sides {
+        let (offset, counts) = contiguous(spans, counts);
+        if offset != 0 {
+            words.push(format!("{offset_key}:{offset}"));
+        }
+        if !counts.is_empty() {
+            words.push(format!("{buckets_key}:{}", list_text(&counts)));
+        }
+    }
+    format!("{{{{{}}}}}", words.join(" "))
+}
+
+fn list_text(values: &[f64]) -> String {
+    let words: Vec<String> = values.iter().map(|value| general(*value)).collect();
+    format!("[{}]", words.join(" "))
+}
+
+/// The longest gap between buckets that is written out, in buckets.
+const MAX_GAP: i32 = 10_000;
+
+/// Buckets without gaps and without empty ones at the ends, and the index of the first.
+fn contiguous(spans: &[BucketSpan], counts: &[f64]) -> (i32, Vec<f64>) {
+    let (mut first, mut out) = (0, Vec::new());
+    let (mut index, mut counts) = (0i32, counts.iter());
+    let mut end = 0i32;
+    for span in spans {
+        index = index.saturating_add(span.offset);
+        for count in counts.by_ref().take(span.length as usize) {
+            if *count != 0.0 {
+                if out.is_empty() {
+                    first = index;
+                } else {
+                    out.extend((0..index.saturating_sub(end).min(MAX_GAP)).map(|_| 0.0));
+                }
+                out.push(*count);
+                end = index.saturating_add(1);
+            }
+            index = index.saturating_add(1);
+        }
+    }
+    (first, out)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +322,26 @@ mod tests {
         for bad in ["1+2", "1x", "abc", "1x99999999999", "{{sum:1", "{{sum:1 sum:2}}", "{{what:1}}"] {
             assert!(parse_items(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn histograms_are_written_as_they_are_read() {
+        for text in [
+            "{{}}",
+            "{{schema:1 count:32.1 sum:-0.3 z_bucket:7.1 z_bucket_w:0.05 offset:-3 buckets:[5.1 10 7] n_offset:-5 n_buckets:[4.1 5]}}",
+            "{{schema:-53 count:3 custom_values:[1 2.5] counter_reset_hint:gauge buckets:[1 2]}}",
+        ] {
+            let items = parse_items(text).unwrap();
+            let Item::Histogram(histogram, _) = &items[0] else { panic!("{items:?}") };
+            assert_eq!(histogram_text(histogram), text);
+        }
+        let spans = vec![BucketSpan { offset: 1, length: 2 }, BucketSpan { offset: 2, length: 1 }];
+        let gaps = FloatHistogram {
+            positive_spans: spans,
+            positive_buckets: vec![0.0, 4.0, 5.0],
+            ..FloatHistogram::default()
+        };
+        assert_eq!(histogram_text(&gaps), "{{offset:2 buckets:[4 0 0 5]}}");
     }
 
     #[test]

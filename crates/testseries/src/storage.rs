@@ -6,24 +6,42 @@ use std::sync::Arc;
 
 use model::{CounterResetHint, FloatHistogram, Labels, is_stale_nan, stale_nan};
 use promql::{SampleCursor, Samples, SelectHints, SelectedSeries, SeriesSet, SeriesSource, SourceError};
+use thiserror::Error;
+
+/// Why a sample is not appended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum AppendError {
+    /// The series has a newer one.
+    #[error("out of order sample")]
+    OutOfOrder,
+    /// The series has another value at that time.
+    #[error("duplicate sample for timestamp")]
+    Duplicate,
+}
 
 /// A sample as loaded.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Loaded {
-    pub(crate) timestamp_ms: i64,
+pub struct Loaded {
+    /// When it was taken, in milliseconds since 1970.
+    pub timestamp_ms: i64,
     /// When its counter started; 0 if that is not known.
-    pub(crate) start_ms: i64,
-    pub(crate) value: LoadedValue,
+    pub start_ms: i64,
+    /// Its value.
+    pub value: LoadedValue,
 }
 
+/// The value of a sample.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum LoadedValue {
+pub enum LoadedValue {
+    /// A float.
     Float(f64),
+    /// A native histogram.
     Histogram(Arc<FloatHistogram>),
 }
 
+/// Series by their labels.
 #[derive(Debug, Default)]
-pub(crate) struct Storage {
+pub struct Storage {
     series: BTreeMap<Labels, Stored>,
 }
 
@@ -38,14 +56,29 @@ struct Stored {
 
 impl Storage {
     /// Appends samples in order of time to a series.
-    pub(crate) fn append(&mut self, labels: &Labels, samples: Vec<Loaded>) -> Result<(), String> {
+    pub fn append(&mut self, labels: &Labels, samples: Vec<Loaded>) -> Result<(), String> {
         let stored = self.series.entry(labels.clone()).or_default();
         samples.into_iter().try_for_each(|sample| stored.append(sample).map_err(|e| format!("{labels}: {e}")))
     }
 
     /// All series in order, with their samples as they go into chunks.
-    pub(crate) fn written(&self) -> impl Iterator<Item = (&Labels, &[Loaded])> {
+    pub fn written(&self) -> impl Iterator<Item = (&Labels, &[Loaded])> {
         self.series.iter().map(|(labels, stored)| (labels, stored.written.as_slice()))
+    }
+
+    /// Appends a sample. One that is there already is not appended again, and nothing is wrong with it.
+    pub fn append_one(&mut self, labels: &Labels, sample: Loaded) -> Result<(), AppendError> {
+        let stored = self.series.entry(labels.clone()).or_default();
+        match stored.samples.last() {
+            Some(last) if last.timestamp_ms > sample.timestamp_ms => Err(AppendError::OutOfOrder),
+            Some(last) if last.timestamp_ms == sample.timestamp_ms => {
+                match same(&last.value, &sample.value) {
+                    true => Ok(()),
+                    false => Err(AppendError::Duplicate),
+                }
+            }
+            _ => stored.append(sample).map_err(|_| AppendError::OutOfOrder),
+        }
     }
 }
 
@@ -88,6 +121,15 @@ impl Stored {
         self.written.push(written);
         self.samples.push(sample);
         Ok(())
+    }
+}
+
+/// Whether two values are the same; a hint does not make histograms differ.
+fn same(a: &LoadedValue, b: &LoadedValue) -> bool {
+    match (a, b) {
+        (LoadedValue::Float(a), LoadedValue::Float(b)) => a.to_bits() == b.to_bits(),
+        (LoadedValue::Histogram(a), LoadedValue::Histogram(b)) => a.same_data(b),
+        _ => false,
     }
 }
 
