@@ -1,0 +1,10 @@
+//! Rules from outside: files, templates, evaluation, unit tests.
+
+mod alerting;
+mod dependencies;
+mod files;
+mod groups;
+mod restoring;
+mod support;
+mod templates;
+mod unit_tests;
