@@ -115,6 +115,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
         Some(("query", query)) => {
             return Action::Exit(crate::query::run(query, SystemClock::new().now_ms()));
         }
+        Some(("rules", asked)) => {
+            return Action::Exit(crate::rules::run(fs, asked, SystemClock::new().now_ms()));
+        }
         _ => return run(&schema, fs, &matches),
     };
     Action::Exit(match done {
@@ -153,7 +156,8 @@ fn command(schema: &Schema) -> Command {
                 .subcommand(check),
         )
         .subcommand(crate::query::command())
-        .subcommand(crate::ready::command());
+        .subcommand(crate::ready::command())
+        .subcommand(crate::rules::command());
     schema.add_flags(command).mut_arg(GRPC.0, |listen| listen.alias(GRPC.1))
 }
 

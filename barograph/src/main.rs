@@ -26,6 +26,7 @@ mod query;
 mod readiness;
 mod ready;
 mod roles;
+mod rules;
 mod self_monitoring;
 mod signals;
 mod status;
