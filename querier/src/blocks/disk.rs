@@ -13,7 +13,7 @@ use bytes::Bytes;
 use env::{Clock, FileSystem, OpenOptions, Scope};
 use model::TenantId;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 use ulid::Ulid;
 
 use super::lru::Lru;
@@ -33,6 +33,8 @@ pub(super) struct DiskPages {
     inner: Arc<Inner>,
     scope: Scope,
     writes: Arc<Semaphore>,
+    /// There, once it is known what an earlier process left.
+    found: OnceCell<()>,
 }
 
 struct Inner {
@@ -44,7 +46,8 @@ struct Inner {
 }
 
 impl DiskPages {
-    /// Pages in `folder`, of at most so many bytes together. Those of an earlier process are found in the background.
+    /// Pages in `folder`, of at most so many bytes together. Those of an earlier process are looked
+    /// for when somebody asks for some.
     pub(super) fn new(
         fs: Arc<dyn FileSystem>,
         clock: Arc<dyn Clock>,
@@ -54,16 +57,22 @@ impl DiskPages {
         metrics: BlocksMetrics,
     ) -> Self {
         let inner = Arc::new(Inner { fs, clock, folder, kept: Mutex::new(Lru::new(capacity)), metrics });
-        let (finding, reading) = (Arc::clone(&inner), scope.clone());
-        scope.spawn("pages-find", async move {
+        Self { inner, scope, writes: Arc::new(Semaphore::new(PARALLEL_WRITES)), found: OnceCell::new() }
+    }
+
+    /// Looks, once, for what an earlier process left.
+    async fn find(&self) {
+        let find = async {
+            let inner = Arc::clone(&self.inner);
             // Where it does not come to its end, the process is ending.
-            let _ = reading.run_blocking(move || finding.find()).await;
-        });
-        Self { inner, scope, writes: Arc::new(Semaphore::new(PARALLEL_WRITES)) }
+            let _ = self.scope.run_blocking(move || inner.find()).await;
+        };
+        self.found.get_or_init(|| find).await;
     }
 
     /// Those of the pages that are there, with their numbers.
     pub(super) async fn get(&self, file: &FileKey, numbers: impl Iterator<Item = u64>) -> Vec<(u64, Bytes)> {
+        self.find().await;
         let now = self.inner.clock.monotonic();
         let wanted: Vec<PageKey> = {
             let mut kept = self.inner.kept.lock();
@@ -121,6 +130,8 @@ impl Inner {
         }
         for entry in self.fs.read_dir(&self.folder).unwrap_or_default() {
             match parse(&entry.name) {
+                // Written by this one.
+                Some(page) if self.kept.lock().contains(&page) => {}
                 Some(page) => self.keep(page, entry.len),
                 // Nobody else has anything to do here.
                 None => drop(self.fs.remove_file(&self.folder.join(entry.name))),
@@ -233,9 +244,7 @@ mod tests {
         written(&first).await;
         assert_eq!(numbers(&first, &one).await, [5, 6, 7, 10, 11, 12, 13, 14], "the least used went");
         let again = disk(&fs, 1_000);
-        while numbers(&again, &one).await.len() < 8 {
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(numbers(&again, &one).await.len(), 8);
         assert_eq!(numbers(&again, &other).await, [0, 1]);
         again.forget(&one.tenant, one.block).await;
         assert!(numbers(&again, &one).await.is_empty());

@@ -39,6 +39,11 @@ impl<K: Ord + Clone, V: Clone> Lru<K, V> {
         Some(entry.value.clone())
     }
 
+    /// Whether there is a value; it has not been used by that.
+    pub(crate) fn contains(&self, key: &K) -> bool {
+        self.entries.contains_key(key)
+    }
+
     /// Keeps a value, unless it alone is too heavy. The keys of others that had to go are returned.
     pub(crate) fn insert(&mut self, key: K, value: V, weight: u64, now: Duration) -> Vec<K> {
         self.remove(&key);

@@ -155,7 +155,11 @@ impl PagedFile {
         let (claim, others) = self.cache.claim(&self.key, missing(first, pages));
         let own = claim.pages.iter().map(|(_, number)| *number);
         if let Some(disk) = &self.cache.disk {
-            for (number, page) in disk.get(&self.key, own.clone()).await {
+            let found = disk.get(&self.key, own.clone()).await;
+            // One of another length is of a file that was cut short, or has been mended since.
+            let sound =
+                found.into_iter().filter(|(number, page)| page.len() as u64 == self.page_length(*number));
+            for (number, page) in sound {
                 self.cache.insert(&self.key, number, page.clone());
                 if let Some(place) = pages.get_mut((number - first) as usize) {
                     *place = Some(page);
@@ -183,6 +187,12 @@ impl PagedFile {
         }
         let left = runs(missing(first, pages));
         self.fetch_runs(left, first, pages).await
+    }
+
+    /// How many bytes a page has: the last one may be shorter.
+    fn page_length(&self, number: u64) -> u64 {
+        let start = number * self.page_bytes;
+        self.file.len().min(start + self.page_bytes).saturating_sub(start)
     }
 
     /// Fetches runs of pages into their places.

@@ -283,7 +283,6 @@ async fn what_was_fetched_is_on_disk_after_a_restart() {
     pages_on_disk(&world, &metrics, 2).await;
     let all = select(&blocks, "t").await.unwrap();
     let (again, metrics) = world.counted_blocks(&[]);
-    pages_on_disk(&world, &metrics, 2).await;
     let before = world.faults.operations();
     assert_eq!(select(&again, "t").await.unwrap(), all);
     assert_eq!(
