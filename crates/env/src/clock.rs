@@ -1,6 +1,7 @@
 //! Time: what the wall says, how long it has been, and waiting. Nobody else reads a clock.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use futures::future::BoxFuture;
@@ -57,23 +58,32 @@ impl Clock for SystemClock {
     }
 }
 
-/// The clock of a simulated instance: the runtime's own, usually paused, time, plus a skew of the wall clock.
+/// The clock of a simulated instance: the runtime's own, usually paused, time, plus a skew of the wall clock. Clones are the
+/// same clock.
 #[derive(Debug, Clone)]
 pub struct SimClock {
     origin: tokio::time::Instant,
     start_ms: i64,
+    skew_ms: Arc<AtomicI64>,
 }
 
 impl SimClock {
     /// A clock that reads `start_ms + skew_ms` now and goes with the runtime's time.
     pub fn new(start_ms: i64, skew_ms: i64) -> Self {
-        Self { origin: tokio::time::Instant::now(), start_ms: start_ms.saturating_add(skew_ms) }
+        Self { origin: tokio::time::Instant::now(), start_ms, skew_ms: Arc::new(AtomicI64::new(skew_ms)) }
+    }
+
+    /// Makes the wall clock read so much more than it would without skew, from now on; in milliseconds, and less where it is
+    /// negative.
+    pub fn set_skew_ms(&self, skew_ms: i64) {
+        self.skew_ms.store(skew_ms, Ordering::Relaxed);
     }
 }
 
 impl Clock for SimClock {
     fn now_ms(&self) -> i64 {
-        self.start_ms.saturating_add(whole_ms(self.monotonic()))
+        let skew_ms = self.skew_ms.load(Ordering::Relaxed);
+        self.start_ms.saturating_add(skew_ms).saturating_add(whole_ms(self.monotonic()))
     }
 
     fn monotonic(&self) -> Duration {

@@ -7,12 +7,14 @@
 
 pub mod clock;
 pub mod compute;
+pub mod executor;
 pub mod fs;
 pub mod rng;
 pub mod scope;
 
 pub use clock::{Clock, ManualClock, SimClock, SystemClock};
 pub use compute::ComputePool;
+pub use executor::SimExecutor;
 pub use fs::{
     CrashMode, DirEntry, Fault, FaultKind, File, FileLock, FileSystem, OpKind, OpRecord, OpenOptions, RealFs,
     SimFs, create_dir_durable, is_no_space, read_exact_at, read_file, write_all_at, write_file_durable,

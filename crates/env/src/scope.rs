@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Clock;
+use crate::executor::{SimAbort, SimEnd, SimExecutor, SimTask};
 
 /// Why a task gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,7 +47,7 @@ pub struct Scope {
 #[derive(Debug)]
 struct Inner {
     name: String,
-    blocking: Blocking,
+    runs: Runs,
     cancel: CancellationToken,
     /// This scope's own tracker, then its ancestors': a task counts in each, so that joining a scope waits for the
     /// tasks of its children.
@@ -54,19 +55,26 @@ struct Inner {
     tasks: Mutex<Tasks>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Blocking {
-    /// On tokio's pool for blocking work.
-    Pool,
-    /// In place, so that one thread does everything in one order.
+/// Where work is done.
+#[derive(Debug, Clone)]
+enum Runs {
+    /// Tasks by tokio, blocking work on its pool for that.
+    OnPool,
+    /// Tasks by tokio, blocking work in place, so that one thread does everything in one order.
     Inline,
+    /// Tasks by the executor of a simulation, blocking work in place, but not at once.
+    Simulated {
+        executor: SimExecutor,
+        /// Blocking work waits up to so many milliseconds before it is done, and as long until that is known.
+        blocking_ms: Arc<AtomicU64>,
+    },
 }
 
 #[derive(Debug, Default)]
 struct Tasks {
     aborted: bool,
     next_id: u64,
-    live: BTreeMap<u64, AbortHandle>,
+    live: BTreeMap<u64, Abort>,
     children: Vec<Weak<Inner>>,
     /// Children are swept of dead ones when there are this many.
     sweep_at: usize,
@@ -75,19 +83,27 @@ struct Tasks {
 impl Scope {
     /// A scope whose blocking work runs on tokio's blocking pool.
     pub fn new(name: impl Into<String>) -> Self {
-        Self::root(name.into(), Blocking::Pool)
+        Self::root(name.into(), Runs::OnPool)
     }
 
     /// A scope for simulation: blocking work runs in place.
     pub fn simulated(name: impl Into<String>) -> Self {
-        Self::root(name.into(), Blocking::Inline)
+        Self::root(name.into(), Runs::Inline)
     }
 
-    fn root(name: String, blocking: Blocking) -> Self {
+    /// A scope whose tasks `executor` runs, for simulations that repeat. Blocking work is done in place, some time after
+    /// it was asked for, and known to be done some time later, so that others run in between: see
+    /// [`Scope::delay_blocking`].
+    pub fn simulated_on(name: impl Into<String>, executor: &SimExecutor) -> Self {
+        let runs = Runs::Simulated { executor: executor.clone(), blocking_ms: Arc::default() };
+        Self::root(name.into(), runs)
+    }
+
+    fn root(name: String, runs: Runs) -> Self {
         Self {
             inner: Arc::new(Inner {
                 name,
-                blocking,
+                runs,
                 cancel: CancellationToken::new(),
                 trackers: vec![TaskTracker::new()],
                 tasks: Mutex::default(),
@@ -102,7 +118,7 @@ impl Scope {
         let mut tasks = self.inner.tasks.lock();
         let child = Arc::new(Inner {
             name: format!("{}/{}", self.inner.name, name.into()),
-            blocking: self.inner.blocking,
+            runs: self.inner.runs.clone(),
             cancel: self.inner.cancel.child_token(),
             trackers,
             tasks: Mutex::new(Tasks { aborted: tasks.aborted, ..Tasks::default() }),
@@ -140,18 +156,22 @@ impl Scope {
             ended: Arc::clone(&ended),
             _tokens: self.tokens(),
         };
-        // Not under the lock: a runtime that shuts down drops the task, and with it the registration, right here.
-        let join = tokio::spawn(async move {
+        let task = async move {
             let _registration = registration;
             future.await
-        });
+        };
+        // Not under the lock: a runtime that shuts down drops the task, and with it the registration, right here.
+        let join = match &self.inner.runs {
+            Runs::OnPool | Runs::Inline => Join::Tokio(tokio::spawn(task)),
+            Runs::Simulated { executor, .. } => Join::Simulated(executor.spawn(name, task)),
+        };
         let mut tasks = self.inner.tasks.lock();
         if tasks.aborted {
-            join.abort();
+            drop(tasks);
+            join.abort_handle().abort();
         } else if !ended.load(Ordering::Relaxed) {
             tasks.live.insert(id, join.abort_handle());
         }
-        drop(tasks);
         TaskHandle { name, join }
     }
 
@@ -165,12 +185,22 @@ impl Scope {
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, TaskError> {
         const NAME: &str = "blocking";
-        match self.inner.blocking {
-            Blocking::Inline => catch_unwind(AssertUnwindSafe(work)).map_err(|payload| TaskError::Panicked {
+        let inline = |work| {
+            catch_unwind(AssertUnwindSafe(work)).map_err(|payload| TaskError::Panicked {
                 task: NAME,
                 message: panic_message(payload.as_ref()),
-            }),
-            Blocking::Pool => {
+            })
+        };
+        match &self.inner.runs {
+            Runs::Inline => inline(work),
+            Runs::Simulated { executor, blocking_ms } => {
+                let longest = blocking_ms.load(Ordering::Relaxed).saturating_add(1);
+                tokio::time::sleep(Duration::from_millis(executor.below(longest))).await;
+                let done = inline(work);
+                tokio::time::sleep(Duration::from_millis(executor.below(longest))).await;
+                done
+            }
+            Runs::OnPool => {
                 let tokens = self.tokens();
                 tokio::task::spawn_blocking(move || {
                     let _tokens = tokens;
@@ -184,7 +214,16 @@ impl Scope {
 
     /// Whether this scope is of a simulation, where blocking work runs in place and so must never wait for anything.
     pub fn is_simulated(&self) -> bool {
-        self.inner.blocking == Blocking::Inline
+        !matches!(self.inner.runs, Runs::OnPool)
+    }
+
+    /// Makes blocking work of this scope, its children and those that it is a child of begin up to `longest` after it was
+    /// asked for, and be known to be done as long after it was. Only where an executor of a simulation runs it; others are as
+    /// fast as they are.
+    pub fn delay_blocking(&self, longest: Duration) {
+        if let Runs::Simulated { blocking_ms, .. } = &self.inner.runs {
+            blocking_ms.store(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
     }
 
     /// Becomes ready once this scope or an ancestor was asked to stop.
@@ -248,18 +287,51 @@ impl Inner {
 #[derive(Debug)]
 pub struct TaskHandle<T> {
     name: &'static str,
-    join: JoinHandle<T>,
+    join: Join<T>,
+}
+
+#[derive(Debug)]
+enum Join<T> {
+    Tokio(JoinHandle<T>),
+    Simulated(SimTask<T>),
+}
+
+impl<T> Join<T> {
+    fn abort_handle(&self) -> Abort {
+        match self {
+            Self::Tokio(join) => Abort::Tokio(join.abort_handle()),
+            Self::Simulated(task) => Abort::Simulated(task.abort_handle()),
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Abort {
+    Tokio(AbortHandle),
+    Simulated(SimAbort),
+}
+
+impl Abort {
+    fn abort(&self) {
+        match self {
+            Self::Tokio(handle) => handle.abort(),
+            Self::Simulated(task) => task.abort(),
+        }
+    }
 }
 
 impl<T> TaskHandle<T> {
     /// Ends the task where it next waits.
     pub fn abort(&self) {
-        self.join.abort();
+        self.join.abort_handle().abort();
     }
 
     /// Whether the task has ended.
     pub fn is_finished(&self) -> bool {
-        self.join.is_finished()
+        match &self.join {
+            Join::Tokio(join) => join.is_finished(),
+            Join::Simulated(task) => task.is_finished(),
+        }
     }
 }
 
@@ -268,7 +340,15 @@ impl<T> Future for TaskHandle<T> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let name = self.name;
-        Pin::new(&mut self.join).poll(context).map_err(|error| task_error(name, error))
+        match &mut self.join {
+            Join::Tokio(join) => Pin::new(join).poll(context).map_err(|error| task_error(name, error)),
+            Join::Simulated(task) => Pin::new(task).poll(context).map_err(|end| match end {
+                SimEnd::Aborted => TaskError::Aborted { task: name },
+                SimEnd::Panicked(payload) => {
+                    TaskError::Panicked { task: name, message: panic_message(payload.as_ref()) }
+                }
+            }),
+        }
     }
 }
 
