@@ -17,8 +17,9 @@ use proto::metastore::{
 use proto::{Code, Error};
 use rpc::Drain;
 use rpc::grpc::{
-    ChannelPool, ClientPolicy, ClusterSecret, Deadline, Dial, GrpcChannel, GrpcConfig, GrpcMetrics,
-    GrpcServer, GrpcService, Routes, ServerPolicy, TcpDial, from_status, to_status,
+    ChannelPool, ClientPolicy, ClusterSecret, Connect, Deadline, Dial, Duplex, GrpcChannel, GrpcConfig,
+    GrpcMetrics, GrpcServer, GrpcService, Routes, ServerPolicy, TcpDial, from_status, serve_connection,
+    to_status,
 };
 use settings::{Secret, Setting as _};
 use telemetry::Registry;
@@ -296,4 +297,43 @@ async fn another_transport_gets_the_same_treatment() {
     assert_eq!(channel("shared").identify(IdentifyRequest {}).await.unwrap().into_inner().name, "echo");
     let refused = channel("other").identify(IdentifyRequest {}).await.unwrap_err();
     assert_eq!(from_status(&refused).code, Code::Unauthenticated);
+}
+
+/// Connects to a service in this process.
+struct InMemory {
+    service: GrpcService,
+    scope: Scope,
+}
+
+impl Connect for InMemory {
+    fn connect(
+        &self,
+        address: &str,
+    ) -> futures::future::BoxFuture<'static, std::io::Result<Box<dyn Duplex>>> {
+        assert_eq!(address, "nowhere:1");
+        let (near, far) = tokio::io::duplex(1000);
+        let (service, scope) = (self.service.clone(), self.scope.clone());
+        drop(self.scope.spawn("connection", async move {
+            serve_connection(&config("shared"), Box::new(far), service, &scope).await;
+        }));
+        Box::pin(std::future::ready(Ok(Box::new(near) as Box<dyn Duplex>)))
+    }
+}
+
+#[tokio::test]
+async fn http_2_runs_over_whatever_carries_bytes() {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let metrics = GrpcMetrics::register(&Registry::new(), clock.clone());
+    let policy = ServerPolicy::new(&config("shared"), metrics.clone(), clock.clone()).unwrap();
+    let service = GrpcService::new(Routes::new(RaftServer::new(Echo { clock: clock.clone() })), policy);
+    let scope = Scope::new("server");
+    let policy = ClientPolicy::new(&config("shared"), metrics, clock.clone()).unwrap();
+    let connect = Arc::new(InMemory { service, scope: scope.clone() });
+    let dial = TcpDial::new(config("shared"), policy, &Scope::new("client")).with_connect(connect);
+    let mut client = RaftClient::new(dial.dial("nowhere:1").unwrap());
+    let error = client.join(named(100_000)).await.unwrap_err();
+    assert_eq!(from_status(&error).message, "100000 bytes");
+    scope.abort();
+    let error = client.join(named(1)).await.unwrap_err();
+    assert_eq!(from_status(&error).code, Code::Unavailable, "{error}");
 }

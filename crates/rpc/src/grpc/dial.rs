@@ -14,6 +14,7 @@ use tower::Service;
 
 use super::channel::{ClientPolicy, GrpcChannel};
 use super::config::{GrpcConfig, window};
+use super::connect::{Connect, Connector};
 use super::executor::ScopeExecutor;
 use super::tls::{Tls, TlsConnect};
 
@@ -38,19 +39,20 @@ pub trait Dial: Send + Sync + 'static {
     fn dial(&self, address: &str) -> Result<GrpcChannel, InvalidAddress>;
 }
 
-/// HTTP/2 over TCP.
-#[derive(Debug, Clone)]
+/// HTTP/2 over TCP, or over what else carries bytes.
+#[derive(Clone)]
 pub struct TcpDial {
     config: GrpcConfig,
     policy: Arc<ClientPolicy>,
     scope: Scope,
     tls: Option<Tls>,
+    connect: Option<Connector>,
 }
 
 impl TcpDial {
     /// Connections whose tasks run in `scope`.
     pub fn new(config: GrpcConfig, policy: ClientPolicy, scope: &Scope) -> Self {
-        Self { config, policy: Arc::new(policy), scope: scope.child("grpc-client"), tls: None }
+        Self { config, policy: Arc::new(policy), scope: scope.child("grpc-client"), tls: None, connect: None }
     }
 
     /// The same, over TLS.
@@ -58,10 +60,16 @@ impl TcpDial {
         Self { tls, ..self }
     }
 
+    /// The same over connections that `connect` makes, which has the say over TLS, too.
+    pub fn with_connect(self, connect: Arc<dyn Connect>) -> Self {
+        Self { connect: Some(Connector(connect)), ..self }
+    }
+
     fn connection(&self, endpoint: &Endpoint) -> Channel {
-        match &self.tls {
-            Some(tls) => endpoint.connect_with_connector_lazy(TlsConnect::new(tls.clone())),
-            None => endpoint.connect_lazy(),
+        match (&self.connect, &self.tls) {
+            (Some(connect), _) => endpoint.connect_with_connector_lazy(connect.clone()),
+            (None, Some(tls)) => endpoint.connect_with_connector_lazy(TlsConnect::new(tls.clone())),
+            (None, None) => endpoint.connect_lazy(),
         }
     }
 
@@ -83,6 +91,12 @@ impl TcpDial {
             .buffer_size(QUEUED_PER_CONNECTION)
             .tcp_nodelay(true)
             .executor(ScopeExecutor::new(self.scope.clone())))
+    }
+}
+
+impl std::fmt::Debug for TcpDial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TcpDial").field("tls", &self.tls.is_some()).finish_non_exhaustive()
     }
 }
 

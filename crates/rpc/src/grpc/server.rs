@@ -20,6 +20,7 @@ use tokio_rustls::server::TlsStream;
 use tonic::service::Routes;
 
 use super::config::{GrpcConfig, window};
+use super::connect::Duplex;
 use super::executor::ScopeExecutor;
 use super::service::{GrpcService, ServerPolicy};
 use super::tls::Tls;
@@ -136,7 +137,7 @@ impl GrpcServer {
         stream: TcpStream,
         service: GrpcService,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let (protocol, cancelled) = (self.protocol(), self.scope.cancelled());
+        let (protocol, cancelled) = (protocol(&self.config, &self.scope), self.scope.cancelled());
         let handshake = self.tls.clone().map(|tls| Handshake {
             tls,
             timeout: self.clock.sleep(HANDSHAKE_TIME),
@@ -155,22 +156,33 @@ impl GrpcServer {
             }
         }
     }
+}
 
-    fn protocol(&self) -> http2::Builder<ScopeExecutor> {
-        let config = &self.config;
-        let mut protocol = http2::Builder::new(ScopeExecutor::new(self.scope.clone()));
-        protocol
-            .timer(TokioTimer::new())
-            .initial_stream_window_size(window(config.stream_window))
-            .initial_connection_window_size(window(config.connection_window))
-            .max_frame_size(MAX_FRAME_BYTES)
-            .max_concurrent_streams(config.max_streams)
-            .max_header_list_size(MAX_HEADER_BYTES)
-            .keep_alive_interval(config.keepalive_interval)
-            .keep_alive_timeout(config.keepalive_timeout)
-            .auto_date_header(false);
-        protocol
-    }
+/// HTTP/2 as the configuration wants it, with its tasks in `scope`.
+fn protocol(config: &GrpcConfig, scope: &Scope) -> http2::Builder<ScopeExecutor> {
+    let mut protocol = http2::Builder::new(ScopeExecutor::new(scope.clone()));
+    protocol
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(window(config.stream_window))
+        .initial_connection_window_size(window(config.connection_window))
+        .max_frame_size(MAX_FRAME_BYTES)
+        .max_concurrent_streams(config.max_streams)
+        .max_header_list_size(MAX_HEADER_BYTES)
+        .keep_alive_interval(config.keepalive_interval)
+        .keep_alive_timeout(config.keepalive_timeout)
+        .auto_date_header(false);
+    protocol
+}
+
+/// Serves one connection that is not TCP to its end, with its tasks in `scope`; once that is cancelled, to the end of the
+/// calls at hand.
+pub async fn serve_connection(
+    config: &GrpcConfig,
+    stream: Box<dyn Duplex>,
+    service: GrpcService,
+    scope: &Scope,
+) {
+    serve(protocol(config, scope), stream, service, scope.cancelled()).await;
 }
 
 /// Serves one connection to its end; once `cancelled`, to the end of the calls at hand.
