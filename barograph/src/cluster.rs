@@ -11,10 +11,10 @@ use env::{FileSystem, OpenOptions, OsSeededRng};
 use ingester::Ingester;
 use membership::rings::{self, Members};
 use membership::shards;
-use membership::{Announcement, Client, LeaseHolder, Lifecycle, Place, Watcher, WatcherDeps};
-use model::TimeRange;
-use proto::metastore::{InstanceState, Lease, LostRange};
-use ring::{Instance, InstanceId, Quorum, Ring, RingView, State};
+use membership::{Client, LeaseHolder, Lifecycle, Place, Watcher, WatcherDeps};
+use proto::LateIngester;
+use proto::metastore::Lease;
+use ring::{Instance, InstanceId, Quorum, Ring, RingView};
 use rpc::grpc::{ChannelPool, Dial};
 use rpc::ingester::RemoteIngesters;
 use tokio::sync::watch;
@@ -24,18 +24,12 @@ use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::error::ProcessError;
 use crate::grpc::Grpc;
-use crate::late::LateIngester;
-use crate::leaving::Leaving;
 use crate::peers::Peers;
 
 /// The ring that ingesters are in.
 const RING: &str = "ingester";
-/// How long an instance waits for the metastore before it goes on with what it knows.
-const METASTORE_PATIENCE: Duration = Duration::from_secs(5);
 /// How long a process waits for ingesters before it says that it is ready all the same.
 const INGESTERS_PATIENCE: Duration = Duration::from_secs(5);
-/// By how much this process' clock may differ from the metastore's before the metastore has told what time it is.
-const CLOCK_SKEW: Duration = Duration::from_mins(10);
 /// Where the system says what the host is called.
 const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
 const MAX_HOSTNAME_BYTES: usize = 256;
@@ -105,7 +99,7 @@ impl Cluster {
         let presence = match parts.roles.ingester {
             true => {
                 let place = Place { ring: RING.to_owned(), instance: name.to_owned(), zone, addresses };
-                let first = joining(parts);
+                let first = ingester::Presence::joining(&*parts.clock, config.process.retention);
                 Presence::Place(Lifecycle::start(client, watcher.clone(), place, lease, first, &scope)?)
             }
             false => Presence::Lease(LeaseHolder::start(client, lease, &scope)),
@@ -166,84 +160,30 @@ impl Cluster {
     /// The ingester of this process has recovered its data: tells the others who it is, what it has lost, and that it is
     /// there for them. Returns once it has its place in the ring, and the metastore knows, or does not answer.
     pub(crate) async fn joined(&self, parts: &Parts, ingester: &Ingester) -> Result<(), ProcessError> {
-        let Presence::Place(lifecycle) = &self.presence else { return Ok(()) };
-        lifecycle.placed().await?;
-        let newcomer = self.is_newcomer(parts).await;
-        let identity = ingester.identity();
-        let mut wishes = ingester.wishes();
-        let wanted = *wishes.borrow_and_update();
-        lifecycle.announce(|announcement| {
-            announcement.state = if newcomer { InstanceState::Joining } else { InstanceState::Active };
-            announcement.read_only = Some(wanted.read_only_since_ms.is_some());
-            announcement.incarnation = identity.incarnation;
-            announcement.lost_ranges = identity.lost.iter().map(lost).collect();
-            announcement.lost_with_former_life = Some(lost(&identity.everything));
-        });
-        let follower = lifecycle.clone();
-        // It ends with its scope; nobody waits for it.
-        drop(parts.scope.spawn("ingester wishes", async move {
-            while wishes.changed().await.is_ok() {
-                let wanted = *wishes.borrow_and_update();
-                follower.announce(|announcement| {
-                    announcement.read_only = Some(wanted.read_only_since_ms.is_some());
-                });
-            }
-        }));
-        // Nothing is lost that the others do not know of, so it counts whether they hear of it now or not.
-        let trusted = identity.lost.is_empty() && lifecycle.saved_incarnation() == Some(identity.incarnation);
-        if trusted {
-            ingester.set_state(State::Active);
-        }
-        tokio::select! {
-            biased;
-            announced = lifecycle.announced() => announced?,
-            () = parts.clock.sleep(METASTORE_PATIENCE), if trusted && !newcomer => {
-                tracing::warn!("the metastore does not answer; others see this instance as they did before");
-                return Ok(());
-            }
-        }
-        ingester.set_state(State::Active);
-        if let Err(error) = ingester.published(&identity.lost).await {
-            tracing::warn!(%error, "what is lost was told to the cluster, and will be told again");
-        }
-        if newcomer {
-            self.wait_until_known(parts, lifecycle).await?;
+        if let Some(place) = self.place(parts) {
+            place.join(ingester).await?;
         }
         Ok(())
     }
 
-    /// Whether others may own what this instance is to own, and not everyone may know of it yet.
-    async fn is_newcomer(&self, parts: &Parts) -> bool {
-        let id = InstanceId::new(&parts.name);
-        let mut view = self.view.clone();
-        // It has its record, and so that comes into the view.
-        let Ok(view) = view.wait_for(|view| member(view.ring(), &id).is_some()).await else { return false };
-        let Some(own) = member(view.ring(), &id) else { return false };
-        let here_for = elapsed(own.member_since_ms, parts.clock.now_ms());
-        here_for < parts.config.process.join_wait + CLOCK_SKEW && view.ring().displaces(&id)
-    }
-
-    /// Answers readers, and lets others take its writes, until everyone has had the time to hear of it: only then what
-    /// it takes is found by all.
-    async fn wait_until_known(&self, parts: &Parts, lifecycle: &Lifecycle) -> Result<(), ProcessError> {
-        let held = lifecycle.lease().await.registered().await;
-        let clock = &parts.clock;
-        let now_ms = held.cluster_time_ms(clock.monotonic()).unwrap_or(i64::MIN);
-        let own = member(self.view.borrow().ring(), &InstanceId::new(&parts.name)).cloned();
-        let here_for = own.map_or(Duration::ZERO, |own| elapsed(own.member_since_ms, now_ms));
-        let wait = parts.config.process.join_wait.saturating_sub(here_for);
-        tracing::info!(seconds = wait.as_secs_f64(), "new in the ring: takes writes once everyone knows it");
-        clock.sleep(wait).await;
-        lifecycle.announce(|announcement| announcement.state = InstanceState::Active);
-        Ok(lifecycle.announced().await?)
-    }
-
     /// The ingester of this process hands over what it has, and leaves the ring for good.
     pub(crate) async fn leave(&self, parts: &Parts, dial: Arc<dyn Dial>, ingester: &Ingester) {
-        let Presence::Place(lifecycle) = &self.presence else { return };
+        let Some(place) = self.place(parts) else { return };
         let successors = RemoteIngesters::new(dial, self.view.clone(), Arc::new(OsSeededRng::new()));
-        let leaving = Leaving { parts, lifecycle, view: self.view.clone(), successors: &successors };
-        leaving.leave(ingester).await;
+        // What came of it is in the log; the process stops either way.
+        place.leave(ingester, &successors, parts.config.ingester.hand_over_timeout).await;
+    }
+
+    fn place(&self, parts: &Parts) -> Option<ingester::Presence> {
+        let Presence::Place(lifecycle) = &self.presence else { return None };
+        Some(ingester::Presence {
+            instance: InstanceId::new(&parts.name),
+            lifecycle: lifecycle.clone(),
+            view: self.view.clone(),
+            clock: Arc::clone(&parts.clock),
+            scope: parts.scope.clone(),
+            join_wait: parts.config.process.join_wait,
+        })
     }
 
     /// Lets others stand in for this process from now on. Its place is kept.
@@ -272,30 +212,6 @@ fn takes_writes(ring: &Ring) -> bool {
     let takers = ring.instances().iter().filter(|instance| instance.takes_writes());
     let zones: BTreeSet<&str> = takers.map(Instance::zone_name).collect();
     zones.len() >= ring.quorum().write_zones()
-}
-
-fn member<'r>(ring: &'r Ring, id: &InstanceId) -> Option<&'r Instance> {
-    ring.instances().iter().find(|instance| instance.id == *id)
-}
-
-fn elapsed(since_ms: i64, now_ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0))
-}
-
-fn lost(range: &TimeRange) -> LostRange {
-    LostRange { start_ms: range.start_ms(), end_ms: range.end_ms() }
-}
-
-fn joining(parts: &Parts) -> Announcement {
-    let retention_ms = i64::try_from(parts.config.process.retention.as_millis()).unwrap_or(i64::MAX);
-    Announcement {
-        state: InstanceState::Joining,
-        read_only: None,
-        incarnation: 0,
-        lost_ranges: Vec::new(),
-        lost_with_former_life: None,
-        forget_before_ms: parts.clock.now_ms().saturating_sub(retention_ms),
-    }
 }
 
 /// The name of this process: the configured one, or the host's.

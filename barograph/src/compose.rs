@@ -10,6 +10,7 @@ use distributor::Distributor;
 use env::{Clock, FileSystem, OsSeededRng, Scope};
 use http::{StatusCode, Uri};
 use ingester::Ingester;
+use proto::LateIngester;
 use querier::{Blocks, BlocksDeps, Querier};
 use rpc::api::CorsOrigins;
 use rpc::overload::{Class, Governor, ShedLayer};
@@ -19,7 +20,6 @@ use telemetry::Registry;
 
 use crate::config::Config;
 use crate::data_dir::DataDir;
-use crate::late::LateIngester;
 use crate::pages::{self, Pages};
 use crate::peers::Peers;
 use crate::roles::Roles;

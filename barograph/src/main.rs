@@ -11,8 +11,6 @@ mod control;
 mod data_dir;
 mod error;
 mod grpc;
-mod late;
-mod leaving;
 mod limits_file;
 mod memory_limit;
 mod metastore;

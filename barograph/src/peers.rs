@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use distributor::MetastoreHaTracker;
 use ingester::Ingester;
-use proto::{IngesterRead, IngesterReaders, IngesterWrite, IngesterWriters};
+use proto::{IngesterRead, IngesterReaders, IngesterWrite, IngesterWriters, LateIngester};
 use querier::{FixedIngesters, Ingesters, ZoneDeps, ZoneIngesters};
 use ring::{Instance, InstanceId, Quorum, Ring, RingError, RingView};
 use rpc::ingester::RemoteIngesters;
 use tokio::sync::watch;
 
 use crate::compose::Parts;
-use crate::late::LateIngester;
 
 /// What the front doors are handed.
 pub(crate) struct Peers {

@@ -1,6 +1,6 @@
 //! The ingester: takes samples in, keeps them safe in a write-ahead log, and serves recent data from an in-memory head
 //! shared by all tenants. When it leaves, it hands over what it has to those who own it then. Nothing here knows about other
-//! roles, connections, or where the members of the ring come from.
+//! roles or connections, and only [`presence`], which a process composes around an ingester, about the metastore.
 
 mod blocks;
 mod canonical;
@@ -23,6 +23,7 @@ mod index;
 mod lost;
 mod maintenance;
 mod metrics;
+pub mod presence;
 mod push;
 mod record;
 mod recovery;
@@ -36,6 +37,7 @@ pub use config::{IngesterConfig, Limits, WalSync};
 pub use error::StartError;
 pub use hand_over::{HandOverError, HandedOver};
 pub use identity::{Identity, Wishes};
+pub use presence::Presence;
 pub use service::{Deps, Ingester, Restored};
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub mod cardinality;
 pub mod checksums;
 pub mod error;
 mod generated;
+mod late;
 pub mod peers;
 pub mod push;
 pub mod read;
@@ -22,6 +23,7 @@ pub use checksums::{
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
 pub use generated::{ingester, metastore, rpc};
+pub use late::LateIngester;
 pub use peers::{IngesterReaders, IngesterWriters};
 pub use push::{
     Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,

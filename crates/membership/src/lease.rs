@@ -84,8 +84,9 @@ impl LeaseHolder {
     /// The lease, once it is registered.
     pub async fn registered(&self) -> Held {
         let mut held = self.held.clone();
-        match held.wait_for(|held| held.token != 0).await {
-            Ok(held) => held.clone(),
+        let registered = held.wait_for(|held| held.token != 0).await.map(|held| held.clone());
+        match registered {
+            Ok(held) => held,
             // The scope is being ended, and whoever waits with it.
             Err(_) => std::future::pending().await,
         }

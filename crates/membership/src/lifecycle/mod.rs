@@ -160,10 +160,13 @@ impl Lifecycle {
         self.until(|written| written.announcement.as_ref() == Some(&wanted)).await
     }
 
-    async fn until(&self, holds: impl Fn(&Written) -> bool) -> Result<(), WrongPlace> {
+    async fn until(&self, holds: impl Fn(&Written) -> bool + Send) -> Result<(), WrongPlace> {
         let mut written = self.written.clone();
-        match written.wait_for(|written| written.refused.is_some() || holds(written)).await {
-            Ok(written) => written.refused.clone().map_or(Ok(()), Err),
+        // What was waited for is let go of before anything else is, or whoever waits could not move between threads.
+        let waited = written.wait_for(|written| written.refused.is_some() || holds(written)).await;
+        let refused = waited.map(|written| written.refused.clone());
+        match refused {
+            Ok(refused) => refused.map_or(Ok(()), Err),
             // The scope is being ended, and whoever waits with it.
             Err(_) => std::future::pending().await,
         }
@@ -178,7 +181,8 @@ impl Lifecycle {
     pub fn lease(&self) -> impl Future<Output = LeaseHolder> + Send + use<> {
         let mut leases = self.leases.clone();
         async move {
-            match leases.wait_for(Option::is_some).await.ok().and_then(|lease| lease.clone()) {
+            let lease = leases.wait_for(Option::is_some).await.ok().and_then(|lease| lease.clone());
+            match lease {
                 Some(lease) => lease,
                 // It ends before it has one, and whoever waits with it.
                 None => std::future::pending().await,

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use model::{Labels, TenantId};
-use proto::{
+
+use crate::{
     ActiveSeriesStream, CardinalityRequest, ChecksumStream, Error, ExemplarsRequest, FamilyMetadata,
     IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
     LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
@@ -17,27 +18,30 @@ use proto::{
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Stands for an ingester that is set once it has started. Clones stand for the same one.
-pub(crate) struct LateIngester<I>(Arc<OnceLock<Arc<I>>>);
+pub struct LateIngester<I>(Arc<OnceLock<Arc<I>>>);
 
 impl<I> LateIngester<I> {
     /// For an ingester that has not started.
-    pub(crate) fn new() -> Self {
-        Self(Arc::default())
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The ingester has started. Only the first call counts.
-    pub(crate) fn set(&self, ingester: Arc<I>) {
+    pub fn set(&self, ingester: Arc<I>) {
         // A second ingester would be a second owner of the same data; there is none.
         let _ = self.0.set(ingester);
     }
 
     /// The ingester, if it has started.
-    pub(crate) fn started(&self) -> Option<&I> {
+    pub fn started(&self) -> Option<&I> {
         self.0.get().map(|ingester| &**ingester)
     }
 
     /// The ingester, or the answer for whoever wants it before it has started.
-    pub(crate) fn cloned(&self) -> Result<I, Error>
+    ///
+    /// # Errors
+    /// [`crate::Code::Unavailable`] before it has started.
+    pub fn cloned(&self) -> Result<I, Error>
     where
         I: Clone,
     {
@@ -49,6 +53,18 @@ impl<I> LateIngester<I> {
             Some(ingester) => Ok(ingester),
             None => Err(Error::unavailable("the process is starting: it recovers its data", RETRY_AFTER)),
         }
+    }
+}
+
+impl<I> Default for LateIngester<I> {
+    fn default() -> Self {
+        Self(Arc::default())
+    }
+}
+
+impl<I> std::fmt::Debug for LateIngester<I> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LateIngester").field("started", &self.0.get().is_some()).finish()
     }
 }
 
@@ -146,15 +162,38 @@ impl<I: IngesterRead> IngesterRead for LateIngester<I> {
 
 #[cfg(test)]
 mod tests {
-    use ingester::Ingester;
-    use proto::Code;
+    use futures::FutureExt as _;
 
     use super::*;
+    use crate::Code;
 
-    #[tokio::test]
-    async fn before_the_ingester_is_there_clients_are_told_to_come_back() {
-        let late: LateIngester<Ingester> = LateIngester::new();
-        let error = late.clone().stats(&TenantId::anonymous()).await.expect_err("nothing is there");
+    struct Nobody;
+
+    #[async_trait]
+    impl IngesterWrite for Nobody {
+        async fn push(&self, _request: PushRequest) -> Result<PushResponse, Error> {
+            Ok(PushResponse::default())
+        }
+    }
+
+    #[test]
+    fn before_the_ingester_is_there_clients_are_told_to_come_back() {
+        let late: LateIngester<Nobody> = LateIngester::new();
+        let request = || PushRequest {
+            tenant: TenantId::anonymous(),
+            batch: crate::SeriesBatch {
+                version: crate::Version::V1,
+                request: bytes::Bytes::new(),
+                rewritten: bytes::Bytes::new(),
+                symbols: Arc::default(),
+                frames: Vec::new(),
+            },
+            metadata: Vec::new(),
+        };
+        let pushed = late.clone().push(request()).now_or_never().expect("it waits for nothing");
+        let error = pushed.expect_err("nothing is there");
         assert_eq!((error.code, error.retry_after), (Code::Unavailable, Some(RETRY_AFTER)));
+        late.set(Arc::new(Nobody));
+        assert_eq!(late.push(request()).now_or_never(), Some(Ok(PushResponse::default())));
     }
 }
