@@ -67,12 +67,23 @@ bench-scale: prerequisites ## Measure the control plane: leaders killed; 30, 300
 fuzz: prerequisites ## Feed mutated requests to the decoders, for a bounded number of rounds (part of make test, too).
 	cargo test --profile $(PROFILE) -p wire --test fuzz_decoders
 
-# How many random queries a soak tries, and from which seed on.
+# How long the cluster is simulated, from which seed on, and on how many threads.
+SOAK_MINUTES ?= 60
+SOAK_SEED ?= 1000000
+SOAK_JOBS ?= $(shell nproc)
+
+.PHONY: soak
+soak: prerequisites ## Simulate the cluster under faults for SOAK_MINUTES (60), from SOAK_SEED on; seeds that fail go to target/sim/failed.txt.
+	mkdir -p target/sim
+	cargo run --quiet --release -p sim -- --seed $(SOAK_SEED) --minutes $(SOAK_MINUTES) --jobs $(SOAK_JOBS) \
+		--save target/sim/failed.txt
+
+# How many random queries are tried, and from which seed on.
 SOAK_QUERIES ?= 100000
 SOAK_FIRST ?= 0
 
-.PHONY: soak
-soak: prerequisites ## Compare the engine with the naive evaluator on 100,000 random queries (SOAK_QUERIES, SOAK_FIRST).
+.PHONY: soak-queries
+soak-queries: prerequisites ## Compare the engine with the naive evaluator on 100,000 random queries (SOAK_QUERIES, SOAK_FIRST).
 	PROMQL_DIFFERENTIAL_QUERIES=$(SOAK_QUERIES) PROMQL_DIFFERENTIAL_FIRST=$(SOAK_FIRST) \
 		cargo test --profile $(PROFILE) -p promql --test differential engine_and_naive_evaluator_agree -- --nocapture
 

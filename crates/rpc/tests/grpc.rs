@@ -334,6 +334,7 @@ async fn http_2_runs_over_whatever_carries_bytes() {
     let error = client.join(named(100_000)).await.unwrap_err();
     assert_eq!(from_status(&error).message, "100000 bytes");
     scope.abort();
+    // Whether hyper still took the call in when the connection ended decides what it is called.
     let error = client.join(named(1)).await.unwrap_err();
-    assert_eq!(from_status(&error).code, Code::Unavailable, "{error}");
+    assert!(matches!(from_status(&error).code, Code::Unavailable | Code::Canceled), "{error}");
 }

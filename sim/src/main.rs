@@ -1,0 +1,134 @@
+//! `sim`: runs seeds, tells their stories, and looks for those that fail.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use sim::{Carries, Keep, Mutant, Options, Outcome, Soak, run, shrink};
+
+/// The whole cluster in one thread from one seed.
+#[derive(Debug, Parser)]
+#[command(name = "sim")]
+struct Arguments {
+    /// The seed to run, whose story is told; or the first of several.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Run so many seeds.
+    #[arg(long)]
+    count: Option<u64>,
+    /// Run seeds for so many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// On how many threads several seeds are run.
+    #[arg(long, default_value_t = 1)]
+    jobs: usize,
+    /// Look for the faults that it takes to fail.
+    #[arg(long)]
+    shrink: bool,
+    /// Leave out the fault of this number; may be given more than once.
+    #[arg(long)]
+    without: Vec<usize>,
+    /// Add the seeds that fail to this file.
+    #[arg(long)]
+    save: Option<PathBuf>,
+    /// Tell of every message.
+    #[arg(long)]
+    messages: bool,
+    /// Carry bytes of HTTP/2 through the network instead of calls.
+    #[arg(long)]
+    wire: bool,
+    /// Build the cluster wrong.
+    #[arg(long)]
+    mutant: Option<Mutant>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let failed = match (arguments.count, arguments.minutes) {
+        (None, None) => u64::from(one(&arguments)),
+        (count, minutes) => many(&arguments, count.unwrap_or(u64::MAX), minutes),
+    };
+    match failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    }
+}
+
+/// Tells the story of a seed; whether it failed.
+fn one(arguments: &Arguments) -> bool {
+    let keep = if arguments.messages { Keep::Everything } else { Keep::Events };
+    let without = arguments.without.iter().copied().collect();
+    let carries = carries(arguments);
+    let options = Options { seed: arguments.seed, without, mutant: arguments.mutant, carries, keep };
+    let outcome = match arguments.shrink {
+        true => shrink(&options, say).1,
+        false => run(&options),
+    };
+    outcome.story.iter().for_each(|line| say(line));
+    say(&summary(arguments.seed, &outcome));
+    outcome.failure.iter().for_each(|failure| say(failure));
+    outcome.failure.is_some()
+}
+
+/// Runs many seeds; how many failed.
+fn many(arguments: &Arguments, count: u64, minutes: Option<u64>) -> u64 {
+    let soak = Soak {
+        first: arguments.seed,
+        count,
+        jobs: arguments.jobs,
+        longest: minutes.map(|minutes| Duration::from_secs(minutes * 60)),
+        carries: carries(arguments),
+        mutant: arguments.mutant,
+        until_failure: false,
+    };
+    let (mut ran, mut failed) = (0, Vec::new());
+    soak.run(|seed, outcome| {
+        say(&summary(seed, &outcome));
+        ran += 1;
+        if let Some(failure) = &outcome.failure {
+            outcome.faults.iter().for_each(|fault| say(&format!("  {fault}")));
+            say(&format!("  {failure}"));
+            failed.push(seed);
+            if let Some(path) = &arguments.save
+                && let Err(error) = save(path, seed, failure)
+            {
+                say(&format!("  {} cannot be written: {error}", path.display()));
+            }
+        }
+    });
+    say(&format!("{ran} seeds, {} failed: {failed:?}", failed.len()));
+    failed.len() as u64
+}
+
+fn save(path: &Path, seed: u64, failure: &str) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+    writeln!(file, "{seed} {failure}")
+}
+
+fn carries(arguments: &Arguments) -> Carries {
+    if arguments.wire { Carries::Bytes } else { Carries::Calls }
+}
+
+fn summary(seed: u64, outcome: &Outcome) -> String {
+    let stats = &outcome.stats;
+    format!(
+        "seed {seed} {:016x} {}: {} events; {} samples acknowledged, {} writes failed; {} answers with {} samples, {} \
+         queries without",
+        outcome.hash,
+        outcome.failure.as_deref().map_or("as promised", |_| "FAILED"),
+        outcome.events,
+        stats.acknowledged,
+        stats.failed_writes,
+        stats.answers,
+        stats.compared,
+        stats.failed_queries,
+    )
+}
+
+fn say(line: &str) {
+    // Whoever closed the pipe has read enough.
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}

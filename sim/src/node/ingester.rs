@@ -1,0 +1,102 @@
+//! A process with an ingester.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::ingester::{Deps, Ingester, IngesterConfig, Limits, Presence};
+use membership::{Lifecycle, Place};
+use proto::LateIngester;
+use proto::metastore::Lease;
+use ring::{InstanceId, State};
+use rpc::grpc::{Dial, Routes};
+use rpc::ingester::{IngesterService, RemoteIngesters, TakeOverService};
+use settings::Overrides;
+
+use super::{BootError, Part, Role, surroundings};
+use crate::site::{DATA, Process, RETENTION, RING, Site, grpc};
+
+/// How long an ingester that is new in its ring takes no writes: longer than a watch may be silent.
+const JOIN_WAIT: Duration = Duration::from_secs(8);
+/// How long handing over may take.
+const HAND_OVER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// An ingester that has its place.
+#[derive(Clone)]
+pub(crate) struct RunningIngester {
+    site: Site,
+    ingester: Ingester,
+    presence: Presence,
+    dial: Arc<dyn Dial>,
+    rng: Arc<dyn env::Rng>,
+}
+
+impl RunningIngester {
+    /// Stops as a process does that was asked to.
+    pub(crate) async fn stop(&self) {
+        self.presence.lifecycle.pause().await;
+        self.ingester.stop().await;
+    }
+
+    /// Hands over what it has and leaves the ring. Whether it has.
+    pub(crate) async fn leave(&self) -> bool {
+        let (dial, view) = (Arc::clone(&self.dial), self.presence.view.clone());
+        let all = RemoteIngesters::new(dial, view, Arc::clone(&self.rng));
+        let successors = self.site.successors(all);
+        self.presence.leave(&self.ingester, &*successors, HAND_OVER_TIMEOUT).await
+    }
+}
+
+/// Snapshots often, and small files, so that a run of a minute has many of both.
+fn config() -> IngesterConfig {
+    IngesterConfig { snapshot_interval: Duration::from_secs(6), ..IngesterConfig::default() }
+}
+
+pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
+    let around = surroundings(&process, Vec::new()).await?;
+    let (name, zone) = (process.name.clone(), process.zone.clone());
+    let addresses = BTreeMap::from([("grpc".to_owned(), process.address())]);
+    let lease = Lease {
+        instance: name.clone(),
+        roles: vec![Role::Ingester.name().to_owned()],
+        zone: zone.clone(),
+        addresses: addresses.clone(),
+        ..Lease::default()
+    };
+    let place = Place { ring: RING.to_owned(), instance: name.clone(), zone, addresses };
+    let first = Presence::joining(&*process.clock, RETENTION);
+    let scope = process.scope.child("membership");
+    let lifecycle = Lifecycle::start(around.client, around.watcher, place, lease, first, &scope)?;
+    let late = LateIngester::new();
+    let (max, shared) = (grpc().max_message_bytes(), Arc::new(late.clone()));
+    let routes = Routes::new(IngesterService::serve(Arc::clone(&shared), max))
+        .add_service(TakeOverService::serve(shared, max));
+    process.serve(routes)?;
+    let deps = Deps {
+        fs: Arc::clone(&process.fs),
+        clock: Arc::clone(&process.clock),
+        scope: process.scope.child("ingester"),
+        registry: process.registry.clone(),
+        dir: Path::new(DATA).join("ingester"),
+        retention: RETENTION,
+        limits: Overrides::fixed(Limits::default()),
+        instance: name.clone(),
+        rng: process.draw.rng(),
+        // Object storage joins with its own faults.
+        bucket: None,
+    };
+    let ingester = Ingester::start_as(State::Joining, config(), deps).await?;
+    late.set(Arc::new(ingester.clone()));
+    let presence = Presence {
+        instance: InstanceId::new(&name),
+        lifecycle,
+        view: around.view,
+        clock: Arc::clone(&process.clock),
+        scope: process.scope.clone(),
+        join_wait: JOIN_WAIT,
+    };
+    presence.join(&ingester).await?;
+    let (dial, rng) = (around.dial, process.draw.rng());
+    Ok(Part::Ingester(RunningIngester { site: process.site, ingester, presence, dial, rng }))
+}

@@ -1,0 +1,119 @@
+//! What all processes of a run have in common, and what one of them is made of.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use env::{Clock, FileSystem, Scope, SimExecutor};
+use membership::{Client, MembershipConfig};
+use rpc::grpc::{
+    ChannelPool, ClientPolicy, Dial, GrpcConfig, GrpcMetrics, GrpcService, InvalidSecret, Routes,
+    ServerPolicy,
+};
+use settings::{Secret, Setting as _};
+use telemetry::Registry;
+
+use crate::draw::Draw;
+use crate::mutant::Mutant;
+use crate::network::Network;
+use crate::oracle::Oracle;
+use crate::trace::Trace;
+
+/// When every run begins, by clocks without skew: 2026-01-01, in milliseconds since the Unix epoch.
+pub(crate) const START_MS: i64 = 1_767_225_600_000;
+/// Where every process keeps its data.
+pub(crate) const DATA: &str = "/data";
+/// How long samples are kept.
+pub(crate) const RETENTION: Duration = Duration::from_secs(24 * 60 * 60);
+/// How many zones have a copy of a sample.
+pub(crate) const REPLICATION_FACTOR: u8 = 3;
+/// The ring that ingesters are in.
+pub(crate) const RING: &str = "ingester";
+
+const SECRET: &str = "known to all machines of the simulation";
+
+/// What all processes of a run share. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Site {
+    pub(crate) seed: u64,
+    pub(crate) executor: SimExecutor,
+    pub(crate) network: Network,
+    pub(crate) trace: Trace,
+    pub(crate) oracle: Oracle,
+    /// The names of the machines with a voter of the metastore.
+    pub(crate) voters: Arc<Vec<String>>,
+    /// What is built wrong in this run.
+    pub(crate) mutant: Option<Mutant>,
+}
+
+/// One attempt of a process to run.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) site: Site,
+    pub(crate) name: String,
+    /// Empty for roles that are in no zone.
+    pub(crate) zone: String,
+    pub(crate) scope: Scope,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) draw: Draw,
+    pub(crate) fs: Arc<dyn FileSystem>,
+    pub(crate) registry: Registry,
+    metrics: GrpcMetrics,
+}
+
+impl Process {
+    pub(crate) fn new(
+        site: &Site,
+        (name, zone): (&str, &str),
+        scope: Scope,
+        clock: Arc<dyn Clock>,
+        (draw, fs): (Draw, Arc<dyn FileSystem>),
+    ) -> Self {
+        let registry = Registry::new();
+        let metrics = GrpcMetrics::register(&registry, Arc::clone(&clock));
+        let (name, zone) = (name.to_owned(), zone.to_owned());
+        Self { site: site.clone(), name, zone, scope, clock, draw, fs, registry, metrics }
+    }
+
+    /// Where others reach it.
+    pub(crate) fn address(&self) -> String {
+        address(&self.name)
+    }
+
+    /// The way to others.
+    pub(crate) fn dial(&self) -> Result<Arc<dyn Dial>, InvalidSecret> {
+        let policy = ClientPolicy::new(&grpc(), self.metrics.clone(), Arc::clone(&self.clock))?;
+        Ok(self.site.network.dial(&self.name, policy, &self.scope))
+    }
+
+    /// Serves `routes` to others.
+    pub(crate) fn serve(&self, routes: Routes) -> Result<(), InvalidSecret> {
+        let policy = ServerPolicy::new(&grpc(), self.metrics.clone(), Arc::clone(&self.clock))?;
+        self.site.network.listen(&self.address(), &self.scope, GrpcService::new(routes, policy));
+        Ok(())
+    }
+
+    /// A client of the metastore.
+    pub(crate) fn client(&self, dial: &Arc<dyn Dial>) -> Client {
+        let config = MembershipConfig {
+            addresses: self.site.voters.iter().map(|name| address(name)).collect(),
+            call_timeout: Duration::from_secs(5),
+            attempt_timeout: Duration::from_secs(1),
+            lease_ttl: Duration::from_secs(3),
+            save_interval: Duration::from_millis(200),
+            silence_timeout: Duration::from_secs(6),
+            max_staleness: Duration::from_secs(5),
+        };
+        let pool = Arc::new(ChannelPool::new(Arc::clone(dial)));
+        Client::new(config, pool, Arc::clone(&self.clock), self.draw.rng(), &self.registry)
+    }
+}
+
+/// gRPC as all processes are told.
+pub(crate) fn grpc() -> GrpcConfig {
+    GrpcConfig { cluster_secret: Secret::parse(SECRET).unwrap_or_default(), ..GrpcConfig::default() }
+}
+
+/// Where a machine is reached.
+pub(crate) fn address(machine: &str) -> String {
+    format!("{machine}:9095")
+}
