@@ -3,7 +3,7 @@
 //! All answers are computed when a ring is made, one row per stretch between two tokens, because members change once
 //! in a while and lookups happen once per series and request.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use model::SeriesHash;
 use thiserror::Error;
@@ -182,6 +182,10 @@ impl Layout {
     fn rows(&self, instances: &[Instance], replication_factor: usize) -> Vec<u16> {
         let mut rows = Vec::with_capacity(self.circle.len() * replication_factor);
         let wanted = replication_factor.min(self.zones);
+        // Where a whole zone is away, looking around the circle for each of its tokens would take long, and find nobody.
+        let takes_writes = |owner: u16| instances[usize::from(owner)].takes_writes();
+        let can_stand_in: Vec<bool> =
+            self.circles.iter().map(|circle| circle.iter().any(|(_, owner)| takes_writes(*owner))).collect();
         for start in 0..self.circle.len() {
             let mut zones = Vec::with_capacity(wanted);
             let clockwise = self.circle[start..].iter().chain(&self.circle[..start]);
@@ -194,7 +198,8 @@ impl Layout {
                     continue;
                 }
                 zones.push(zone);
-                rows.push(self.stand_in(instances, zone, token, owner));
+                let found = can_stand_in[usize::from(zone)];
+                rows.push(if found { self.stand_in(instances, zone, token, owner) } else { NOBODY });
             }
             rows.extend(std::iter::repeat_n(NOBODY, replication_factor - zones.len()));
         }
@@ -208,12 +213,10 @@ impl Layout {
         }
         let circle = &self.circles[usize::from(zone)];
         let start = circle.partition_point(|at| *at < (token, owner));
-        let mut asked = BTreeSet::new();
         circle[start..]
             .iter()
             .chain(&circle[..start])
             .map(|(_, instance)| *instance)
-            .filter(|instance| asked.insert(*instance))
             .find(|instance| instances[usize::from(*instance)].takes_writes())
             .unwrap_or(NOBODY)
     }
