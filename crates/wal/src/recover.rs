@@ -11,7 +11,7 @@ use self::replay::{Replayed, SegmentReplay};
 use crate::format::{
     HeaderRead, PAGE_BYTES, PAGE_HEADER_BYTES, PageHeader, VERSION, segment_name, segment_number,
 };
-use crate::scan::{Pages, first_group};
+use crate::scan::{Pages, first_group, has_every_sector};
 use crate::segment::Previous;
 use crate::{OpenError, Position, RecoverError, TimeHull};
 
@@ -224,6 +224,11 @@ fn used_segments(fs: &dyn FileSystem, dir: &Path, segments: &[Segment]) -> Resul
         let mut pages = Pages::new(file, clamp(segment.len));
         let found = first_group(&mut pages, segment.number, 0).map_err(|source| at(&path, source))?;
         if vouched || found.is_some() {
+            return Ok(index + 1);
+        }
+        // Its only group may have been written, and damaged since.
+        let (page, _) = pages.get(0).map_err(|source| at(&path, source))?;
+        if has_every_sector(page, PAGE_HEADER_BYTES) {
             return Ok(index + 1);
         }
     }

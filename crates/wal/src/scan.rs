@@ -6,9 +6,12 @@ use std::sync::Arc;
 use env::File;
 
 use crate::format::{
-    Fragment, MIN_FRAGMENT_BYTES, PAGE_BYTES, PAGE_HEADER_BYTES, claimed_bytes, parse_fragment,
+    FRAGMENT_HEADER_BYTES, Fragment, MIN_FRAGMENT_BYTES, PAGE_BYTES, PAGE_HEADER_BYTES, claimed_bytes,
+    parse_fragment,
 };
 
+/// What disks write as a whole, or not at all.
+const SECTOR_BYTES: usize = 512;
 /// How much is read at a time.
 const READ_BYTES: usize = 4 << 20;
 
@@ -118,6 +121,21 @@ impl<'a> Iterator for PageScan<'a> {
     }
 }
 
+/// Whether of the fragment at `at`, which cannot be read, every sector has been written. What it is and how long is taken from
+/// its header; where that says nothing sensible, it is enough that the header was written.
+pub(crate) fn has_every_sector(page: &[u8], at: usize) -> bool {
+    let end = at + claimed_bytes(page, at).unwrap_or(FRAGMENT_HEADER_BYTES);
+    let mut from = at;
+    while from < end {
+        let to = ((from / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
+        if !page.get(from..to).is_some_and(|sector| sector.iter().any(|byte| *byte != 0)) {
+            return false;
+        }
+        from = to;
+    }
+    true
+}
+
 /// The first fragment from page `from` on that begins a group, as an offset in the segment.
 pub(crate) fn first_group(pages: &mut Pages, segment: u32, from: u32) -> io::Result<Option<u32>> {
     for page in from..pages.count() {
@@ -145,4 +163,32 @@ fn groups(page: &[u8], page_offset: u32, segment: u32) -> impl Iterator<Item = u
         Item::Fragment(at, fragment) if fragment.kind.group => Some(page_offset + at as u32),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fragment_that_was_cut_short_lacks_a_sector() {
+        let mut page = vec![0; PAGE_BYTES];
+        let at = 500;
+        // A fragment of 1200 bytes that begins and ends a record, with a wrong checksum.
+        page[at..at + 1200].fill(7);
+        page[at + 4] = 0b1011_0011;
+        page[at + 5..at + 7].copy_from_slice(&1193_u16.to_le_bytes());
+        assert!(has_every_sector(&page, at));
+        for (from, to) in [(512, 1024), (1024, 1536), (1536, 1700)] {
+            let mut torn = page.clone();
+            torn[from..to].fill(0);
+            assert!(!has_every_sector(&torn, at), "{from} to {to}");
+            assert!(!has_every_sector(&page[..from], at), "only {from} bytes");
+        }
+        page[at + 4] = 0;
+        assert!(has_every_sector(&page, at), "its header was damaged");
+        assert!(!has_every_sector(&page, 2000), "nothing was written there");
+        page[1023] = 7;
+        page[1024..].fill(0);
+        assert!(!has_every_sector(&page, 1023), "its header was cut short");
+    }
 }

@@ -7,7 +7,7 @@ use env::File;
 
 use super::{Damage, DamageReason, clamp};
 use crate::format::{Fragment, HeaderRead, PAGE_BYTES, PAGE_HEADER_BYTES, PageHeader};
-use crate::scan::{Item, PageScan, Pages, last_group};
+use crate::scan::{Item, PageScan, Pages, has_every_sector, last_group};
 use crate::segment::Previous;
 use crate::{Position, TimeHull};
 
@@ -122,7 +122,8 @@ impl SegmentReplay {
         } else {
             self.headers.push(None);
             let end = offset + bytes.len().min(PAGE_HEADER_BYTES) as u32;
-            if self.is_torn(offset, whole)? {
+            let is_written = bytes.iter().take(PAGE_HEADER_BYTES).any(|byte| *byte != 0);
+            if self.is_torn(offset, whole)? && !is_written {
                 return Ok(Next::Stop);
             }
             if !self.lost {
@@ -199,7 +200,7 @@ impl SegmentReplay {
 
     /// From `from` to `to` nothing can be read, and a record of which only the beginning was found is lost too.
     fn bad(&mut self, from: u32, to: u32, whole: (&Arc<dyn File>, u32)) -> io::Result<Next> {
-        if self.is_torn(from, whole)? {
+        if self.is_torn(from, whole)? && !self.was_written(from, whole)? {
             return Ok(Next::Stop);
         }
         self.hole(from, to, DamageReason::Unreadable);
@@ -230,6 +231,14 @@ impl SegmentReplay {
             }
         };
         Ok(last_group.is_none_or(|group| group < from))
+    }
+
+    /// Whether the fragment at `from`, behind which nothing proves that it was durable, was written to its end all the same: a
+    /// write that was cut short lacks a sector, which holds zeros then, or lies behind the end of the file.
+    fn was_written(&self, from: u32, (file, len): (&Arc<dyn File>, u32)) -> io::Result<bool> {
+        let mut pages = Pages::new(Arc::clone(file), len);
+        let (page, offset) = pages.get(from / PAGE_BYTES as u32)?;
+        Ok(has_every_sector(page, (from - offset) as usize))
     }
 
     fn finish(&mut self, file_len: u64, len: u32, trusted_len: u32) {
