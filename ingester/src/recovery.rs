@@ -44,14 +44,18 @@ pub(crate) fn recover(
     let snapshots = snapshot::list(&**fs, &snapshots_dir).map_err(|source| at(&snapshots_dir, source))?;
     let restored = restore(fs, dir, &snapshots)?;
     let mut foreign = 0u64;
+    let mut orphaned: Option<TimeRange> = None;
     let head = restored.head;
     let blocks_dir = dir.blocks();
     let ledgers =
         Blocks::load(&**fs, blocks_dir.clone(), &head, window).map_err(|source| at(&blocks_dir, source))?;
     let log = wal::recover(&**fs, &dir.wal(), restored.from, |position, record| {
-        if let Err(error) = head.apply(record) {
-            foreign += 1;
-            tracing::error!(%position, %error, "a record of the write-ahead log cannot be applied");
+        match head.apply(record) {
+            Ok(applied) => orphaned = hull(orphaned, applied.orphaned),
+            Err(error) => {
+                foreign += 1;
+                tracing::error!(%position, %error, "a record of the write-ahead log cannot be applied");
+            }
         }
         if head.store().buffered_bytes() >= SYNC_BYTES
             && let Err(error) = head.store().sync()
@@ -62,6 +66,9 @@ pub(crate) fn recover(
     })?;
     let mut lost = restored.lost;
     lost.extend(log.damage.iter().map(damaged_range));
+    lost.extend(orphaned.inspect(|time| {
+        tracing::error!(?time, "the labels of series are lost, and so are the samples that came later");
+    }));
     if foreign > 0 {
         lost.push(TimeRange::ALL);
     }
@@ -79,6 +86,12 @@ pub(crate) fn recover(
 
 fn at(path: &Path, source: io::Error) -> StartError {
     StartError::Io { path: path.to_owned(), source }
+}
+
+/// A range that has both.
+fn hull(one: Option<TimeRange>, other: Option<TimeRange>) -> Option<TimeRange> {
+    let (Some(one), Some(other)) = (one, other) else { return one.or(other) };
+    TimeRange::new(one.start_ms().min(other.start_ms()), one.end_ms().max(other.end_ms()))
 }
 
 fn damaged_range(damage: &Damage) -> TimeRange {

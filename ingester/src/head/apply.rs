@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::atomic::Ordering;
 
-use model::{Exemplar, TenantId, Value};
+use model::{Exemplar, TenantId, TimeRange, Value};
 use parking_lot::MutexGuard;
 use proto::{RejectReason, TakenOver, Written};
 
@@ -29,6 +29,8 @@ pub(crate) struct Applied {
     pub(crate) refused: Vec<Refused>,
     /// What became of samples that another ingester had.
     pub(crate) taken: TakenOver,
+    /// A hull of the times of samples whose series nobody knows: the record with its labels is lost, and with it they are.
+    pub(crate) orphaned: Option<TimeRange>,
 }
 
 /// What was refused of one entry.
@@ -189,8 +191,9 @@ impl Tenant {
             return Ok(());
         }
         let Some(series) = series else {
-            // Its labels were in a part of the log that is damaged; the damage was reported with its time range.
-            return Ok(());
+            // Its labels were in a part of the log that is damaged. What was reported of that is the time of what is there, and
+            // not of this.
+            return tally.orphaned(&entry.body);
         };
         let cuts = Cuts::of(series.cut_group);
         match (&entry.body, state) {
@@ -257,6 +260,30 @@ impl Tally<'_> {
         let entry = self.position;
         let first = || Refused { entry, reason, timestamp_ms, amount: Written::default() };
         &mut self.first.get_or_insert_with(first).amount
+    }
+
+    /// The series of these samples is not known.
+    fn orphaned(self, body: &EntryBody<'_>) -> Result<(), Malformed> {
+        let hull = match body {
+            EntryBody::Float(float) => Some((float.timestamp_ms, float.timestamp_ms)),
+            EntryBody::Floats(floats) => floats
+                .clone()
+                .map(|float| (float.timestamp_ms, float.timestamp_ms))
+                .reduce(|all, one| (all.0.min(one.0), all.1.max(one.1))),
+            EntryBody::Histogram { message, .. } => {
+                let decoded =
+                    wire::histogram::decode(message).map_err(|_| Malformed { what: "histogram" })?;
+                Some((decoded.timestamp_ms, decoded.timestamp_ms))
+            }
+            EntryBody::Exemplar { .. } | EntryBody::Metadata { .. } => None,
+        };
+        if let Some((start_ms, end_ms)) = hull {
+            let known = self.applied.orphaned;
+            let start_ms = known.map_or(start_ms, |known| known.start_ms().min(start_ms));
+            let end_ms = known.map_or(end_ms, |known| known.end_ms().max(end_ms));
+            self.applied.orphaned = TimeRange::new(start_ms, end_ms);
+        }
+        Ok(())
     }
 
     fn finish(self) {
