@@ -11,6 +11,7 @@ pub mod executor;
 pub mod fs;
 pub mod rng;
 pub mod scope;
+mod standstill;
 
 pub use clock::{Clock, ManualClock, SimClock, SystemClock};
 pub use compute::ComputePool;

@@ -18,6 +18,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::Clock;
 use crate::executor::{SimAbort, SimEnd, SimExecutor, SimTask};
+use crate::standstill::Standstill;
 
 /// Why a task gave no result.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -67,6 +68,8 @@ enum Runs {
         executor: SimExecutor,
         /// Blocking work waits up to so many milliseconds before it is done, and as long until that is known.
         blocking_ms: Arc<AtomicU64>,
+        /// Whether tasks run at all.
+        standstill: Arc<Standstill>,
     },
 }
 
@@ -95,7 +98,11 @@ impl Scope {
     /// it was asked for, and known to be done some time later, so that others run in between: see
     /// [`Scope::delay_blocking`].
     pub fn simulated_on(name: impl Into<String>, executor: &SimExecutor) -> Self {
-        let runs = Runs::Simulated { executor: executor.clone(), blocking_ms: Arc::default() };
+        let runs = Runs::Simulated {
+            executor: executor.clone(),
+            blocking_ms: Arc::default(),
+            standstill: Arc::default(),
+        };
         Self::root(name.into(), runs)
     }
 
@@ -163,7 +170,9 @@ impl Scope {
         // Not under the lock: a runtime that shuts down drops the task, and with it the registration, right here.
         let join = match &self.inner.runs {
             Runs::OnPool | Runs::Inline => Join::Tokio(tokio::spawn(task)),
-            Runs::Simulated { executor, .. } => Join::Simulated(executor.spawn(name, task)),
+            Runs::Simulated { executor, standstill, .. } => {
+                Join::Simulated(executor.spawn(name, standstill.stop(task)))
+            }
         };
         let mut tasks = self.inner.tasks.lock();
         if tasks.aborted {
@@ -193,7 +202,7 @@ impl Scope {
         };
         match &self.inner.runs {
             Runs::Inline => inline(work),
-            Runs::Simulated { executor, blocking_ms } => {
+            Runs::Simulated { executor, blocking_ms, .. } => {
                 let longest = blocking_ms.load(Ordering::Relaxed).saturating_add(1);
                 tokio::time::sleep(Duration::from_millis(executor.below(longest))).await;
                 let done = inline(work);
@@ -223,6 +232,22 @@ impl Scope {
     pub fn delay_blocking(&self, longest: Duration) {
         if let Runs::Simulated { blocking_ms, .. } = &self.inner.runs {
             blocking_ms.store(u64::try_from(longest.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        }
+    }
+
+    /// Lets no task of this scope, its children and those that it is a child of run until [`Scope::go_on`], as a process stands
+    /// still that its machine does not run for a while. Time goes on meanwhile. Only where an executor of a simulation runs
+    /// them.
+    pub fn stand_still(&self) {
+        if let Runs::Simulated { standstill, .. } = &self.inner.runs {
+            standstill.begin();
+        }
+    }
+
+    /// Undoes [`Scope::stand_still`].
+    pub fn go_on(&self) {
+        if let Runs::Simulated { standstill, .. } = &self.inner.runs {
+            standstill.end();
         }
     }
 

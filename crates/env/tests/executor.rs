@@ -119,3 +119,34 @@ fn what_is_left_is_dropped_at_the_end() {
     });
     assert_eq!(Arc::strong_count(&held), 1);
 }
+
+#[test]
+fn a_process_that_stands_still_goes_on_later() {
+    run(1, |executor| async move {
+        let (still, other) =
+            (Scope::simulated_on("still", &executor), Scope::simulated_on("other", &executor));
+        let (clock, story) = (SimClock::new(0, 0), Story::default());
+        for (number, scope) in [(1, still.child("child")), (2, other)] {
+            let (clock, story) = (clock.clone(), Arc::clone(&story));
+            drop(scope.spawn("counts", async move {
+                loop {
+                    clock.sleep(Duration::from_millis(10)).await;
+                    story.lock().push(number);
+                }
+            }));
+        }
+        let told = |number: u32| story.lock().iter().filter(|told| **told == number).count();
+        still.stand_still();
+        clock.sleep(Duration::from_millis(105)).await;
+        assert_eq!((told(1), told(2)), (0, 10));
+        still.go_on();
+        clock.sleep(Duration::from_millis(97)).await;
+        let went_on = told(1);
+        assert!(went_on >= 8 && told(2) == 20, "{went_on} and {}", told(2));
+        still.stand_still();
+        still.abort();
+        still.go_on();
+        clock.sleep(Duration::from_millis(50)).await;
+        assert_eq!(told(1), went_on);
+    });
+}

@@ -163,3 +163,19 @@ fn faults_strike_when_planned() {
     assert_eq!(fs.op_count(), 8);
     assert_eq!(fs.op_log().len(), 8);
 }
+
+#[test]
+fn a_misdirected_write_is_missing_in_one_place_and_harms_another() {
+    let fs = SimFs::new(1);
+    let page = |byte: u8| vec![byte; 4096];
+    file(&fs, "/from", &[page(1), page(2)].concat());
+    file(&fs, "/to", &[page(3), page(4)[..100].to_vec()].concat());
+    fs.sync_dir(Path::new("/")).expect("syncs");
+    fs.misdirect((Path::new("/from"), 0), (Path::new("/to"), 1)).unwrap();
+    let fs = fs.crash(CrashMode::LoseAll);
+    assert_eq!(env::read_file(&fs, Path::new("/from"), 9000).unwrap(), [page(0), page(2)].concat());
+    let harmed = [page(3), page(1)[..100].to_vec()].concat();
+    assert_eq!(env::read_file(&fs, Path::new("/to"), 9000).unwrap(), harmed);
+    assert!(fs.misdirect((Path::new("/from"), 2), (Path::new("/to"), 0)).is_err());
+    assert!(fs.misdirect((Path::new("/none"), 0), (Path::new("/to"), 0)).is_err());
+}

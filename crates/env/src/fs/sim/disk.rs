@@ -132,6 +132,26 @@ impl FileData {
         true
     }
 
+    /// The bytes of a page, which are zeros from now on, on the medium and in the cache; `None` where there is none.
+    pub(super) fn take_page(&mut self, page: usize) -> Option<Vec<u8>> {
+        let start = page.checked_mul(PAGE)?;
+        let end = start.saturating_add(PAGE).min(self.cache.len());
+        let bytes = self.cache.get(start..end).filter(|bytes| !bytes.is_empty())?.to_vec();
+        self.put_page(page, &vec![0; bytes.len()]);
+        Some(bytes)
+    }
+
+    /// Puts bytes where a page begins, on the medium and in the cache; no file becomes longer by it.
+    pub(super) fn put_page(&mut self, page: usize, bytes: &[u8]) {
+        let start = page.saturating_mul(PAGE);
+        for medium in [&mut self.cache, &mut self.durable] {
+            let end = start.saturating_add(bytes.len()).min(medium.len());
+            if let Some(place) = medium.get_mut(start..end) {
+                place.copy_from_slice(&bytes[..place.len()]);
+            }
+        }
+    }
+
     fn survive(&self, mode: CrashMode, rng: &SeededRng) -> Vec<u8> {
         match mode {
             CrashMode::LoseAll => self.durable.clone(),

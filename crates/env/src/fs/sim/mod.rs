@@ -136,6 +136,23 @@ impl SimFs {
         let flipped = usize::try_from(offset).is_ok_and(|offset| file.lock().flip_bit(offset, bit));
         if flipped { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
+
+    /// Durably puts what is in the page `from` of a file in the place of the page `to` of another, as a disk does that writes
+    /// to a wrong place: where it belongs there are zeros then. Pages have 4096 bytes.
+    ///
+    /// # Errors
+    /// Where there is no such file, or no page `from`.
+    pub fn misdirect(&self, from: (&Path, u64), to: (&Path, u64)) -> io::Result<()> {
+        let state = self.machine.state.lock();
+        let place = |(path, page): (&Path, u64)| {
+            let page = usize::try_from(page).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            Ok::<_, io::Error>((state.file(&parts(path)?, path)?, page))
+        };
+        let ((from, from_page), (to, to_page)) = (place(from)?, place(to)?);
+        let bytes = from.lock().take_page(from_page).ok_or(io::ErrorKind::UnexpectedEof)?;
+        to.lock().put_page(to_page, &bytes);
+        Ok(())
+    }
 }
 
 impl State {
