@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use wire::encode::Rw1Writer;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::bounds::Bounds;
 use crate::draw::Draw;
 use crate::fleet::Fleet;
 use crate::node::{Part, Role};
@@ -25,6 +26,15 @@ use crate::trace::Trace;
 const ATTEMPTS: u32 = 6;
 /// How long a client waits for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whose bursts are.
+const BURST_TENANT: &str = "green";
+/// The number of the first series of a burst, and how many are written at once.
+const BURST_SERIES: u32 = 2000;
+const BURST_WRITE: u32 = 20;
+/// How often queues are looked at during a burst.
+const LOOKS_AT_BURST: u32 = 6;
+const LOOK_AT_BURST_EVERY: Duration = Duration::from_millis(7);
 
 /// What clients share. Clones are the same.
 #[derive(Clone)]
@@ -79,6 +89,38 @@ impl Clients {
                 let _ = clients.ask(querier, tenant, (until_ms - back_ms, until_ms)).await;
             }
         }));
+    }
+
+    /// Writes and asks much more than there is room for, for a moment, and waits until all of it is decided.
+    pub(crate) async fn burst(&self, seed: u64) {
+        let draw = Draw::new(seed, "burst");
+        let mut under_way = Vec::new();
+        for number in 0..draw.between(40, 80) {
+            let (clients, draw) = (self.clone(), Draw::new(seed, &format!("burst {number}")));
+            under_way.push(self.scope.spawn("burst", async move {
+                tokio::time::sleep(draw.time(Duration::ZERO, Duration::from_millis(20))).await;
+                let now_ms = clients.clock.now_ms();
+                let first = BURST_SERIES + u32::try_from(number).unwrap_or(0) * BURST_WRITE;
+                let rows: Vec<Row> =
+                    (first..first + BURST_WRITE).map(|number| row(BURST_TENANT, number, now_ms)).collect();
+                if let Some(distributor) = draw.one(&clients.fleet.names(Role::Distributor)) {
+                    // What came of it, the oracle knows.
+                    let _ = clients.write_once(distributor, BURST_TENANT, &rows).await;
+                }
+                if let Some(querier) = draw.one(&clients.fleet.names(Role::Querier)) {
+                    let _ = clients.ask(querier, BURST_TENANT, (now_ms - 5_000, now_ms)).await;
+                }
+            }));
+        }
+        let bounds = Bounds::of(&self.fleet, &self.oracle);
+        for _ in 0..LOOKS_AT_BURST {
+            tokio::time::sleep(LOOK_AT_BURST_EVERY).await;
+            bounds.check();
+        }
+        for one in under_way {
+            // None of them is ever aborted.
+            let _ = one.await;
+        }
     }
 
     /// Writes rows, again where nothing is known of them, until they are acknowledged or given up.

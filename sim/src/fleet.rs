@@ -7,11 +7,12 @@ use std::time::Duration;
 use env::{CrashMode, FileSystem, Scope, SimClock, SimFs};
 use metastore::store::MemoryEngine;
 use parking_lot::Mutex;
+use telemetry::Registry;
 
 use crate::draw::Draw;
 use crate::network::Gone;
 use crate::node::{Part, Role, boot};
-use crate::site::{Process, START_MS, Site, address};
+use crate::site::{Process, START_MS, Site, Variant, address};
 
 /// How long after a process could not start it is started again.
 const RESTART_WAIT: Duration = Duration::from_secs(1);
@@ -56,6 +57,10 @@ struct Machine {
     lives: u64,
     /// How many faults keep it down.
     held_down: u32,
+    /// It is not part of the cluster yet, or no longer.
+    retired: bool,
+    /// Which configuration its processes have.
+    variant: Variant,
     delay: Duration,
     life: Option<Life>,
 }
@@ -63,8 +68,11 @@ struct Machine {
 #[derive(Clone)]
 struct Life {
     scope: Scope,
-    part: Arc<OnceLock<Part>>,
+    part: Arc<OnceLock<Started>>,
 }
+
+/// What a process is, and what it says about itself.
+type Started = (Part, Registry);
 
 impl Fleet {
     pub(crate) fn new(site: Site) -> Self {
@@ -82,6 +90,8 @@ impl Fleet {
             engine: MemoryEngine::new(),
             lives: 0,
             held_down: 0,
+            retired: false,
+            variant: Variant::default(),
             delay: DISK_DELAY,
             life: None,
         };
@@ -98,21 +108,71 @@ impl Fleet {
     pub(crate) fn part(&self, name: &str) -> Option<(Part, Scope)> {
         let machines = self.machines.lock();
         let life = machines.get(name)?.life.as_ref()?;
-        Some((life.part.get()?.clone(), life.scope.clone()))
+        Some((life.part.get()?.0.clone(), life.scope.clone()))
     }
 
-    /// The machines whose process has not started.
+    /// What every process that has started measures of itself.
+    pub(crate) fn registries(&self) -> Vec<(String, Registry)> {
+        let machines = self.machines.lock();
+        let registry = |machine: &Machine| Some(machine.life.as_ref()?.part.get()?.1.clone());
+        machines.iter().filter_map(|(name, machine)| Some((name.clone(), registry(machine)?))).collect()
+    }
+
+    /// The machines of the cluster whose process has not started.
     pub(crate) fn down(&self) -> Vec<String> {
         let machines = self.machines.lock();
-        let is_down = |machine: &Machine| machine.life.as_ref().is_none_or(|life| life.part.get().is_none());
+        let is_down = |machine: &Machine| {
+            !machine.retired && machine.life.as_ref().is_none_or(|life| life.part.get().is_none())
+        };
         machines.iter().filter(|(_, machine)| is_down(machine)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whether the process of a machine has started.
+    pub(crate) fn is_up(&self, name: &str) -> bool {
+        self.part(name).is_some()
+    }
+
+    /// Makes a machine part of the cluster that was not, and starts it unless a fault keeps it down.
+    pub(crate) fn commission(&self, name: &str) {
+        if let Some(machine) = self.machines.lock().get_mut(name) {
+            machine.retired = false;
+        }
+        self.start(name);
+    }
+
+    /// From now on a machine is no part of the cluster, and nothing is started on it.
+    pub(crate) fn retire(&self, name: &str) {
+        if let Some(machine) = self.machines.lock().get_mut(name) {
+            machine.retired = true;
+        }
+    }
+
+    /// Gives the processes of a machine another configuration, from the next start on.
+    pub(crate) fn configure(&self, name: &str, variant: Variant) {
+        if let Some(machine) = self.machines.lock().get_mut(name) {
+            machine.variant = variant;
+        }
+    }
+
+    /// Lets the process of a machine stand still.
+    pub(crate) fn stand_still(&self, name: &str) {
+        if let Some(life) = self.machines.lock().get(name).and_then(|machine| machine.life.as_ref()) {
+            life.scope.stand_still();
+        }
+    }
+
+    /// Lets the process of a machine go on.
+    pub(crate) fn go_on(&self, name: &str) {
+        if let Some(life) = self.machines.lock().get(name).and_then(|machine| machine.life.as_ref()) {
+            life.scope.go_on();
+        }
     }
 
     /// Starts a process on a machine that has none, unless a fault keeps it down.
     pub(crate) fn start(&self, name: &str) {
         let mut machines = self.machines.lock();
         let Some(machine) = machines.get_mut(name) else { return };
-        if machine.held_down > 0 || machine.life.is_some() {
+        if machine.held_down > 0 || machine.retired || machine.life.is_some() {
             return;
         }
         machine.lives += 1;
@@ -128,6 +188,7 @@ impl Fleet {
             clock: machine.clock.clone(),
             disk: machine.disk.clone(),
             engine: machine.engine.clone(),
+            variant: machine.variant,
             draw: Draw::new(self.site.seed, &format!("{name} {}", machine.lives)),
             scope: scope.clone(),
         };
@@ -211,29 +272,32 @@ struct Booting {
     clock: SimClock,
     disk: SimFs,
     engine: MemoryEngine,
+    variant: Variant,
     draw: Draw,
     scope: Scope,
 }
 
 impl Booting {
     /// Starts it, and again where that fails, as whoever supervises processes does.
-    async fn run(self, part: Arc<OnceLock<Part>>) {
-        let Self { site, name, zone, role, clock, disk, engine, draw, scope } = self;
+    async fn run(self, part: Arc<OnceLock<Started>>) {
+        let Self { site, name, zone, role, clock, disk, engine, variant, draw, scope } = self;
         loop {
             let attempt = scope.child("process");
             let fs: Arc<dyn FileSystem> = site.disk(&disk);
-            let process = Process::new(
+            let mut process = Process::new(
                 &site,
                 (&name, &zone),
                 attempt.clone(),
                 Arc::new(clock.clone()),
                 (draw.clone(), fs),
             );
+            process.variant = variant;
+            let registry = process.registry.clone();
             match boot(role, process, engine.clone()).await {
                 Ok(started) => {
                     site.trace.event(format_args!("{name} has started"));
                     // Nobody else sets it.
-                    let _ = part.set(started);
+                    let _ = part.set((started, registry));
                     return;
                 }
                 Err(error) => {

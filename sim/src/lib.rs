@@ -3,6 +3,7 @@
 //!
 //! [`run`] is a run; the same [`Options`] give the same [`Outcome`], on any machine and whatever else runs beside it.
 
+mod bounds;
 mod clients;
 mod draw;
 mod fault;

@@ -140,6 +140,11 @@ impl Oracle {
         }
     }
 
+    /// Something is as it must never be.
+    pub(crate) fn is_wrong(&self, what: String) {
+        self.inner.lock().first.get_or_insert(Violation(what));
+    }
+
     /// The first promise that was broken.
     pub(crate) fn violation(&self) -> Option<Violation> {
         self.inner.lock().first.clone()

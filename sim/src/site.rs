@@ -11,6 +11,7 @@ use rpc::grpc::{
 };
 use settings::{Secret, Setting as _};
 use telemetry::Registry;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::draw::Draw;
 use crate::mutant::Mutant;
@@ -45,6 +46,25 @@ pub(crate) struct Site {
     pub(crate) mutant: Option<Mutant>,
 }
 
+/// Which of several configurations a process has, within what the rest of the cluster works with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Variant(pub(crate) u64);
+
+impl Variant {
+    /// The value that this variant has of a setting, whose number tells it from other settings.
+    pub(crate) fn of<T: Copy>(self, setting: u64, values: [T; 3]) -> T {
+        let [usual, second, third] = values;
+        if self.0 == 0 {
+            return usual;
+        }
+        match xxh3_64_with_seed(&setting.to_le_bytes(), self.0) % 3 {
+            0 => usual,
+            1 => second,
+            _ => third,
+        }
+    }
+}
+
 /// One attempt of a process to run.
 #[derive(Clone)]
 pub(crate) struct Process {
@@ -57,6 +77,7 @@ pub(crate) struct Process {
     pub(crate) draw: Draw,
     pub(crate) fs: Arc<dyn FileSystem>,
     pub(crate) registry: Registry,
+    pub(crate) variant: Variant,
     metrics: GrpcMetrics,
 }
 
@@ -71,7 +92,8 @@ impl Process {
         let registry = Registry::new();
         let metrics = GrpcMetrics::register(&registry, Arc::clone(&clock));
         let (name, zone) = (name.to_owned(), zone.to_owned());
-        Self { site: site.clone(), name, zone, scope, clock, draw, fs, registry, metrics }
+        let variant = Variant::default();
+        Self { site: site.clone(), name, zone, scope, clock, draw, fs, registry, variant, metrics }
     }
 
     /// Where others reach it.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use env::{Clock as _, Scope, SimClock, SimExecutor, SimFs};
 use tokio::time::Instant;
 
+use crate::bounds::Bounds;
 use crate::clients::{Clients, row};
 use crate::draw::Draw;
-use crate::fault::{Layout, Plan, Victims};
+use crate::fault::{Layout, Plan, Victims, ZONES};
 use crate::fleet::Fleet;
 use crate::network::Network;
 use crate::node::Role;
@@ -27,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const TENANTS: [&str; 2] = ["red", "blue"];
 /// Series of one who writes.
 const SERIES: u32 = 5;
+/// Zones take turns to answer, so that so many questions are answered by every two of them.
+const PAIRS_OF_ZONES: usize = 3;
 /// The number of a series that is written at the end.
 const LAST_SERIES: u32 = 1000;
 
@@ -75,7 +78,10 @@ pub(crate) async fn live(executor: SimExecutor, options: &Options, trace: Trace)
         clients.start_reader(tenant, Draw::new(seed, &format!("reader {tenant}")));
     }
     let registers = use_registers(&site, &clients);
-    let victims = Victims { fleet, network, trace: trace.clone(), machines: layout.all() };
+    Bounds::of(&fleet, &site.oracle).watch(&outside);
+    let (machines, voters) = (layout.all(), layout.voters.clone());
+    let victims =
+        Victims { fleet, network, trace: trace.clone(), clients: clients.clone(), machines, voters };
     befall(&plan, options, &victims, &outside).await;
     trace.event(format_args!("all faults are over"));
     let failure = match clients.oracle.violation() {
@@ -114,10 +120,14 @@ fn populate(fleet: &Fleet, layout: &Layout, draw: &Draw) {
     for name in &layout.voters {
         fleet.add(Role::Metastore, name, "", skew());
     }
-    for (zone, names) in ["a", "b", "c"].into_iter().zip(&layout.ingesters) {
+    for (zone, names) in ZONES.into_iter().zip(&layout.ingesters) {
         for name in names {
             fleet.add(Role::Ingester, name, zone, skew());
         }
+    }
+    for (zone, name) in ZONES.into_iter().zip(&layout.spares) {
+        fleet.add(Role::Ingester, name, zone, skew());
+        fleet.retire(name);
     }
     for name in &layout.distributors {
         fleet.add(Role::Distributor, name, "", skew());
@@ -187,7 +197,7 @@ async fn is_whole(clients: &Clients, layout: &Layout) -> Result<(), String> {
                 .await
                 .map_err(|why| format!("{distributor}: {why}"))?;
         }
-        for querier in &layout.queriers {
+        for querier in layout.queriers.iter().flat_map(|querier| [querier; PAIRS_OF_ZONES]) {
             let now_ms = clients.clock.now_ms();
             let asked = clients.ask(querier, tenant, (START_MS - 60_000, now_ms)).await;
             asked.map_err(|why| format!("{querier}: {why}"))?;

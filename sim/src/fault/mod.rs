@@ -1,47 +1,56 @@
 //! What goes wrong: each fault begins at a time, lasts, and ends. All have ended when a run comes to its last part, in which
 //! everything has to become whole again.
 
+mod disk;
 mod plan;
+mod process;
 
 use std::fmt;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use env::{FaultKind, FileSystem, OpKind};
+use env::{FaultKind, OpKind, SimFs};
 
-use crate::draw::Draw;
+use crate::clients::Clients;
 use crate::fleet::{Crash, Fleet};
 use crate::network::{Network, Weather};
-use crate::node::Part;
-use crate::site::DATA;
+use crate::node::Role;
+use crate::site::Variant;
 use crate::trace::Trace;
-pub(crate) use plan::{ALL_OVER, Layout, Plan};
+pub(crate) use plan::{ALL_OVER, Layout, Plan, ZONES};
 
-/// The file that says which version's a directory is. What it does not know, a process does not touch; whether the version
-/// or a bit is wrong, only an operator can tell.
-const FORMAT: &str = "format";
-/// How long a process that is asked to stop may take.
-const STOP_PATIENCE: Duration = Duration::from_secs(20);
-
-/// Something that goes wrong.
+/// Something that goes wrong, or that operators do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fault {
     /// A process ends, and is started when the fault ends.
     Crash { machine: String, crash: Crash },
+    /// A process stands still, and goes on when the fault ends.
+    Standstill { machine: String },
     /// A disk is replaced.
     Wipe { machine: String },
     /// Some bits on a disk become others while the machine has no power.
     Rot { machine: String, seed: u64 },
+    /// A disk has written something to a wrong place, as shows when the machine has lost power.
+    Misdirect { machine: String, seed: u64 },
     /// A process is asked to stop, and started when the fault ends.
     Restart { machine: String },
     /// An ingester hands over what it has and leaves the ring; it is started when the fault ends.
     Leave { machine: String },
+    /// An ingester hands over what it has and leaves for good.
+    Retire { machine: String },
+    /// A machine becomes part of the cluster.
+    Commission { machine: String },
+    /// All machines of a role are restarted, one after the other.
+    Rollout { role: Role, what: Rollout },
     /// Messages from a machine do not come to another.
     Cut { from: String, to: String },
     /// Nothing reaches a machine, or leaves it.
     Isolate { machine: String },
+    /// A machine and the metastore do not hear of each other.
+    NoMetastore { machine: String },
     /// Messages are late, are lost, and come twice.
     Storm { weather: Weather },
+    /// Clients write and ask much more than there is room for.
+    Overload { seed: u64 },
     /// A disk takes long.
     SlowDisk { machine: String, longest: Duration },
     /// A disk is full.
@@ -52,6 +61,17 @@ pub(crate) enum Fault {
     Clock { machine: String, skew_ms: i64 },
 }
 
+/// What is rolled out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Rollout {
+    /// What was there before.
+    Nothing,
+    /// Another configuration.
+    Configuration(Variant),
+    /// A version whose messages have fields that others do not know.
+    Version,
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -60,17 +80,31 @@ impl fmt::Display for Fault {
             Self::Crash { machine, crash: Crash::Torn } => {
                 write!(f, "{machine} loses power while it writes")
             }
+            Self::Standstill { machine } => write!(f, "{machine} stands still"),
             Self::Wipe { machine } => write!(f, "{machine} gets an empty disk"),
             Self::Rot { machine, .. } => write!(f, "{machine} gets wrong bits on its disk"),
+            Self::Misdirect { machine, .. } => write!(f, "the disk of {machine} wrote to a wrong place"),
             Self::Restart { machine } => write!(f, "{machine} is restarted"),
             Self::Leave { machine } => write!(f, "{machine} leaves"),
+            Self::Retire { machine } => write!(f, "{machine} leaves for good"),
+            Self::Commission { machine } => write!(f, "{machine} joins"),
+            Self::Rollout { role, what } => {
+                let what = match what {
+                    Rollout::Nothing => "as they are",
+                    Rollout::Configuration(_) => "with another configuration",
+                    Rollout::Version => "with a later version",
+                };
+                write!(f, "{}s are restarted one after the other, {what}", role.name())
+            }
             Self::Cut { from, to } => write!(f, "nothing from {from} comes to {to}"),
             Self::Isolate { machine } => write!(f, "{machine} is cut off"),
+            Self::NoMetastore { machine } => write!(f, "{machine} is cut off from the metastore"),
             Self::Storm { weather } => write!(
                 f,
                 "of 1000 messages {} are late and {} lost, of calls {} come twice",
                 weather.late, weather.lost, weather.twice
             ),
+            Self::Overload { .. } => f.write_str("clients write and ask too much"),
             Self::SlowDisk { machine, longest } => write!(f, "the disk of {machine} takes up to {longest:?}"),
             Self::FullDisk { machine } => write!(f, "the disk of {machine} is full"),
             Self::FailedSync { machine } => write!(f, "the disk of {machine} fails to sync"),
@@ -85,23 +119,31 @@ pub(crate) struct Victims {
     pub(crate) fleet: Fleet,
     pub(crate) network: Network,
     pub(crate) trace: Trace,
+    pub(crate) clients: Clients,
     /// All machines.
     pub(crate) machines: Vec<String>,
+    /// Those of them with a voter of the metastore.
+    pub(crate) voters: Vec<String>,
 }
 
 impl Fault {
-    /// Begins. What takes time goes on by itself until the fault ends.
+    /// Begins. What takes time is waited for.
     pub(crate) async fn begin(&self, victims: &Victims) {
         let Victims { fleet, network, .. } = victims;
         match self {
             Self::Crash { machine, crash } => fleet.crash(machine, *crash),
+            Self::Standstill { machine } => fleet.stand_still(machine),
             Self::Wipe { machine } => {
                 fleet.crash(machine, Crash::PowerLost);
                 fleet.wipe(machine);
             }
             Self::Rot { machine, seed } => {
                 fleet.crash(machine, Crash::PowerLost);
-                rot(victims, machine, *seed);
+                disk::rot(victims, machine, *seed);
+            }
+            Self::Misdirect { machine, seed } => {
+                fleet.crash(machine, Crash::PowerLost);
+                disk::misdirect(victims, machine, *seed);
             }
             Self::Restart { machine } => {
                 victims.stop(machine).await;
@@ -111,11 +153,19 @@ impl Fault {
                 victims.leave(machine).await;
                 fleet.crash(machine, Crash::Killed);
             }
-            Self::Cut { from, to } => network.cut(from, to),
-            Self::Isolate { machine } => {
-                victims.links_of(machine).for_each(|(from, to)| network.cut(&from, &to))
+            Self::Retire { machine } => {
+                if victims.leave(machine).await {
+                    fleet.retire(machine);
+                }
+                fleet.crash(machine, Crash::Killed);
             }
+            Self::Commission { machine } => fleet.commission(machine),
+            Self::Rollout { role, what } => victims.roll_out(*role, *what).await,
+            Self::Cut { from, to } => network.cut(from, to),
+            Self::Isolate { machine } => cut_all(network, victims.links_of(machine, &victims.machines)),
+            Self::NoMetastore { machine } => cut_all(network, victims.links_of(machine, &victims.voters)),
             Self::Storm { weather } => network.set_weather(*weather),
+            Self::Overload { seed } => victims.clients.burst(*seed).await,
             Self::SlowDisk { machine, longest } => fleet.set_slow(machine, Some(*longest)),
             Self::FullDisk { machine } => drop(fleet.disk(machine).inspect(|disk| disk.set_enospc(true))),
             Self::FailedSync { machine } => {
@@ -132,80 +182,28 @@ impl Fault {
             Self::Crash { machine, .. }
             | Self::Wipe { machine }
             | Self::Rot { machine, .. }
+            | Self::Misdirect { machine, .. }
             | Self::Restart { machine }
-            | Self::Leave { machine } => fleet.release(machine),
+            | Self::Leave { machine }
+            | Self::Retire { machine } => fleet.release(machine),
+            Self::Standstill { machine } => fleet.go_on(machine),
             Self::Cut { from, to } => network.mend(from, to),
-            Self::Isolate { machine } => {
-                victims.links_of(machine).for_each(|(from, to)| network.mend(&from, &to));
-            }
+            Self::Isolate { machine } => mend_all(network, victims.links_of(machine, &victims.machines)),
+            Self::NoMetastore { machine } => mend_all(network, victims.links_of(machine, &victims.voters)),
             Self::Storm { .. } => network.set_weather(Weather::FAIR),
             Self::SlowDisk { machine, .. } => fleet.set_slow(machine, None),
             Self::FullDisk { machine } => drop(fleet.disk(machine).inspect(|disk| disk.set_enospc(false))),
-            Self::FailedSync { machine } => drop(fleet.disk(machine).inspect(|disk| disk.clear_faults())),
+            Self::FailedSync { machine } => drop(fleet.disk(machine).inspect(SimFs::clear_faults)),
             Self::Clock { machine, .. } => fleet.set_skew_ms(machine, 0),
+            Self::Commission { .. } | Self::Rollout { .. } | Self::Overload { .. } => {}
         }
     }
 }
 
-impl Victims {
-    fn links_of<'v>(&'v self, machine: &'v str) -> impl Iterator<Item = (String, String)> + 'v {
-        let others = self.machines.iter().filter(move |other| *other != machine);
-        others
-            .flat_map(move |other| [(machine.to_owned(), other.clone()), (other.clone(), machine.to_owned())])
-    }
-
-    /// Asks the process of a machine to stop, and waits until it has.
-    async fn stop(&self, machine: &str) {
-        let Some((part, scope)) = self.fleet.part(machine) else { return };
-        let stopping = scope.spawn("stop", async move {
-            match part {
-                Part::Ingester(ingester) => ingester.stop().await,
-                Part::Distributor(_, lease) | Part::Querier(_, lease) => lease.release().await,
-                Part::Metastore(node) => node.stop().await,
-            }
-        });
-        let stopped = tokio::time::timeout(STOP_PATIENCE, stopping).await;
-        let how = if stopped.is_ok_and(|stopped| stopped.is_ok()) { "has stopped" } else { "did not stop" };
-        self.trace.event(format_args!("{machine} {how}"));
-    }
-
-    async fn leave(&self, machine: &str) {
-        let Some((Part::Ingester(ingester), scope)) = self.fleet.part(machine) else { return };
-        let leaving = scope.spawn("leave", {
-            let ingester = ingester.clone();
-            async move { ingester.leave().await }
-        });
-        let has_left = leaving.await.unwrap_or(false);
-        self.trace.event(format_args!("{machine} {}", if has_left { "has left" } else { "could not leave" }));
-        drop(ingester);
-        self.stop(machine).await;
-    }
+fn cut_all(network: &Network, links: impl Iterator<Item = (String, String)>) {
+    links.for_each(|(from, to)| network.cut(&from, &to));
 }
 
-/// Makes some bits of the files of a machine others.
-fn rot(victims: &Victims, machine: &str, seed: u64) {
-    let Some(disk) = victims.fleet.disk(machine) else { return };
-    let draw = Draw::new(seed, "rot");
-    let mut files = Vec::new();
-    files_below(&disk, Path::new(DATA), &mut files);
-    let is_log = |(path, _): &&(PathBuf, u64)| path.extension().is_some_and(|extension| extension == "wal");
-    let logs: Vec<_> = files.iter().filter(is_log).cloned().collect();
-    for _ in 0..draw.between(1, 4) {
-        let some = if draw.chance(500) { &logs } else { &files };
-        let Some((path, len)) = draw.one(some) else { return };
-        if *len > 0 && disk.flip_bit(path, draw.between(0, len - 1), (draw.number() % 8) as u8).is_ok() {
-            victims.trace.event(format_args!("a bit of {} on {machine} is another", path.display()));
-        }
-    }
-}
-
-fn files_below(fs: &dyn FileSystem, dir: &Path, files: &mut Vec<(PathBuf, u64)>) {
-    for entry in fs.read_dir(dir).unwrap_or_default() {
-        let path = dir.join(&entry.name);
-        if entry.is_dir {
-            files_below(fs, &path, files);
-        } else if entry.name != FORMAT {
-            files.push((path, entry.len));
-        }
-    }
+fn mend_all(network: &Network, links: impl Iterator<Item = (String, String)>) {
+    links.for_each(|(from, to)| network.mend(&from, &to));
 }

@@ -2,23 +2,32 @@
 
 use std::time::Duration;
 
-use super::Fault;
+use super::{Fault, Rollout};
 use crate::draw::Draw;
 use crate::fleet::Crash;
 use crate::network::Weather;
+use crate::node::Role;
+use crate::site::Variant;
 
 /// The cluster has come about by then.
 const FIRST: Duration = Duration::from_secs(6);
 /// No fault begins later.
-const LAST: Duration = Duration::from_secs(40);
+const LAST: Duration = Duration::from_secs(36);
 /// No fault ends later, but for what takes time to end.
-pub(crate) const ALL_OVER: Duration = Duration::from_secs(50);
+pub(crate) const ALL_OVER: Duration = Duration::from_secs(46);
+/// How long one zone that is away and another that is hit keep the cluster busy.
+const PAIR_LENGTH: Duration = Duration::from_secs(18);
+
+/// The zones of ingesters.
+pub(crate) const ZONES: [&str; 3] = ["a", "b", "c"];
 
 /// The machines of a run, by what they are.
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     /// Zone by zone.
     pub(crate) ingesters: Vec<Vec<String>>,
+    /// One of each zone that is not part of the cluster yet.
+    pub(crate) spares: Vec<String>,
     pub(crate) distributors: Vec<String>,
     pub(crate) queriers: Vec<String>,
     pub(crate) voters: Vec<String>,
@@ -31,7 +40,8 @@ impl Layout {
         let zone = |zone: &str| (1..=per_zone).map(|number| format!("ingester-{zone}{number}")).collect();
         let several = |name: &str, count: u64| (1..=count).map(|number| format!("{name}-{number}")).collect();
         Self {
-            ingesters: ["a", "b", "c"].into_iter().map(zone).collect(),
+            ingesters: ZONES.into_iter().map(zone).collect(),
+            spares: ZONES.map(|zone| format!("ingester-{zone}{}", per_zone + 1)).to_vec(),
             distributors: several("distributor", 2),
             queriers: several("querier", 2),
             voters: several("metastore", 3),
@@ -40,7 +50,7 @@ impl Layout {
 
     /// All machines.
     pub(crate) fn all(&self) -> Vec<String> {
-        let others = [&self.distributors, &self.queriers, &self.voters];
+        let others = [&self.spares, &self.distributors, &self.queriers, &self.voters];
         self.ingesters.iter().chain(others).flatten().cloned().collect()
     }
 
@@ -68,14 +78,22 @@ impl Plan {
     pub(crate) fn draw(draw: &Draw, layout: &Layout) -> Self {
         // What was only on the disks of two zones is lost in earnest when both are; so disks of one zone alone are lost.
         let unlucky = draw.one(&layout.ingesters).cloned().unwrap_or_default();
-        let faults = (0..draw.between(2, 9)).map(|_| {
+        let faults = (0..draw.between(1, 6)).map(|_| {
             let begins = draw.time(FIRST, LAST);
-            let lasts = draw.time(Duration::from_millis(300), Duration::from_secs(14));
+            let lasts = draw.time(Duration::from_millis(300), Duration::from_secs(12));
             Scheduled { begins, ends: (begins + lasts).min(ALL_OVER), fault: fault(draw, layout, &unlucky) }
         });
         let mut faults: Vec<_> = faults.collect();
-        if draw.chance(600) {
-            faults.extend(one_away_and_one_hit(draw, layout, &unlucky));
+        let pairs = if draw.chance(700) { draw.between(1, 2) } else { 0 };
+        for number in 0..pairs {
+            let begins = FIRST + PAIR_LENGTH * u32::try_from(number).unwrap_or(0);
+            faults.extend(one_away_and_one_hit(draw, layout, &unlucky, begins));
+        }
+        if draw.chance(250) {
+            faults.extend(change_of_machines(draw, layout));
+        }
+        if draw.chance(150) {
+            faults.push(roll_out(draw));
         }
         Self { faults }
     }
@@ -83,10 +101,10 @@ impl Plan {
 
 /// A zone is away for a while, and misses what is written; meanwhile, or a little later, something befalls another. What the
 /// two have between them is what quorums are for.
-fn one_away_and_one_hit(draw: &Draw, layout: &Layout, unlucky: &[String]) -> Vec<Scheduled> {
+fn one_away_and_one_hit(draw: &Draw, layout: &Layout, unlucky: &[String], first: Duration) -> Vec<Scheduled> {
     let others: Vec<&Vec<String>> = layout.ingesters.iter().filter(|zone| *zone != unlucky).collect();
-    let begins = draw.time(FIRST, LAST / 2);
-    let lasts = draw.time(Duration::from_secs(5), Duration::from_secs(12));
+    let begins = draw.time(first, first + Duration::from_secs(4));
+    let lasts = draw.time(Duration::from_secs(5), Duration::from_secs(10));
     let by_crash = draw.chance(500).then(|| crash(draw));
     let away = draw.one(&others).into_iter().copied().flatten().map(|machine| {
         let machine = machine.clone();
@@ -96,43 +114,94 @@ fn one_away_and_one_hit(draw: &Draw, layout: &Layout, unlucky: &[String]) -> Vec
         };
         Scheduled { begins, ends: begins + lasts, fault }
     });
-    let hit_at = begins + draw.time(Duration::from_secs(3), lasts + Duration::from_secs(4));
+    let hit_at = begins + draw.time(Duration::from_secs(3), lasts + Duration::from_secs(3));
     let hit_for = draw.time(Duration::from_millis(300), Duration::from_secs(3));
     let machine = draw.one(unlucky).cloned().unwrap_or_default();
-    let fault = match draw.between(0, 5) {
-        0 | 1 => Fault::Crash { machine, crash: crash(draw) },
-        2 => Fault::Wipe { machine },
-        3 => Fault::Rot { machine, seed: draw.number() },
-        4 => Fault::Restart { machine },
+    let fault = match draw.between(0, 99) {
+        0..=34 => Fault::Crash { machine, crash: crash(draw) },
+        35..=49 => Fault::Wipe { machine },
+        50..=69 => Fault::Rot { machine, seed: draw.number() },
+        70..=74 => Fault::Misdirect { machine, seed: draw.number() },
+        75..=84 => Fault::Restart { machine },
         _ => Fault::Leave { machine },
     };
     away.chain([Scheduled { begins: hit_at, ends: (hit_at + hit_for).min(ALL_OVER), fault }]).collect()
 }
 
+/// Machines join, and others leave for good, at about the same time.
+fn change_of_machines(draw: &Draw, layout: &Layout) -> Vec<Scheduled> {
+    let begins = draw.time(FIRST, LAST);
+    let mut faults = Vec::new();
+    for (zone, spare) in layout.ingesters.iter().zip(&layout.spares) {
+        let at = |after| begins + draw.time(Duration::ZERO, after);
+        if draw.chance(700) {
+            let begins = at(Duration::from_secs(4));
+            faults.push(Scheduled {
+                begins,
+                ends: begins,
+                fault: Fault::Commission { machine: spare.clone() },
+            });
+        }
+        if draw.chance(400)
+            && let Some(machine) = draw.one(zone).cloned()
+        {
+            let begins = at(Duration::from_secs(16));
+            faults.push(Scheduled { begins, ends: begins, fault: Fault::Retire { machine } });
+        }
+    }
+    faults
+}
+
+/// All machines of a role are restarted, one after the other.
+fn roll_out(draw: &Draw) -> Scheduled {
+    let role = match draw.between(0, 9) {
+        0..=4 => Role::Ingester,
+        5 | 6 => Role::Metastore,
+        7 => Role::Distributor,
+        _ => Role::Querier,
+    };
+    let what = match draw.between(0, 2) {
+        0 => Rollout::Nothing,
+        1 => Rollout::Configuration(Variant(draw.number())),
+        _ => Rollout::Version,
+    };
+    let begins = draw.time(FIRST, LAST);
+    Scheduled { begins, ends: begins, fault: Fault::Rollout { role, what } }
+}
+
 fn fault(draw: &Draw, layout: &Layout, unlucky: &[String]) -> Fault {
     let all = layout.all();
     let any = || draw.one(&all).cloned().unwrap_or_default();
+    let front = || {
+        let of = if draw.chance(700) { &layout.distributors } else { &layout.queriers };
+        draw.one(of).cloned().unwrap_or_default()
+    };
     let unlucky = || draw.one(unlucky).cloned().unwrap_or_default();
     match draw.between(0, 99) {
-        0..=19 => Fault::Crash { machine: layout.ingester(draw), crash: crash(draw) },
-        20..=27 => Fault::Crash { machine: any(), crash: crash(draw) },
-        28..=37 => Fault::Cut { from: any(), to: any() },
-        38..=47 => Fault::Isolate { machine: any() },
-        48..=57 => Fault::Storm { weather: weather(draw) },
-        58..=65 => Fault::Restart { machine: any() },
-        66..=71 => Fault::Wipe { machine: unlucky() },
-        72..=76 => Fault::Rot { machine: unlucky(), seed: draw.number() },
-        77..=82 => Fault::Leave { machine: layout.ingester(draw) },
-        83..=87 => Fault::SlowDisk {
+        0..=14 => Fault::Crash { machine: layout.ingester(draw), crash: crash(draw) },
+        15..=21 => Fault::Crash { machine: any(), crash: crash(draw) },
+        22..=28 => Fault::Cut { from: any(), to: any() },
+        29..=35 => Fault::Isolate { machine: any() },
+        36..=42 => Fault::Storm { weather: weather(draw) },
+        43..=48 => Fault::Restart { machine: any() },
+        49..=53 => Fault::Wipe { machine: unlucky() },
+        54..=57 => Fault::Rot { machine: unlucky(), seed: draw.number() },
+        58..=60 => Fault::Misdirect { machine: unlucky(), seed: draw.number() },
+        61..=65 => Fault::Leave { machine: layout.ingester(draw) },
+        66..=70 => Fault::SlowDisk {
             machine: layout.ingester(draw),
             longest: draw.time(Duration::from_millis(50), Duration::from_secs(3)),
         },
-        88..=91 => Fault::FullDisk { machine: layout.ingester(draw) },
-        92..=94 => Fault::FailedSync { machine: layout.ingester(draw) },
-        _ => {
+        71..=74 => Fault::FullDisk { machine: layout.ingester(draw) },
+        75..=77 => Fault::FailedSync { machine: layout.ingester(draw) },
+        78..=82 => {
             let by_ms = i64::try_from(draw.between(100, 120_000)).unwrap_or(0);
             Fault::Clock { machine: any(), skew_ms: if draw.chance(500) { by_ms } else { -by_ms } }
         }
+        83..=86 => Fault::Standstill { machine: any() },
+        87..=91 => Fault::Standstill { machine: front() },
+        92..=96 => Fault::NoMetastore { machine: front() },
+        _ => Fault::Overload { seed: draw.number() },
     }
 }
 

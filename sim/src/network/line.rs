@@ -27,6 +27,16 @@ pub(super) enum Piece {
     Broken(Status),
 }
 
+impl Piece {
+    /// The piece with other data, if it has any.
+    pub(super) fn map_data(self, map: impl FnOnce(&Bytes) -> Bytes) -> Self {
+        match self {
+            Self::Frame(frame) => Self::Frame(frame.map_data(|data| map(&data))),
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Piece {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

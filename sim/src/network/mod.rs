@@ -1,11 +1,12 @@
 //! A network between machines, in memory: calls travel as messages that come late, in another order, twice, or never, and
 //! links that are cut hold back what is sent until they are whole, or connections are given up.
 
+mod later;
 mod line;
 mod links;
 mod pipes;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -76,10 +77,12 @@ struct State {
     /// By address.
     hosts: BTreeMap<String, Host>,
     links: Links,
+    /// Machines with a later version.
+    renewed: BTreeSet<String>,
 }
 
 enum Host {
-    Serving { scope: Scope, service: GrpcService },
+    Serving { scope: Scope, service: Box<GrpcService> },
     Gone(Gone),
 }
 
@@ -103,7 +106,7 @@ impl Network {
 
     /// From now on `service` answers at `address`, with tasks in `scope`.
     pub(crate) fn listen(&self, address: &str, scope: &Scope, service: GrpcService) {
-        let host = Host::Serving { scope: scope.clone(), service };
+        let host = Host::Serving { scope: scope.clone(), service: Box::new(service) };
         self.inner.state.lock().hosts.insert(address.to_owned(), host);
     }
 
@@ -137,6 +140,12 @@ impl Network {
     /// What messages meet with from now on.
     pub(crate) fn set_weather(&self, weather: Weather) {
         self.inner.state.lock().links.weather = weather;
+    }
+
+    /// From now on a machine has a later version: its messages have a field that others do not know. Where bytes are carried,
+    /// nothing changes.
+    pub(crate) fn renew(&self, machine: &str) {
+        self.inner.state.lock().renewed.insert(machine.to_owned());
     }
 
     /// Lets go of everybody, so that a run leaves nothing behind.
@@ -176,7 +185,7 @@ impl Inner {
             return;
         }
         let target = match self.state.lock().hosts.get(&to) {
-            Some(Host::Serving { scope, service }) => Ok((scope.clone(), service.clone())),
+            Some(Host::Serving { scope, service }) => Ok((scope.clone(), (**service).clone())),
             Some(Host::Gone(gone)) => Err(*gone),
             None => Err(Gone::Refusing),
         };
@@ -195,7 +204,8 @@ impl Inner {
         };
         self.trace.message(format_args!("{from} -> {to} {path}: arrives, {} bytes", call.body.len()));
         let (pieces, served) = mpsc::channel(1);
-        let request = http::Request::from_parts(call.head, Body::new(Full::new(call.body)));
+        let body = if self.is_renewed(&from) { later::with_field(&call.body) } else { call.body };
+        let request = http::Request::from_parts(call.head, Body::new(Full::new(body)));
         let serving = scope.spawn("serve", serve(service, request, pieces));
         let way = Way { from: &from, to: &to, path: &path };
         if self.carry_back(way, served, &answer).await == Back::NobodyWaits {
@@ -233,6 +243,7 @@ impl Inner {
             let ends = matches!(piece, Piece::Broken(_));
             let arrived = self.hop(machine(to), from).await;
             let piece = match arrived {
+                Ok(()) if self.is_renewed(machine(to)) => piece.map_data(later::with_field),
                 Ok(()) => piece,
                 Err(Lost) => Piece::Broken(broken("the connection was lost")),
             };
@@ -244,6 +255,11 @@ impl Inner {
                 return Back::NobodyWaits;
             }
         }
+    }
+
+    fn is_renewed(&self, machine: &str) -> bool {
+        let state = self.state.lock();
+        !state.renewed.is_empty() && state.renewed.contains(machine)
     }
 
     fn is_silent(&self, address: &str) -> bool {

@@ -32,7 +32,7 @@ impl Inner {
         let lost = || io::Error::from(io::ErrorKind::TimedOut);
         self.hop(&from, machine(&to)).await.map_err(|_| lost())?;
         let target = match self.state.lock().hosts.get(&to) {
-            Some(Host::Serving { scope, service }) => Ok((scope.clone(), service.clone())),
+            Some(Host::Serving { scope, service }) => Ok((scope.clone(), (**service).clone())),
             Some(Host::Gone(gone)) => Err(*gone),
             None => Err(Gone::Refusing),
         };

@@ -15,6 +15,13 @@ use settings::Overrides;
 use super::{BootError, Part, Role, Surroundings, job, surroundings};
 use crate::site::{DATA, Process, RETENTION};
 
+/// Writes under way in one distributor; few, so that bursts are more.
+pub(crate) const MAX_PUSHES: usize = 12;
+/// Queries under way in one querier.
+const MAX_QUERIES: usize = 2;
+/// Queries that wait in one querier.
+pub(crate) const MAX_QUEUED: usize = 4;
+
 fn lease(process: &Process, role: Role, around: &Surroundings) -> LeaseHolder {
     let roles = vec![role.name().to_owned()];
     let lease = Lease { instance: process.name.clone(), roles, ..Lease::default() };
@@ -35,7 +42,12 @@ pub(super) async fn distributor(process: Process) -> Result<Part, BootError> {
         view: around.view.clone(),
         limits: Overrides::fixed(WriteLimits::default()),
     };
-    let distributor = Distributor::build(DistributorConfig::default(), deps);
+    let config = DistributorConfig {
+        max_inflight_push_requests: MAX_PUSHES,
+        remote_timeout: Duration::from_secs(process.variant.of(1, [10, 2, 5])),
+        ..DistributorConfig::default()
+    };
+    let distributor = Distributor::build(config, deps);
     let lease = lease(&process, Role::Distributor, &around);
     job::start(&process, around.client.clone(), lease.clone());
     plan_shards(&process, around, lease.clone());
@@ -57,7 +69,13 @@ fn plan_shards(process: &Process, around: Surroundings, lease: LeaseHolder) {
 
 pub(super) async fn querier(process: Process) -> Result<Part, BootError> {
     let around = surroundings(&process, Vec::new()).await?;
-    let config = QuerierConfig { active_query_log: false, ..QuerierConfig::default() };
+    let config = QuerierConfig {
+        active_query_log: false,
+        max_concurrent: MAX_QUERIES,
+        max_queued: MAX_QUEUED,
+        zone_hedge_after: Duration::from_millis(process.variant.of(1, [500, 20, 2000])),
+        ..QuerierConfig::default()
+    };
     let zones = ZoneDeps {
         view: process.site.view_of_querier(around.view.clone(), &process.scope),
         readers: process.site.readers(remote(&process, &around)),

@@ -12,10 +12,10 @@ use proto::metastore::Lease;
 use ring::{InstanceId, State};
 use rpc::grpc::{Dial, Routes};
 use rpc::ingester::{IngesterService, RemoteIngesters, TakeOverService};
-use settings::Overrides;
+use settings::{ByteSize, Overrides};
 
 use super::{BootError, Part, Role, surroundings};
-use crate::site::{DATA, Process, RETENTION, RING, Site, grpc};
+use crate::site::{DATA, Process, RETENTION, RING, Site, Variant, grpc};
 
 /// How long an ingester that is new in its ring takes no writes: longer than a watch may be silent.
 const JOIN_WAIT: Duration = Duration::from_secs(8);
@@ -48,9 +48,19 @@ impl RunningIngester {
     }
 }
 
-/// Snapshots often, and small files, so that a run of a minute has many of both.
-fn config() -> IngesterConfig {
-    IngesterConfig { snapshot_interval: Duration::from_secs(6), ..IngesterConfig::default() }
+/// Writes that wait for the log take up at most so many bytes.
+pub(crate) const MAX_PENDING_BYTES: u64 = 64 << 10;
+
+/// Snapshots often, so that a run of a minute has many; a small queue, so that bursts overflow it.
+fn config(variant: Variant) -> IngesterConfig {
+    let default = IngesterConfig::default();
+    IngesterConfig {
+        snapshot_interval: Duration::from_secs(variant.of(1, [6, 2, 15])),
+        snapshot_wal_size: ByteSize(variant.of(2, [512 << 20, 4 << 10, 16 << 10])),
+        chunk_cache_size: ByteSize(variant.of(3, [8 << 20, 0, 1 << 20])),
+        wal_max_pending: ByteSize(MAX_PENDING_BYTES),
+        ..default
+    }
 }
 
 pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
@@ -86,7 +96,7 @@ pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
         // Object storage joins with its own faults.
         bucket: None,
     };
-    let ingester = Ingester::start_as(State::Joining, config(), deps).await?;
+    let ingester = Ingester::start_as(State::Joining, config(process.variant), deps).await?;
     late.set(Arc::new(ingester.clone()));
     let presence = Presence {
         instance: InstanceId::new(&name),
@@ -98,5 +108,5 @@ pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
     };
     presence.join(&ingester).await?;
     let (dial, rng) = (around.dial, process.draw.rng());
-    Ok(Part::Ingester(RunningIngester { site: process.site, ingester, presence, dial, rng }))
+    Ok(Part::Ingester(Box::new(RunningIngester { site: process.site, ingester, presence, dial, rng })))
 }

@@ -19,21 +19,24 @@ const MARGIN: Duration = Duration::from_millis(100);
 pub(super) fn start(process: &Process, client: Client, lease: LeaseHolder) {
     let process = process.clone();
     let scope = process.scope.clone();
+    let is_stale = process.site.mutant == Some(Mutant::ActsOnStaleLease);
     drop(scope.spawn("job", async move {
+        let mut last = None;
         loop {
             tokio::time::sleep(process.draw.time(Duration::from_millis(100), Duration::from_millis(700)))
                 .await;
             let held = lease.held();
-            if !held.is_valid(process.clock.monotonic(), MARGIN) {
+            if !held.is_valid(process.clock.monotonic(), MARGIN) && !is_stale {
                 continue;
             }
-            let Some(fence) = hold(&process, &client, held.token).await else { continue };
+            let fence = hold(&process, &client, held.token).await;
+            let Some(fence) = fence.or(last.filter(|_| is_stale)) else { continue };
+            last = Some(fence);
             // The work takes time, in which much may happen.
             tokio::time::sleep(process.draw.time(Duration::ZERO, Duration::from_secs(5))).await;
             let still = lease.held();
-            let stale = process.site.mutant == Some(Mutant::ActsOnStaleLease);
             let is_held = still.token == held.token && still.is_valid(process.clock.monotonic(), MARGIN);
-            if is_held || stale {
+            if is_held || is_stale {
                 process.site.oracle.acts(&process.name, fence);
                 process.site.trace.event(format_args!("{} acts with token {fence}", process.name));
             }

@@ -15,8 +15,8 @@ pub(super) async fn boot(process: Process, engine: MemoryEngine) -> Result<Part,
         name: process.name.clone(),
         voters: process.site.voters.iter().map(peer).collect(),
         // Small enough that a run of a minute has snapshots.
-        snapshot_entries: 60,
-        kept_entries: 20,
+        snapshot_entries: process.variant.of(1, [60, 20, 200]),
+        kept_entries: process.variant.of(2, [20, 5, 50]),
         watch_progress_interval: Duration::from_secs(2),
         ..MetastoreConfig::default()
     };

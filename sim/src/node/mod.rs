@@ -20,7 +20,8 @@ use rpc::grpc::{Dial, InvalidSecret};
 use thiserror::Error;
 use tokio::sync::watch;
 
-pub(crate) use self::ingester::RunningIngester;
+pub(crate) use self::front::{MAX_PUSHES, MAX_QUEUED};
+pub(crate) use self::ingester::{MAX_PENDING_BYTES, RunningIngester};
 use crate::site::{DATA, Process, REPLICATION_FACTOR, RING};
 
 /// What a machine is for.
@@ -47,7 +48,7 @@ impl Role {
 #[derive(Clone)]
 pub(crate) enum Part {
     Metastore(Metastore),
-    Ingester(RunningIngester),
+    Ingester(Box<RunningIngester>),
     Distributor(Arc<Distributor>, LeaseHolder),
     Querier(Querier, LeaseHolder),
 }
