@@ -92,10 +92,6 @@ impl State {
     }
 
     /// Passes so many bytes on, of both directions together.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "a test has no scope, and the threads end with its process"
-    )]
     fn pass(&self, client: TcpStream, bytes: i64) -> io::Result<()> {
         let server = TcpStream::connect(self.upstream)?;
         let left = AtomicI64::new(bytes);
