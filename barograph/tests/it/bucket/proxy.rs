@@ -107,8 +107,7 @@ impl State {
     /// broke down is cut, too.
     fn copy(&self, mut from: TcpStream, mut to: TcpStream, left: &AtomicI64) {
         let mut buffer = [0; 16 << 10];
-        loop {
-            let Ok(read @ 1..) = from.read(&mut buffer) else { break };
+        while let Ok(read @ 1..) = from.read(&mut buffer) {
             let had = left.fetch_sub(i64::try_from(read).unwrap_or(0), Ordering::SeqCst);
             let allowed = usize::try_from(had.max(0)).unwrap_or(usize::MAX).min(read);
             let old = had > UNCUT / 2 && self.is_broken.load(Ordering::SeqCst);
