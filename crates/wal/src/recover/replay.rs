@@ -122,7 +122,9 @@ impl SegmentReplay {
         } else {
             self.headers.push(None);
             let end = offset + bytes.len().min(PAGE_HEADER_BYTES) as u32;
-            let is_written = bytes.iter().take(PAGE_HEADER_BYTES).any(|byte| *byte != 0);
+            // It lies in one sector, so it was written whole or not at all.
+            let is_written =
+                bytes.get(..PAGE_HEADER_BYTES).is_some_and(|header| header.iter().any(|byte| *byte != 0));
             if self.is_torn(offset, whole)? && !is_written {
                 return Ok(Next::Stop);
             }
