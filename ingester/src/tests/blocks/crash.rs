@@ -8,7 +8,6 @@ use env::{CrashMode, Fault, FaultKind, OpKind, SimFs};
 
 use super::super::support::*;
 use super::support::*;
-use crate::blocks::tasks;
 
 const MODES: [CrashMode; 3] = [CrashMode::LoseAll, CrashMode::KeepAll, CrashMode::Torn];
 /// Half an hour each.
@@ -165,35 +164,5 @@ fn a_failure_at_every_operation_of_the_disk_loses_nothing() {
             }
             check_after(&fs.crash(CrashMode::LoseAll), &mut storage, &oracle, &context).await;
         }
-    });
-}
-
-/// While the disk is full nothing is cut; the head keeps what should have been, and readers find it. Then everything is.
-#[test]
-fn a_disk_that_is_full_for_hours_delays_blocks() {
-    run(async {
-        let fs = SimFs::new(5);
-        let mut storage = Storage::new(5);
-        let host = begin(&fs, &mut storage).await.unwrap();
-        let mut oracle = Oracle::default();
-        for hour in 0..8i64 {
-            let at = NOW_MS + hour * HOUR_MS;
-            let rows = [row(&labels("up", 0), at, hour as f64), row(&labels("up", 1), at, -hour as f64)];
-            let answer = host.push(&tenant("team-a"), &rows).await;
-            oracle.note(&rows, &answer);
-            fs.set_enospc(hour >= 2);
-            tasks::cut_all(&host.ingester.inner).await;
-            tasks::ship_all(&host.ingester.inner).await;
-            fs.set_enospc(false);
-            assert!(storage.refresh("team-a").await);
-            oracle.check(&read_both(&host, &storage, "team-a").await, &format!("hour {hour}"));
-            tokio::time::advance(Duration::from_millis(HOUR_MS.unsigned_abs())).await;
-        }
-        assert!(host.ingester.inner.metrics.block_cut_failures.get() > 0);
-        assert_eq!(host.ingester.inner.metrics.blocks_shipped.get(), 0);
-        maintain(&host).await;
-        assert!(host.ingester.inner.metrics.blocks_shipped.get() > 0);
-        end(host).await;
-        check_after(&fs.crash(CrashMode::LoseAll), &mut storage, &oracle, "once there is space").await;
     });
 }
