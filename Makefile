@@ -114,13 +114,13 @@ prerequisites: ## Install what building needs and is missing.
 	@scripts/prerequisites.sh
 
 .PHONY: test-peers
-test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter, an S3 server) into .tools.
-	@scripts/peers.sh prometheus promtool prometheus-node-exporter
+test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter, amtool, an S3 server) into .tools.
+	@scripts/peers.sh prometheus promtool prometheus-node-exporter prometheus-alertmanager
 	@scripts/s3-server.sh
 
 .PHONY: peers
-peers: test-peers ## Bring, besides, those that comparisons need (VictoriaMetrics, Alertmanager).
-	@scripts/peers.sh victoria-metrics prometheus-alertmanager
+peers: test-peers ## Bring, besides, the one that comparisons need (VictoriaMetrics).
+	@scripts/peers.sh victoria-metrics
 
 .PHONY: clean
 clean: ## Remove everything that was built or fetched; data stays.
