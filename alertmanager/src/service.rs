@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -26,6 +27,7 @@ use crate::tenant::Tenant;
 
 /// How long a stop waits for what is kept.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+const NANOS_PER_MILLI: i64 = 1_000_000;
 /// How often gauges are brought up to date.
 const GAUGES_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -97,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) external_url: String,
     /// When it began, for the status.
     pub(crate) started: Moment,
+    /// The time that was told last, in nanoseconds.
+    last_moment: AtomicI64,
     fs: Arc<dyn FileSystem>,
     scope: Scope,
     tenants: Arc<Tenants>,
@@ -154,6 +158,7 @@ impl Alertmanager {
             rng,
             metrics,
             external_url,
+            last_moment: AtomicI64::new(0),
             fs,
             scope: scope.child("tenants"),
             tenants,
@@ -209,9 +214,15 @@ impl Alertmanager {
 }
 
 impl Shared {
-    /// The time.
+    /// The time. The clock counts milliseconds, and yet what is asked later gets a later time: a silence that was ended is
+    /// ended for whoever asks next.
     pub(crate) fn now(&self) -> Moment {
-        Moment::from_millis(self.clock.now_ms())
+        let millisecond = Moment::from_millis(self.clock.now_ms()).nanos();
+        let within = millisecond..millisecond.saturating_add(NANOS_PER_MILLI);
+        let next = |last: i64| if within.contains(&last) { last + 1 } else { millisecond };
+        let last =
+            self.last_moment.fetch_update(Ordering::AcqRel, Ordering::Acquire, |last| Some(next(last)));
+        Moment::from_nanos(next(last.unwrap_or(millisecond)))
     }
 
     /// The tenant, whether or not it was known before; one too many is refused.

@@ -109,14 +109,15 @@ impl Registers {
             otherwise: Vec::new(),
         };
         let began = self.tick();
-        match client.txn(txn).await {
-            Ok(answer) => {
-                let revision = answer.header.map_or(0, |header| header.revision);
-                if answer.result.is_some_and(|result| result.succeeded) {
-                    self.done(began, What::Wrote { revision, value, replaced });
-                }
+        // Until it is known, also where the run ends before.
+        self.history.lock().uncertain.push(value.clone());
+        // Where there is no answer it stays so.
+        if let Ok(answer) = client.txn(txn).await {
+            self.history.lock().uncertain.retain(|uncertain| *uncertain != value);
+            let revision = answer.header.map_or(0, |header| header.revision);
+            if answer.result.is_some_and(|result| result.succeeded) {
+                self.done(began, What::Wrote { revision, value, replaced });
             }
-            Err(_) => self.history.lock().uncertain.push(value),
         }
     }
 

@@ -80,13 +80,13 @@ fn pages_are_served() {
 }
 
 #[test]
-fn every_metric_has_our_prefix_or_is_of_the_process() {
+fn every_metric_has_our_prefix_or_a_name_that_dashboards_know() {
     let data = folder();
     let barograph = Barograph::start(data.path(), &[]);
     let (_, metrics) = get(barograph.addr, "/metrics");
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     for name in names {
-        assert!(name.starts_with("barograph_") || name.starts_with("process_"), "{name}");
+        assert!(["barograph_", "process_", "alertmanager_"].iter().any(|p| name.starts_with(p)), "{name}");
     }
 }
 
@@ -176,7 +176,10 @@ fn flags_of_absent_parts_get_an_answer() {
     refused(&everywhere, "set grpc.advertise to host:port");
     refused(&["--instance-id", "a/b"], "instance_id");
     refused(&["--replication-factor", "9"], "replication_factor");
-    refused(&["--target", "nothing"], "expected one of all, distributor, ingester, querier, metastore");
+    refused(
+        &["--target", "nothing"],
+        "expected one of all, distributor, ingester, querier, alertmanager, metastore",
+    );
     refused(&["--no-such-flag"], "--no-such-flag");
 }
 

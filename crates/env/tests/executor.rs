@@ -11,8 +11,8 @@ use tokio::sync::watch;
 type Story = Arc<Mutex<Vec<u32>>>;
 
 fn run<F: Future>(seed: u64, story: impl FnOnce(SimExecutor) -> F) -> F::Output {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().expect("a runtime");
     let executor = SimExecutor::new(seed);
     runtime.block_on(executor.clone().run(story(executor)))
 }
@@ -38,8 +38,7 @@ fn followers(seed: u64) -> Vec<u32> {
             sender.send_replace(round);
         }
         clock.sleep(Duration::from_millis(3)).await;
-        let story = story.lock().clone();
-        story
+        story.lock().clone()
     })
 }
 

@@ -121,9 +121,9 @@ async fn a_view_that_was_away_for_too_long_is_replaced_by_a_snapshot() {
     }
     // The history is on the disk too.
     cluster.kill(0);
-    cluster.start(0).await;
     let watcher = cluster.watcher(&client, "w/", dir.path().join("view"), &Scope::new("again")).await;
     assert_eq!(values(&watcher.view()), ["w/gone=1"]);
+    cluster.start(0).await;
     let view = reached(&watcher, last).await;
     assert_eq!(values(&view).len(), 512);
     assert!(view.get(b"w/gone").is_none());

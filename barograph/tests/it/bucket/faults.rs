@@ -101,6 +101,6 @@ fn wrong_credentials_are_named() {
     assert!(refusal.starts_with("503") && refusal.contains("bucket.access_key_id"), "{refusal}");
     samples.write(host.addr(), 3);
     host.kill();
-    host.start_with(&["--bucket.backend=none"]);
+    host.start_without_bucket();
     samples.check(host.addr(), "everything is on the disk");
 }

@@ -83,17 +83,17 @@ impl Host {
 
     /// Starts it, on the disk that it had.
     pub(super) fn start(&mut self) {
-        self.start_with(&[]);
-    }
-
-    /// Starts it with flags that come last.
-    pub(super) fn start_with(&mut self, more: &[&str]) {
-        let flags =
-            FLAGS.into_iter().chain(self.flags.iter().map(String::as_str)).chain(more.iter().copied());
+        let flags = FLAGS.into_iter().chain(self.flags.iter().map(String::as_str));
         let mut command = Barograph::command(&flags.collect::<Vec<_>>());
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
         command.stderr(log);
         self.running = Some(Barograph::start_command(command, &self.data()));
+    }
+
+    /// Starts it as a process that has never heard of a bucket, on the disk that it had.
+    pub(super) fn start_without_bucket(&mut self) {
+        self.flags.clear();
+        self.start();
     }
 
     /// Where it serves.
