@@ -48,7 +48,7 @@ pub(crate) struct Lived {
 pub(crate) async fn live(executor: SimExecutor, options: &Options, trace: Trace) -> Lived {
     let seed = options.seed;
     let layout = Layout::draw(&Draw::new(seed, "layout"));
-    let plan = Plan::draw(&Draw::new(seed, "faults"), &layout);
+    let plan = Plan::draw(&Draw::new(seed, "faults"), &Draw::new(seed, "faults of voters"), &layout);
     let outside = Scope::simulated_on("outside", &executor);
     let network = Network::new(options.carries, outside.clone(), Draw::new(seed, "network"), trace.clone());
     let site = Site {

@@ -74,8 +74,8 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The faults of a seed.
-    pub(crate) fn draw(draw: &Draw, layout: &Layout) -> Self {
+    /// The faults of a seed: what `draw` makes of it, and what befalls voters by a drawing of their own.
+    pub(crate) fn draw(draw: &Draw, of_voters: &Draw, layout: &Layout) -> Self {
         // What was only on the disks of two zones is lost in earnest when both are; so disks of one zone alone are lost.
         let unlucky = draw.one(&layout.ingesters).cloned().unwrap_or_default();
         let faults = (0..draw.between(1, 6)).map(|_| {
@@ -94,6 +94,9 @@ impl Plan {
         }
         if draw.chance(150) {
             faults.push(roll_out(draw));
+        }
+        if of_voters.chance(200) {
+            faults.push(replaced_voter(of_voters, layout));
         }
         Self { faults }
     }
@@ -167,6 +170,15 @@ fn roll_out(draw: &Draw) -> Scheduled {
     };
     let begins = draw.time(FIRST, LAST);
     Scheduled { begins, ends: begins, fault: Fault::Rollout { role, what } }
+}
+
+/// A voter of the metastore gets an empty disk, and has to be taken in again under the name it had. One in a run: what was only on
+/// the disks of two of three is lost in earnest when both are.
+fn replaced_voter(draw: &Draw, layout: &Layout) -> Scheduled {
+    let begins = draw.time(FIRST, LAST);
+    let lasts = draw.time(Duration::from_millis(300), Duration::from_secs(8));
+    let machine = draw.one(&layout.voters).cloned().unwrap_or_default();
+    Scheduled { begins, ends: (begins + lasts).min(ALL_OVER), fault: Fault::Wipe { machine } }
 }
 
 fn fault(draw: &Draw, layout: &Layout, unlucky: &[String]) -> Fault {
