@@ -19,7 +19,7 @@ use crate::chunk_store::StoreError;
 use crate::head::Head;
 use crate::head::series::Series;
 use crate::head::tenant::{Index, Tenant};
-use crate::index::sort_by_labels;
+use crate::index::{LabelTexts, sort_by_labels};
 
 /// A batch has at most this many series.
 const BATCH_SERIES: usize = 1024;
@@ -260,8 +260,8 @@ impl Work {
     /// together. A series that has been released meanwhile has lost all its samples to retention.
     fn label(&mut self, max: usize) {
         let enough = self.labelled.len() + max;
-        let mut scratch = String::with_capacity(512);
         let index = self.tenant.index.read();
+        let mut texts = LabelTexts::new(index.symbols());
         while let Some(next) = self.rest.as_slice().first() {
             let same_as_last = || self.labelled.last().is_some_and(|(_, last)| last.labels == next.labels);
             if self.labelled.len() >= enough && !same_as_last() {
@@ -269,7 +269,7 @@ impl Work {
             }
             let Some(series) = self.rest.next() else { break };
             if index.get(series.id).is_some_and(|known| Arc::ptr_eq(known, &series)) {
-                let labels = series.labels.to_labels_with(&mut scratch, index.symbols());
+                let labels = texts.next(&series.labels);
                 self.labelled.push((labels, series));
             }
         }

@@ -31,6 +31,15 @@ fn push_length(out: &mut String, mut length: usize) {
     out.push(char::from(length as u8));
 }
 
+/// Appends a label.
+#[inline]
+fn push_label(out: &mut String, name: &str, value: &str) {
+    for text in [name, value] {
+        push_length(out, text.len());
+        out.push_str(text);
+    }
+}
+
 /// The labels of a set, by name.
 #[derive(Debug, Clone)]
 pub struct LabelsIter<'a>(&'a str);
@@ -92,22 +101,16 @@ impl Labels {
 
     /// The label set of pairs that are sorted by name already, have no name twice and no empty value.
     pub fn from_sorted<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self::from_sorted_with(&mut String::with_capacity(512), pairs)
+        let mut text = String::with_capacity(512);
+        for (name, value) in pairs {
+            push_label(&mut text, name, value);
+        }
+        Self::of_text(&text)
     }
 
-    /// As [`Labels::from_sorted`], with scratch space, so that nothing but the set itself is allocated.
-    pub fn from_sorted_with<'a>(
-        scratch: &mut String,
-        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
-    ) -> Self {
-        scratch.clear();
-        for (name, value) in pairs {
-            for text in [name, value] {
-                push_length(scratch, text.len());
-                scratch.push_str(text);
-            }
-        }
-        let labels = Self(scratch.as_str().into());
+    /// The set that a text is.
+    fn of_text(text: &str) -> Self {
+        let labels = Self(text.into());
         debug_assert!(
             labels.iter().zip(labels.iter().skip(1)).all(|(a, b)| a.0 < b.0),
             "labels out of order: {labels}"
@@ -252,6 +255,29 @@ impl<'a> FromIterator<(&'a str, &'a str)> for Labels {
     }
 }
 
+/// Makes label sets one after the other, of which neighbours begin with the same labels, as they do in any sorted list.
+#[derive(Debug, Default)]
+pub struct LabelsInARow {
+    /// The last set.
+    text: String,
+    /// Where each of its labels ends.
+    ends: Vec<usize>,
+}
+
+impl LabelsInARow {
+    /// The set of the first `kept` labels of the last one, or all where it has fewer, with `rest` behind them. Names ascend
+    /// over all of these, and no value is empty.
+    pub fn next<'a>(&mut self, kept: usize, rest: impl IntoIterator<Item = (&'a str, &'a str)>) -> Labels {
+        self.ends.truncate(kept);
+        self.text.truncate(self.ends.last().copied().unwrap_or(0));
+        for (name, value) in rest {
+            push_label(&mut self.text, name, value);
+            self.ends.push(self.text.len());
+        }
+        Labels::of_text(&self.text)
+    }
+}
+
 /// A label set being changed.
 #[derive(Debug, Clone, Default)]
 pub struct LabelsBuilder {
@@ -314,6 +340,23 @@ mod tests {
         assert_eq!(labels.get("c"), None);
         assert_eq!(labels.get("zz"), None);
         assert_eq!(labels.to_string(), r#"{a="2", b="3"}"#);
+    }
+
+    #[test]
+    fn sets_in_a_row_are_what_each_is() {
+        let texts = ["a", "bb", "c", "ü", &"x".repeat(100)];
+        let mut row = LabelsInARow::default();
+        let mut last: Vec<(&str, &str)> = Vec::new();
+        for i in 0..4_000usize {
+            let values = [i / 1_000, i / 100 % 7, i / 10 % 5, i % 5].map(|n| texts[n % texts.len()]);
+            let names = ["e", "f", "gg", "h"];
+            let pairs: Vec<_> = names.into_iter().zip(values).take(1 + (i / 3) % 4).collect();
+            let kept = last.iter().zip(&pairs).take_while(|(a, b)| a == b).count();
+            // Not all that could be kept has to be.
+            let kept = if i % 17 == 0 { kept / 2 } else { kept };
+            assert_eq!(row.next(kept, pairs[kept..].iter().copied()), Labels::from_pairs(pairs.clone()));
+            last = pairs;
+        }
     }
 
     #[test]

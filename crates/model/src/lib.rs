@@ -15,7 +15,7 @@ pub use compensated::CompensatedSum;
 pub use exemplar::Exemplar;
 pub use hash::{SeriesHash, TenantSeed};
 pub use histogram::{BucketSpan, CounterResetHint, FloatHistogram, Histogram, HistogramSum};
-pub use labels::{Labels, LabelsBuilder, LabelsIter};
+pub use labels::{Labels, LabelsBuilder, LabelsInARow, LabelsIter};
 pub use matcher::{MatchOp, Matcher, MatcherError};
 pub use metadata::{Metadata, MetricType};
 pub use sample::{STALE_NAN_BITS, Sample, TimeRange, Value, is_stale_nan, stale_nan};

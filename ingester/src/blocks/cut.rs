@@ -20,7 +20,7 @@ use crate::chunk_store::StoreError;
 use crate::head::Head;
 use crate::head::series::{Half, Series};
 use crate::head::tenant::Tenant;
-use crate::index::sort_by_labels;
+use crate::index::{LabelTexts, sort_by_labels};
 
 /// The chunks of so many series are read together, ...
 const BATCH_SERIES: usize = 4096;
@@ -185,11 +185,11 @@ impl Copying<'_> {
 
     /// Makes the labels of the next series. One that was released meanwhile had expired.
     fn label(&self, rest: &mut std::vec::IntoIter<Arc<Series>>, labelled: &mut Vec<(Labels, Arc<Series>)>) {
-        let mut scratch = String::new();
         let index = self.cutting.tenant.index.read();
+        let mut texts = LabelTexts::new(index.symbols());
         for series in rest.by_ref().take(LOCKED_SERIES) {
             if index.get(series.id).is_some_and(|known| Arc::ptr_eq(known, &series)) {
-                labelled.push((series.labels.to_labels_with(&mut scratch, index.symbols()), series));
+                labelled.push((texts.next(&series.labels), series));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! The labels of a series in the head: 8 bytes a label.
 
-use model::Labels;
+use model::{Labels, LabelsInARow};
 
 use crate::index::Symbols;
 
@@ -46,11 +46,32 @@ impl LabelIds {
 
     /// The labels as text.
     pub(crate) fn to_labels(&self, symbols: &Symbols) -> Labels {
-        self.to_labels_with(&mut String::new(), symbols)
+        Labels::from_sorted(self.0.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))
+    }
+}
+
+/// Makes texts of the labels of series, one after the other, as long as the index is locked: what neighbours in an order have
+/// in common is put together once.
+pub(crate) struct LabelTexts<'i> {
+    symbols: &'i Symbols,
+    last: Vec<(u32, u32)>,
+    texts: LabelsInARow,
+}
+
+impl<'i> LabelTexts<'i> {
+    /// Of labels that consist of these symbols.
+    pub(crate) fn new(symbols: &'i Symbols) -> Self {
+        Self { symbols, last: Vec::new(), texts: LabelsInARow::default() }
     }
 
-    /// The labels as text, made in `scratch`.
-    pub(crate) fn to_labels_with(&self, scratch: &mut String, symbols: &Symbols) -> Labels {
-        Labels::from_sorted_with(scratch, self.0.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))
+    /// The next series' labels.
+    pub(crate) fn next(&mut self, labels: &LabelIds) -> Labels {
+        let pairs = labels.pairs();
+        let kept = self.last.iter().zip(pairs).take_while(|(a, b)| a == b).count();
+        let (_, rest) = pairs.split_at(kept);
+        self.last.truncate(kept);
+        self.last.extend_from_slice(rest);
+        let symbols = self.symbols;
+        self.texts.next(kept, rest.iter().map(|(n, v)| (symbols.get(*n), symbols.get(*v))))
     }
 }

@@ -8,7 +8,7 @@ mod postings;
 mod select;
 mod symbols;
 
-pub(crate) use labels::LabelIds;
+pub(crate) use labels::{LabelIds, LabelTexts};
 pub(crate) use order::sort_by_labels;
 pub(crate) use postings::Postings;
 pub(crate) use symbols::Symbols;
