@@ -193,6 +193,65 @@ fn queries_stop_when_told() {
     }
 }
 
+/// Two series of histograms, one a second for three hours.
+struct Histograms;
+
+struct HistogramSet(u8);
+
+struct HistogramCursor(i64);
+
+impl SeriesSource for Histograms {
+    fn select(&self, _: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
+        Ok(Box::new(HistogramSet(0)))
+    }
+}
+
+impl SeriesSet for HistogramSet {
+    fn next_series(&mut self) -> Result<Option<SelectedSeries<'_>>, SourceError> {
+        self.0 += 1;
+        let labels = Labels::from_pairs([("__name__", "h".to_owned()), ("i", self.0.to_string())]);
+        let series = SelectedSeries { labels, samples: Box::new(HistogramCursor(0)) };
+        Ok((self.0 <= 2).then_some(series))
+    }
+
+    fn is_sorted(&self) -> bool {
+        true
+    }
+}
+
+impl SampleCursor for HistogramCursor {
+    fn read(&mut self, into: &mut Samples) -> Result<bool, SourceError> {
+        let end = (self.0 + 120).min(10_800);
+        for second in self.0..end {
+            let count = second as f64;
+            let histogram = model::FloatHistogram { count, zero_count: count, ..Default::default() };
+            into.push_histogram(second * 1_000, histogram.into());
+        }
+        let any = end > self.0;
+        self.0 = end;
+        Ok(any)
+    }
+}
+
+/// Histograms are more work than floats, so a query that has to do with them looks oftener whether it is to stop.
+#[test]
+fn queries_of_histograms_look_often_enough() {
+    let engine = engine(u64::MAX, 1 << 40);
+    // Each reads 21,600 histograms; what it does with them comes on top.
+    for (query, histograms) in [("h", 21_600), ("sum_over_time(h[10m])", 600_000), ("h + on (i) h", 20_000)] {
+        let looks = AtomicU64::new(0);
+        let interrupted = || {
+            looks.fetch_add(1, Ordering::Relaxed);
+            None
+        };
+        let prepared = engine.prepare(query, HOUR, None).expect("the query is valid");
+        let result = engine.run(&prepared, &Histograms, &interrupted);
+        assert!(result.is_ok(), "{query}: {result:?}");
+        let looks = looks.into_inner();
+        assert!(looks >= histograms / 4_000, "{query} looked {looks} times");
+    }
+}
+
 #[test]
 fn deep_and_long_expressions_run_on_a_small_stack() {
     let engine = engine(u64::MAX, 1 << 40);

@@ -18,7 +18,7 @@ use super::labels::is_metadata;
 use super::operators::{Operand, Outcome, apply, changes_metric};
 use super::presence::Presence;
 use super::series::Series;
-use super::{Evaluator, Held, Sink};
+use super::{Evaluator, HISTOGRAM_WORK, Held, Sink};
 
 /// Series that match each other: of the side that may have many, and of the one that may have one at a time.
 #[derive(Default)]
@@ -121,6 +121,7 @@ impl Evaluator<'_> {
                 let (points, done) = match operation.of_floats(&both, &many.points, &one.points) {
                     Some(points) => (points, both),
                     None => {
+                        self.spend(both.count() * HISTOGRAM_WORK)?;
                         let value = |step| operand(&one.points, step);
                         self.combine(operation, &both, |step| operand(&many.points, step), value, steps)
                     }

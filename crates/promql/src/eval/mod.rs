@@ -40,6 +40,9 @@ pub(crate) use labels::{is_metadata, without_metadata};
 use stored::Order;
 pub(crate) use together::Together;
 
+/// Reading, adding or comparing a histogram is as much work as doing so with so many floats, or more.
+pub(crate) const HISTOGRAM_WORK: usize = 64;
+
 /// Takes series as they come.
 pub(crate) type Sink<'s> = &'s mut dyn FnMut(Column) -> Result<(), QueryError>;
 

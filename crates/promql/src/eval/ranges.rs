@@ -20,7 +20,7 @@ use super::labels::without_metadata;
 use super::scalars::Scalars;
 use super::stored::Order;
 use super::together::Also;
-use super::{Evaluator, Held, Sink};
+use super::{Evaluator, HISTOGRAM_WORK, Held, Sink};
 
 /// The functions that `anchored` makes sense with.
 const ANCHORED: [&str; 5] = ["changes", "delta", "increase", "rate", "resets"];
@@ -247,7 +247,7 @@ impl Evaluator<'_> {
             if floats.is_empty() && histograms.is_empty() {
                 continue;
             }
-            self.spend(floats.len() + histograms.len())?;
+            self.spend(floats.len() + histograms.len() * HISTOGRAM_WORK)?;
             for (value, scalar) in scalars.iter_mut().zip(&computation.scalars) {
                 *value = scalar.at(step);
             }

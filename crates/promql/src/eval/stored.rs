@@ -13,7 +13,7 @@ use crate::engine::source::{
 
 use super::column::{Column, Place, shard_of};
 use super::selectors::keep_stats_only;
-use super::{Evaluator, Held, Sink};
+use super::{Evaluator, HISTOGRAM_WORK, Held, Sink};
 
 /// What is made of a stored series: a column, unless there is nothing in it. It may run on any thread, with an evaluator of
 /// its own for what it notes and counts.
@@ -264,8 +264,11 @@ impl Evaluator<'_> {
     ) -> Result<Labels, QueryError> {
         self.check_interrupted()?;
         samples.clear();
-        let mut next_look = LOOK_AFTER;
+        let (mut next_look, mut histograms) = (LOOK_AFTER, 0);
         while series.samples.read(samples)? {
+            let more = samples.histograms.len() - histograms;
+            histograms += more;
+            self.spend(more * HISTOGRAM_WORK)?;
             if samples.len() >= next_look {
                 self.look(samples)?;
                 next_look = samples.len() + LOOK_AFTER;
