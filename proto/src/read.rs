@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use chunk::Encoding;
+use chunk::{ChunkData, Encoding};
 use futures::stream::{BoxStream, StreamExt};
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange};
 
@@ -21,6 +21,20 @@ pub struct Chunk {
     pub encoding: Encoding,
     /// The chunk as the Prometheus TSDB has it in its chunk files, without length, encoding byte and checksum.
     pub data: Bytes,
+}
+
+impl ChunkData for Chunk {
+    fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
+    fn data(&self) -> &[u8] {
+        &self.data
+    }
 }
 
 /// Which series, and which time.

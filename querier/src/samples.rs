@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chunk::{ChunkError, Cursor, Encoding, Started, ValueRef, XorCursor};
-use model::{CounterResetHint, FloatHistogram, TimeRange, Value};
+use chunk::{ChunkError, Cursor, Encoding, Merged, ValueRef, XorCursor, run_length};
+use model::{FloatHistogram, TimeRange, Value};
 use proto::Chunk;
 
 #[cfg(test)]
@@ -227,184 +227,10 @@ pub(crate) fn touch<'c>(chunks: impl Iterator<Item = &'c Chunk>) {
     std::hint::black_box(all);
 }
 
-/// How many of the first chunks hang together by overlapping.
-pub(crate) fn run_length(chunks: &[Chunk]) -> usize {
-    let Some(first) = chunks.first() else { return 0 };
-    let mut end = first.range.end_ms();
-    let overlapping = chunks[1..].iter().take_while(|chunk| {
-        let overlaps = chunk.range.start_ms() <= end;
-        end = end.max(chunk.range.end_ms());
-        overlaps
-    });
-    1 + overlapping.count()
-}
-
 fn borrow(value: &Value) -> ValueRef<'_> {
     match value {
         Value::Float(v) => ValueRef::Float(*v),
         Value::Histogram(h) => ValueRef::Histogram(h),
         Value::FloatHistogram(h) => ValueRef::FloatHistogram(h),
-    }
-}
-
-/// Walks chunks that overlap.
-///
-/// Of two values at one time a sample wins over a stale marker, a histogram over a float, and then the larger bit
-/// pattern, and of equal values the later start, so that every querier answers the same whatever order the chunks came in.
-///
-/// That a counter was not reset is said of a histogram and the one before it in its chunk. Where another one comes before it
-/// here, nothing is said.
-pub(crate) struct Merged<'a> {
-    range: TimeRange,
-    /// Sorted by their first sample.
-    waiting: std::slice::Iter<'a, Chunk>,
-    /// Chunks that may have the next sample.
-    active: Vec<Active<'a>>,
-    /// Whether a sample has been taken.
-    begun: bool,
-}
-
-/// A chunk being read, with its next sample.
-struct Active<'a> {
-    cursor: Cursor<'a>,
-    timestamp_ms: i64,
-    sample: StartedValue,
-    /// Whether the sample before this one in the chunk is the last one that was taken.
-    follows: bool,
-}
-
-/// A value and when its counting began, 0 where that is unknown.
-struct StartedValue {
-    value: Value,
-    start_ms: i64,
-}
-
-impl<'a> Merged<'a> {
-    /// The samples of `chunks`, which are sorted by their first sample, in `range`.
-    pub(crate) fn new(chunks: &'a [Chunk], range: TimeRange) -> Self {
-        Self { range, waiting: chunks.iter(), active: Vec::new(), begun: false }
-    }
-
-    /// The next sample, its time in milliseconds.
-    pub(crate) fn next_sample(&mut self) -> Result<Option<(i64, Value)>, ChunkError> {
-        Ok(self.next_started()?.map(|(at, _, value)| (at, value)))
-    }
-
-    /// The next sample with its start timestamp, both times in milliseconds; 0 is an unknown start.
-    fn next_started(&mut self) -> Result<Option<Started<Value>>, ChunkError> {
-        self.admit()?;
-        match self.earliest_ms() {
-            Some(at) if at <= self.range.end_ms() => {
-                Ok(self.take(at)?.map(|taken| (at, taken.start_ms, taken.value)))
-            }
-            _ => Ok(None),
-        }
-    }
-
-    fn earliest_ms(&self) -> Option<i64> {
-        self.active.iter().map(|a| a.timestamp_ms).min()
-    }
-
-    /// Begins every chunk that may have a sample no later than those at hand.
-    fn admit(&mut self) -> Result<(), ChunkError> {
-        while let Some(chunk) = self.waiting.as_slice().first() {
-            if self.earliest_ms().is_some_and(|earliest| chunk.range.start_ms() > earliest) {
-                return Ok(());
-            }
-            self.waiting.next();
-            if chunk.range.overlaps(self.range) {
-                let cursor = chunk::cursor(chunk.encoding, &chunk.data)?;
-                self.active.extend(first_in(cursor, self.range.start_ms())?);
-            }
-        }
-        Ok(())
-    }
-
-    /// The value at `timestamp_ms`, moving on every chunk that has one.
-    fn take(&mut self, timestamp_ms: i64) -> Result<Option<StartedValue>, ChunkError> {
-        let has_one = |active: &&Active<'_>| active.timestamp_ms == timestamp_ms;
-        let Some(best) = self.active.iter().filter(has_one).map(Active::rank).max() else { return Ok(None) };
-        let is_best = |active: &&Active<'_>| active.timestamp_ms == timestamp_ms && active.rank() == best;
-        let follows = self.active.iter().filter(is_best).any(|active| active.follows);
-        let mut taken: Option<StartedValue> = None;
-        let mut i = 0;
-        while let Some(active) = self.active.get_mut(i) {
-            let is_taken = active.timestamp_ms == timestamp_ms && active.rank() == best;
-            active.follows = is_taken;
-            if active.timestamp_ms != timestamp_ms {
-                i += 1;
-                continue;
-            }
-            let next = active.cursor.next_with_start()?.map(owned);
-            let sample = match next {
-                Some((at, next)) => {
-                    active.timestamp_ms = at;
-                    i += 1;
-                    std::mem::replace(&mut active.sample, next)
-                }
-                None => self.active.swap_remove(i).sample,
-            };
-            if is_taken {
-                taken = Some(sample);
-            }
-        }
-        // Before the first one in the range there may be another, which nobody sees.
-        let is_first = !std::mem::replace(&mut self.begun, true);
-        if !follows
-            && !is_first
-            && let Some(taken) = &mut taken
-        {
-            forget_hint(&mut taken.value);
-        }
-        Ok(taken)
-    }
-}
-
-impl Active<'_> {
-    /// Orders samples at one time: larger wins.
-    fn rank(&self) -> (Rank, i64) {
-        (rank(&self.sample.value), self.sample.start_ms)
-    }
-}
-
-/// Says nothing of a reset of a counter.
-fn forget_hint(value: &mut Value) {
-    match value {
-        Value::Histogram(h) if h.counter_reset_hint == CounterResetHint::NotReset => {
-            Arc::make_mut(h).counter_reset_hint = CounterResetHint::Unknown;
-        }
-        Value::FloatHistogram(h) if h.counter_reset_hint == CounterResetHint::NotReset => {
-            Arc::make_mut(h).counter_reset_hint = CounterResetHint::Unknown;
-        }
-        _ => {}
-    }
-}
-
-/// `cursor` at its first sample at or after `start_ms`.
-fn first_in(mut cursor: Cursor<'_>, start_ms: i64) -> Result<Option<Active<'_>>, ChunkError> {
-    let first = loop {
-        match cursor.next_with_start()? {
-            Some(sample) if sample.0 >= start_ms => break Some(owned(sample)),
-            Some(_) => {}
-            None => break None,
-        }
-    };
-    Ok(first.map(|(timestamp_ms, sample)| Active { cursor, timestamp_ms, sample, follows: false }))
-}
-
-fn owned((at, start_ms, value): Started<ValueRef<'_>>) -> (i64, StartedValue) {
-    (at, StartedValue { value: value.to_value(), start_ms })
-}
-
-/// Live or stale, the kind, and the bits of value, or of count and sum.
-type Rank = (bool, u8, u64, u64);
-
-/// Orders values at one time: larger wins. The bits of count and sum tell histograms apart.
-fn rank(value: &Value) -> Rank {
-    let live = !value.is_stale();
-    match value {
-        Value::Float(v) => (live, 0, v.to_bits(), 0),
-        Value::Histogram(h) => (live, 1, h.count, h.sum.to_bits()),
-        Value::FloatHistogram(h) => (live, 2, h.count.to_bits(), h.sum.to_bits()),
     }
 }

@@ -7,11 +7,13 @@
 
 mod bytes;
 mod error;
+mod local;
 mod output;
 mod range_read;
 
 pub mod chunks;
 pub mod index;
+pub mod merge;
 pub mod meta;
 pub mod tombstones;
 pub mod verify;
@@ -19,7 +21,8 @@ pub mod writer;
 
 pub use chunks::{ChunkReader, ChunkWriter, EncodedChunk};
 pub use error::BlockError;
-pub use index::{ChunkMeta, ChunkRef, Index, IndexWriter, Series, SeriesRef};
+pub use index::{ChunkMeta, ChunkRef, Index, IndexWriter, Series, SeriesList, SeriesRef};
+pub use local::{LocalFile, data_files, verify_folder};
 pub use meta::Meta;
 pub use output::{Buffer, Output};
 pub use range_read::{InMemory, RangeRead};

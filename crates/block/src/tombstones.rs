@@ -17,6 +17,9 @@ const HEADER_BYTES: usize = 5;
 /// The checksum at the end.
 const CHECKSUM_BYTES: usize = 4;
 
+/// The name of the file in a block.
+pub const FILE: &str = "tombstones";
+
 /// The largest file that is read.
 pub const MAX_TOMBSTONES_BYTES: u64 = 256 << 20;
 
@@ -82,6 +85,26 @@ pub fn encode(tombstones: &[Tombstone]) -> Vec<u8> {
     bytes
 }
 
+/// What is left of a range of which others have been deleted, in order.
+pub fn left_of(range: TimeRange, deleted: &[TimeRange]) -> Vec<TimeRange> {
+    let mut left = vec![range];
+    for gone in deleted {
+        let around = |part: TimeRange| {
+            let before = gone
+                .start_ms()
+                .checked_sub(1)
+                .and_then(|end| TimeRange::new(part.start_ms(), end.min(part.end_ms())));
+            let after = gone
+                .end_ms()
+                .checked_add(1)
+                .and_then(|start| TimeRange::new(start.max(part.start_ms()), part.end_ms()));
+            before.into_iter().chain(after)
+        };
+        left = left.into_iter().flat_map(around).collect();
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +124,20 @@ mod tests {
             assert!(parse("tombstones", &bytes[..length]).is_err(), "{length} bytes");
         }
         assert_eq!(encode(&[]), [0x01, 0x30, 0xba, 0x30, 1, 0, 0, 0, 0]);
+    }
+
+    #[test]
+    fn what_is_left_is_what_was_not_deleted() {
+        let range = |start, end| TimeRange::new(start, end).expect("in order");
+        let check = |deleted: &[TimeRange], expected: &[TimeRange]| {
+            assert_eq!(left_of(range(10, 20), deleted), expected, "{deleted:?}");
+        };
+        check(&[], &[range(10, 20)]);
+        check(&[range(12, 14)], &[range(10, 11), range(15, 20)]);
+        check(&[range(0, 10), range(20, 30)], &[range(11, 19)]);
+        check(&[range(10, 15), range(14, 20)], &[]);
+        check(&[range(0, 5), range(25, 30)], &[range(10, 20)]);
+        check(&[TimeRange::ALL], &[]);
+        check(&[range(12, 12), range(18, 18)], &[range(10, 11), range(13, 17), range(19, 20)]);
     }
 }

@@ -21,7 +21,10 @@ pub(crate) const MAX_INDEX_BYTES: u64 = 1 << 30;
 pub const SEGMENTS_1B6D: &str = "1b6d";
 
 /// The label under which Mimir keeps the shard of a compacted block.
-const SHARD_LABEL: &str = "__compactor_shard_id__";
+pub const SHARD_LABEL: &str = "__compactor_shard_id__";
+
+/// Under which the index keeps why a block must not be merged.
+const NO_COMPACT: &str = "no_compact";
 
 /// The index of a tenant's blocks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -137,6 +140,10 @@ impl BucketIndex {
         self.version = self.version.max(VERSION);
         match self.blocks.iter_mut().find(|known| known.id == block.id) {
             Some(known) => {
+                // What others noted beside it stays.
+                let others = known.others.clone();
+                let block =
+                    IndexedBlock { others: others.into_iter().chain(block.others).collect(), ..block };
                 let same = IndexedBlock { uploaded_at: known.uploaded_at, ..block.clone() } == *known;
                 if !same {
                     *known = block;
@@ -158,6 +165,44 @@ impl BucketIndex {
         }
     }
 
+    /// Whether a block is there, and not marked to be deleted.
+    pub fn is_live(&self, id: Ulid) -> bool {
+        self.block(id).is_some() && !self.is_marked(id)
+    }
+
+    /// Whether a block is marked to be deleted.
+    pub fn is_marked(&self, id: Ulid) -> bool {
+        self.block_deletion_marks.iter().any(|mark| mark.id == id)
+    }
+
+    /// The blocks that are not marked to be deleted.
+    pub fn live(&self) -> impl Iterator<Item = &IndexedBlock> {
+        let marked: std::collections::BTreeSet<Ulid> =
+            self.block_deletion_marks.iter().map(|mark| mark.id).collect();
+        self.blocks.iter().filter(move |block| !marked.contains(&block.id))
+    }
+
+    /// The blocks that must not be merged.
+    pub fn excluded(&self) -> impl Iterator<Item = Ulid> {
+        self.blocks.iter().filter(|block| block.no_compact().is_some()).map(|block| block.id)
+    }
+
+    /// Notes that a block may be merged again. Whether that is new.
+    pub fn include(&mut self, id: Ulid) -> bool {
+        let block = self.blocks.iter_mut().find(|block| block.id == id);
+        block.is_some_and(|block| block.others.remove(NO_COMPACT).is_some())
+    }
+
+    /// Notes why a block must not be merged, unless a reason is known. Whether that is new.
+    pub fn exclude(&mut self, id: Ulid, reason: &str) -> bool {
+        let Some(block) = self.blocks.iter_mut().find(|block| block.id == id) else { return false };
+        if block.no_compact().is_some() {
+            return false;
+        }
+        block.others.insert(NO_COMPACT.to_owned(), reason.into());
+        true
+    }
+
     /// Takes a block and its mark out.
     pub fn remove(&mut self, id: Ulid) {
         self.blocks.retain(|block| block.id != id);
@@ -172,6 +217,11 @@ impl Default for BucketIndex {
 }
 
 impl IndexedBlock {
+    /// Why it must not be merged, where that is so.
+    pub fn no_compact(&self) -> Option<&str> {
+        self.others.get(NO_COMPACT)?.as_str()
+    }
+
     /// What the index says of a block with this `meta.json`.
     pub fn of(meta: &Meta, uploaded_at: i64) -> Self {
         let thanos = meta.thanos.clone().unwrap_or_default();

@@ -28,10 +28,10 @@ const INDEX_ATTEMPTS: u32 = 20;
 /// So many tenants a bucket has at most.
 const MAX_TENANTS: usize = 1 << 20;
 /// So many blocks a tenant has at most, and each has so many files.
-const MAX_BLOCKS: usize = 1 << 20;
-const MAX_FILES: usize = 1 << 16;
+pub(crate) const MAX_BLOCKS: usize = 1 << 20;
+pub(crate) const MAX_FILES: usize = 1 << 16;
 /// The largest mark that is read.
-const MAX_MARK_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_MARK_BYTES: u64 = 1 << 20;
 
 /// An operation on what a tenant has that failed.
 #[derive(Debug, Error)]
@@ -119,12 +119,17 @@ impl TenantBucket {
         &self.tenant
     }
 
+    /// Whether it has a folder, which nobody else's objects are in.
+    pub(crate) fn has_folder(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// The bucket that it is in.
     pub fn bucket(&self) -> &Bucket {
         &self.bucket
     }
 
-    fn within(&self, path: &str) -> ObjectName {
+    pub(crate) fn within(&self, path: &str) -> ObjectName {
         match &self.folder {
             Some(folder) => name(format!("{folder}/{path}")),
             None => name(path.to_owned()),
@@ -312,11 +317,7 @@ impl TenantBucket {
         details: &str,
     ) -> Result<DeletionMark, TenantBucketError> {
         let mark = DeletionMark::new(block, self.bucket.now_seconds(), details);
-        let bytes = Bytes::from(serde_json::to_vec(&mark).expect("numbers and texts are JSON"));
-        if self.folder.is_some() {
-            self.bucket.put(&self.mark_name(block), bytes.clone()).await?;
-        }
-        self.bucket.put(&self.file(block, DeletionMark::FILE), bytes).await?;
+        self.put_deletion_mark(&mark).await?;
         Ok(mark)
     }
 
@@ -337,6 +338,8 @@ impl TenantBucket {
             self.bucket.delete(&listed.name).await?;
         }
         if self.folder.is_some() {
+            let no_compact = format!("markers/{block}-{}", crate::marks::NoCompactMark::FILE);
+            self.bucket.delete(&self.within(&no_compact)).await?;
             self.bucket.delete(&self.mark_name(block)).await?;
         }
         Ok(())

@@ -6,6 +6,9 @@ mod bits;
 mod cursor;
 mod error;
 mod histogram;
+mod merged;
+mod open;
+mod precedence;
 mod slice;
 mod starts;
 mod varbit;
@@ -19,6 +22,9 @@ pub use histogram::{
     FloatHistogramStAppender, FloatHistogramStCursor, HistogramAppender, HistogramStAppender,
     HistogramStCursor, IntegerHistogramCursor,
 };
+pub use merged::{ChunkData, Merged, run_length};
+pub use open::{Incoming, OpenChunk, Push};
+pub use precedence::precedence;
 pub use slice::{Slice, slice};
 pub use xor::{XorAppender, XorCursor};
 pub use xor2::{Xor2Appender, Xor2Cursor};

@@ -7,7 +7,6 @@
 pub(crate) mod cut;
 mod fit;
 pub(crate) mod ledger;
-mod local;
 mod ship;
 pub(crate) mod tasks;
 

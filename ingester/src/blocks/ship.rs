@@ -4,7 +4,7 @@
 use std::io;
 use std::sync::Arc;
 
-use block::{BlockError, ChunkReader, Index, Meta, RangeRead as _, verify};
+use block::{BlockError, ChunkReader, Index, LocalFile, Meta, RangeRead as _, data_files, verify};
 use bucket::{BucketError, BucketIndex, ErrorKind, IndexedBlock, TenantBucket, TenantBucketError};
 use bytes::Bytes;
 use env::{FileSystem, Scope};
@@ -12,7 +12,6 @@ use thiserror::Error;
 use ulid::Ulid;
 
 use super::ledger::{Ledger, LocalBlock};
-use super::local::{LocalFile, data_files};
 
 /// Why a block has not been shipped.
 #[derive(Debug, Error)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use block::index::Selected;
+use block::tombstones::left_of;
 use block::{BlockError, ChunkMeta, ChunkRef, EncodedChunk, SeriesRef};
 use model::{Labels, Matcher, TimeRange};
 use proto::{Chunk, SeriesChunks};
@@ -159,44 +160,4 @@ fn keep(
         }));
     }
     Ok(())
-}
-
-/// What is left of a range.
-fn left_of(range: TimeRange, deleted: &[TimeRange]) -> Vec<TimeRange> {
-    let mut left = vec![range];
-    for gone in deleted {
-        let around = |part: TimeRange| {
-            let before = gone
-                .start_ms()
-                .checked_sub(1)
-                .and_then(|end| TimeRange::new(part.start_ms(), end.min(part.end_ms())));
-            let after = gone
-                .end_ms()
-                .checked_add(1)
-                .and_then(|start| TimeRange::new(start.max(part.start_ms()), part.end_ms()));
-            before.into_iter().chain(after)
-        };
-        left = left.into_iter().flat_map(around).collect();
-    }
-    left
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_left_is_what_was_not_deleted() {
-        let range = |start, end| TimeRange::new(start, end).expect("in order");
-        let check = |deleted: &[TimeRange], expected: &[TimeRange]| {
-            assert_eq!(left_of(range(10, 20), deleted), expected, "{deleted:?}");
-        };
-        check(&[], &[range(10, 20)]);
-        check(&[range(12, 14)], &[range(10, 11), range(15, 20)]);
-        check(&[range(0, 10), range(20, 30)], &[range(11, 19)]);
-        check(&[range(10, 15), range(14, 20)], &[]);
-        check(&[range(0, 5), range(25, 30)], &[range(10, 20)]);
-        check(&[TimeRange::ALL], &[]);
-        check(&[range(12, 12), range(18, 18)], &[range(10, 11), range(13, 17), range(19, 20)]);
-    }
 }

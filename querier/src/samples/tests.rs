@@ -1,7 +1,7 @@
 //! Start timestamps reach the sink with their samples, whichever way the chunks are read; what histograms say of resets is true.
 
 use chunk::{Encoding, HistogramAppender, HistogramStAppender, Xor2Appender, XorAppender};
-use model::Histogram;
+use model::{CounterResetHint, Histogram};
 
 use super::*;
 

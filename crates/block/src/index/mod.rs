@@ -13,7 +13,7 @@ mod toc;
 mod writer;
 
 pub use matching::Selected;
-pub use reader::{Index, SeriesRef, SeriesScan};
+pub use reader::{Index, SeriesList, SeriesRef, SeriesScan};
 pub use series::{ChunkMeta, ChunkRef, Series};
 pub use toc::{Toc, Version};
 pub use writer::{IndexStats, IndexWriter};

@@ -37,6 +37,33 @@ impl SeriesRef {
     }
 }
 
+/// The series of an index, to be walked over from the first to the last. Where postings are is not read, which is most of what
+/// an index keeps in memory.
+#[derive(Debug, Clone)]
+pub struct SeriesList(Index);
+
+impl SeriesList {
+    /// Reads the table of contents and the symbols. The file is of `version`, where that is given, whatever it says itself;
+    /// see [`crate::Meta::index_version`].
+    ///
+    /// # Errors
+    /// As [`Index::open`].
+    pub async fn open(file: Arc<dyn RangeRead>, version: Option<Version>) -> Result<Self, BlockError> {
+        let (version, toc, symbols) = beginning(&*file, version).await?;
+        Ok(Self(Index::of_parts(file, version, toc, symbols, PostingsTable::default())))
+    }
+
+    /// All series, in the order of the file.
+    pub fn scan(&self) -> SeriesScan<'_> {
+        self.0.scan()
+    }
+
+    /// An error about a series.
+    pub(crate) fn wrong(&self, series: SeriesRef, what: String) -> BlockError {
+        BlockError::malformed(self.0.file_name(), self.0.place(series), what)
+    }
+}
+
 /// An index whose tables have been read.
 #[derive(Clone)]
 pub struct Index {
@@ -68,22 +95,12 @@ impl Index {
     /// # Errors
     /// As there.
     pub async fn open_as(file: Arc<dyn RangeRead>, version: Option<Version>) -> Result<Self, BlockError> {
-        let length = file.len();
-        if length < HEADER_BYTES + TOC_BYTES {
-            let what = format!("{length} bytes are too few for an index");
-            return Err(BlockError::malformed(file.name(), 0, what));
-        }
-        let header = read(&*file, 0..HEADER_BYTES).await?;
-        let said = Version::read(&mut Cut::new(file.name(), &header, 0))?;
-        let version = version.unwrap_or(said);
-        let toc_offset = length - TOC_BYTES;
-        let toc = Toc::read(file.name(), &read(&*file, toc_offset..length).await?, toc_offset)?;
-        let symbols = match toc.symbols {
-            0 => return Err(BlockError::malformed(file.name(), toc_offset, "the index has no symbol table")),
-            at => Symbols::read(file.name(), version, &Section::read(&*file, at, "symbol table").await?)?,
-        };
+        let (version, toc, symbols) = beginning(&*file, version).await?;
         let table = match toc.postings_table {
-            0 => return Err(BlockError::malformed(file.name(), toc_offset, "the index has no postings")),
+            0 => {
+                let toc_offset = file.len() - TOC_BYTES;
+                return Err(BlockError::malformed(file.name(), toc_offset, "the index has no postings"));
+            }
             at => {
                 PostingsTable::read(file.name(), &Section::read(&*file, at, "postings offset table").await?)?
             }
@@ -295,6 +312,28 @@ impl Index {
         let at = if self.toc.series == 0 { range.end } else { range.start };
         SeriesScan { index: self, at, end: range.end, window: Bytes::new(), window_offset: at }
     }
+}
+
+/// Reads what comes first: the version, where sections are, and the symbols.
+async fn beginning(
+    file: &dyn RangeRead,
+    version: Option<Version>,
+) -> Result<(Version, Toc, Symbols), BlockError> {
+    let length = file.len();
+    if length < HEADER_BYTES + TOC_BYTES {
+        let what = format!("{length} bytes are too few for an index");
+        return Err(BlockError::malformed(file.name(), 0, what));
+    }
+    let header = read(file, 0..HEADER_BYTES).await?;
+    let said = Version::read(&mut Cut::new(file.name(), &header, 0))?;
+    let version = version.unwrap_or(said);
+    let toc_offset = length - TOC_BYTES;
+    let toc = Toc::read(file.name(), &read(file, toc_offset..length).await?, toc_offset)?;
+    let symbols = match toc.symbols {
+        0 => return Err(BlockError::malformed(file.name(), toc_offset, "the index has no symbol table")),
+        at => Symbols::read(file.name(), version, &Section::read(file, at, "symbol table").await?)?,
+    };
+    Ok((version, toc, symbols))
 }
 
 /// What the front of some bytes is.

@@ -66,7 +66,7 @@ struct Values {
 }
 
 /// The table, in the bytes that it was read from.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct PostingsTable {
     file: String,
     content: Bytes,

@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod matching;
+mod merge;
 mod promtool;
 mod random;
 mod support;

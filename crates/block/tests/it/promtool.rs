@@ -9,7 +9,7 @@ use model::Labels;
 
 use crate::support::{Data, open, write};
 
-fn promtool(arguments: &[&str]) -> String {
+pub(crate) fn promtool(arguments: &[&str]) -> String {
     let output = Command::new(testkit::peer("promtool")).args(arguments).output().expect("promtool runs");
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));

@@ -1,10 +1,11 @@
 //! Chunks that have exactly the samples of a time range, each once: as the TSDB hands them to remote readers.
 
-use ::chunk::{Appended, ChunkError, Encoding, FloatHistogramAppender, HistogramAppender, XorAppender};
+use ::chunk::{
+    Appended, ChunkError, Encoding, FloatHistogramAppender, HistogramAppender, Merged, XorAppender,
+    run_length,
+};
 use model::{TimeRange, Value};
 use proto::Chunk;
-
-use crate::samples::{Merged, run_length};
 
 /// How many samples a chunk that is made anew has at most, as the TSDB has it.
 const MAX_SAMPLES: u16 = 120;

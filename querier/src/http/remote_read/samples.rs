@@ -1,5 +1,6 @@
 //! Answers with samples: one message, compressed as a whole.
 
+use ::chunk::{Merged, run_length};
 use axum::body::Body;
 use axum::response::Response;
 use http::HeaderValue;
@@ -11,7 +12,6 @@ use wire::histogram::HistogramSample;
 use wire::protobuf::put_bytes_field;
 
 use crate::error::{ApiError, ErrorType};
-use crate::samples::{Merged, run_length};
 use crate::select::{Budget, Selection};
 use crate::service::Querier;
 

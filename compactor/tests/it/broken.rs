@@ -1,0 +1,114 @@
+//! Blocks that are broken in every way: they are named and set aside, and nothing else is kept from being done.
+
+use std::time::Duration;
+
+use bucket::TenantBucket;
+use bytes::Bytes;
+use ulid::Ulid;
+
+use crate::support::{BEGIN_MS, HOUR_MS, World, part, tenant, ulid};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+async fn get(bucket: &TenantBucket, id: Ulid, file: &str) -> Bytes {
+    bucket.bucket().get(&bucket.file(id, file), 1 << 20).await.expect("it is there").bytes
+}
+
+async fn put(bucket: &TenantBucket, id: Ulid, file: &str, bytes: Bytes) {
+    bucket.bucket().put(&bucket.file(id, file), bytes).await.expect("nothing fails");
+}
+
+/// Breaks the second of three replicas; the block is to be named with `words`.
+async fn check(words: &str, spoil: impl AsyncFnOnce(&TenantBucket, Ulid)) {
+    let mut world = World::new();
+    let mut all = world.ship_replicas(1).await;
+    let start = BEGIN_MS + 2 * HOUR_MS;
+    for replica in 0..2 {
+        let own = part(start, 3, replica);
+        world.ship(ulid(50 + replica as u64), &own, (start, start + 2 * HOUR_MS)).await;
+        all.extend(own);
+    }
+    spoil(&world.bucket(), ulid(1)).await;
+    world.pass(6 * HOUR).await;
+    let compactor = world.start();
+    let looked = compactor.look(&tenant()).await.expect("the bucket is fine");
+    assert_eq!(looked.set_aside, [ulid(1)], "{words}");
+    // The others of its window and of the other one are merged, in this look or in the next.
+    world.pass(HOUR).await;
+    compactor.look(&tenant()).await.expect("the bucket is fine");
+    let index = world.index().await;
+    let live: Vec<Ulid> = index.live().map(|block| block.id).filter(|id| *id != ulid(1)).collect();
+    assert_eq!(live.len(), 2, "{words}");
+    let (samples, count) = world.samples_of(&live).await;
+    // Each replica lacks other samples, so that two have all.
+    assert_eq!((samples.len(), &samples), (count, &all), "{words}");
+    let why = index.block(ulid(1)).and_then(|block| block.no_compact()).expect("it is set aside").to_owned();
+    assert!(why.contains(words), "{words}: {why}");
+    assert!(compactor.status().tenants[tenant().as_str()].excluded[&ulid(1).to_string()].contains(words));
+    let marks = world.bucket().no_compact_marks().await.expect("marks");
+    assert!(marks[0].id == ulid(1) && marks[0].details.contains(words), "{marks:?}");
+    // Whoever mends it and removes the mark has it merged.
+    assert!(compactor.look(&tenant()).await.expect("the bucket is fine").merged.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_that_are_cut_off() {
+    check("chunks/000001: offset", async |bucket, id| {
+        let bytes = get(bucket, id, "chunks/000001").await;
+        put(bucket, id, "chunks/000001", bytes.slice(..bytes.len() / 2)).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_with_a_flipped_bit() {
+    check("chunks/000001: offset", async |bucket, id| {
+        let mut bytes = get(bucket, id, "chunks/000001").await.to_vec();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 8;
+        put(bucket, id, "chunks/000001", bytes.into()).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn segments_that_are_missing() {
+    check("the block has no file chunks/000001", async |bucket, id| {
+        bucket.bucket().delete(&bucket.file(id, "chunks/000001")).await.expect("nothing fails");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn indexes_that_are_cut_off() {
+    check("index: offset", async |bucket, id| {
+        let bytes = get(bucket, id, "index").await;
+        put(bucket, id, "index", bytes.slice(..bytes.len() - 70)).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_meta_file_that_is_none() {
+    check("meta.json: offset", async |bucket, id| {
+        put(bucket, id, "meta.json", Bytes::from_static(b"{\"ulid\":")).await
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_meta_file_of_another_block() {
+    check("meta.json is that of block", async |bucket, id| {
+        let other = get(bucket, ulid(2), "meta.json").await;
+        put(bucket, id, "meta.json", other).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_meta_file_that_is_missing() {
+    check("meta.json is missing", async |bucket, id| {
+        bucket.bucket().delete(&bucket.file(id, "meta.json")).await.expect("nothing fails");
+    })
+    .await;
+}

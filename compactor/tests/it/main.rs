@@ -1,0 +1,8 @@
+//! A compactor over a bucket in memory that fails when it is told to, and a disk that forgets what was not synced.
+
+mod broken;
+mod cleaning;
+mod crashes;
+mod jobs;
+mod rivals;
+mod support;

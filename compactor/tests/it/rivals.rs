@@ -1,0 +1,95 @@
+//! Two compactors that both believe that a job is theirs.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use compactor::{Compactor, Hold, Owners};
+use model::TenantId;
+use tokio::sync::Mutex;
+
+use crate::support::{World, tenant};
+
+/// Gives leave for everything; just before a job is finished somebody else does all there is to do.
+struct Slow {
+    rival: Arc<Mutex<Option<Compactor>>>,
+    /// What a look at the lease says then.
+    believes: bool,
+}
+
+#[async_trait]
+impl Owners for Slow {
+    fn owns(&self, _: &TenantId) -> bool {
+        true
+    }
+
+    async fn hold(&self, _: &TenantId, _: &str) -> Option<Box<dyn Hold>> {
+        Some(Box::new(Self { rival: Arc::clone(&self.rival), believes: self.believes }))
+    }
+}
+
+#[async_trait]
+impl Hold for Slow {
+    async fn holds(&self) -> bool {
+        if let Some(rival) = self.rival.lock().await.take() {
+            rival.look(&tenant()).await.expect("nothing fails");
+        }
+        self.believes
+    }
+
+    async fn release(self: Box<Self>) {}
+}
+
+async fn overtaken(believes: bool) {
+    let mut world = World::new();
+    // The rival does not look for what is not in the index.
+    world.config.list_interval = Duration::from_secs(30 * 86_400);
+    let all = world.ship_replicas(1).await;
+    let rival = world.start();
+    rival.look(&tenant()).await.unwrap();
+    world.pass(Duration::from_secs(4 * 3_600)).await;
+    world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes });
+    let slow = world.start();
+    let looked = slow.look(&tenant()).await.unwrap();
+    assert_eq!((looked.failed_jobs, looked.written.len()), (1, 0));
+    let index = world.index().await;
+    assert_eq!((index.live().count(), index.blocks.len()), (1, 4));
+    let (samples, count) = world.live_samples().await;
+    assert_eq!((samples.len(), &samples), (count, &all));
+    // What it had uploaded goes at once, or is found to be contained in what the other one made.
+    world.owners = Arc::new(compactor::Alone);
+    let next = world.start();
+    for _ in 0..2 {
+        world.pass(Duration::from_secs(14 * 3_600)).await;
+        next.look(&tenant()).await.unwrap();
+    }
+    assert_eq!(world.bucket().blocks().await.unwrap().len(), 1);
+    let (samples, count) = world.live_samples().await;
+    assert_eq!((samples.len(), samples), (count, all));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_one_to_finish_changes_nothing() {
+    overtaken(true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_whose_lease_has_ended_does_not_finish() {
+    overtaken(false).await;
+}
+
+/// The second one finds what the first has uploaded, and drops what that replaces: the first has nothing left to do.
+#[tokio::test(start_paused = true)]
+async fn what_another_one_has_found_is_done() {
+    let mut world = World::new();
+    let all = world.ship_replicas(1).await;
+    world.pass(Duration::from_secs(4 * 3_600)).await;
+    let rival = world.start();
+    world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes: true });
+    let looked = world.start().look(&tenant()).await.unwrap();
+    assert_eq!((looked.failed_jobs, looked.written.len()), (0, 1));
+    let index = world.index().await;
+    assert_eq!((index.live().count(), index.blocks.len()), (1, 4));
+    let (samples, count) = world.live_samples().await;
+    assert_eq!((samples.len(), samples), (count, all));
+}

@@ -1,0 +1,5 @@
+//! Planning: what comes of carrying plans out until nothing is left to do.
+
+mod cases;
+mod model;
+mod properties;
