@@ -175,10 +175,11 @@ impl ChunkReader {
             }
             self.longest = self.longest.max(length);
             let block = &mut self.block;
-            let chunk = decode_with(frame, |data| keep(block, data, left - done)).ok_or_else(|| {
-                let error = StoreError::Damaged { segment, offset: wanted.pointer.offset() };
-                Unreadable { wanted: *wanted, error }
-            })?;
+            let chunk = decode_with(wanted.pointer, frame, |data| keep(block, data, left - done))
+                .ok_or_else(|| {
+                    let error = StoreError::Damaged { segment, offset: wanted.pointer.offset() };
+                    Unreadable { wanted: *wanted, error }
+                })?;
             take(wanted.of, chunk);
         }
         Ok(())

@@ -192,13 +192,14 @@ impl ChunkStore {
         }
         let out = &mut writer.pending.back_mut().expect("just added").bytes;
         let start = out.len();
-        encode(out, previous, range, encoding, data);
+        let pointer = ChunkPtr::new(segment, offset);
+        encode(out, pointer, previous, range, encoding, data);
         let len = (out.len() - start) as u32;
         writer.offset += len;
         let max_ms = writer.max_ms.entry(segment).or_insert(i64::MIN);
         *max_ms = range.end_ms().max(*max_ms);
         self.buffered.fetch_add(u64::from(len), Ordering::Relaxed);
-        ChunkPtr::new(segment, offset)
+        pointer
     }
 
     /// How many bytes are not durable yet.
@@ -274,13 +275,13 @@ impl ChunkStore {
             if let Some(piece) = piece.filter(|p| p.segment == segment && offset < p.end())
                 && let Some(bytes) = piece.bytes.get((offset - piece.offset) as usize..)
             {
-                return decode(bytes).map(Some).ok_or_else(damaged);
+                return decode(pointer, bytes).map(Some).ok_or_else(damaged);
             }
         }
         let Some(file) = self.file(segment) else { return Ok(None) };
         let bytes =
             read_frame(&*file, offset).map_err(|source| StoreError::Io { segment, offset, source })?;
-        decode(&bytes).map(Some).ok_or_else(damaged)
+        decode(pointer, &bytes).map(Some).ok_or_else(damaged)
     }
 
     /// What lies before this is in the files.
@@ -327,10 +328,11 @@ impl ChunkStore {
     }
 }
 
-/// Appends a chunk: body length, checksum of the body, and the body (encoding, first time, duration, previous chunk,
-/// data).
+/// Appends a chunk: body length, checksum of its place and the body, and the body (encoding, first time, duration, previous
+/// chunk, data).
 fn encode(
     out: &mut Vec<u8>,
+    pointer: ChunkPtr,
     previous: Option<ChunkPtr>,
     range: TimeRange,
     encoding: ChunkEncoding,
@@ -344,29 +346,38 @@ fn encode(
     put_uvarint(out, zigzag(range.end_ms().wrapping_sub(range.start_ms())));
     out.extend_from_slice(&ChunkPtr::number(previous).to_le_bytes());
     out.extend_from_slice(data);
-    let crc = crc32c::crc32c(&out[body..]);
+    let crc = checksum(pointer, &out[body..]);
     let len = (out.len() - body) as u32;
     out[frame..frame + 4].copy_from_slice(&len.to_le_bytes());
     out[frame + 4..body].copy_from_slice(&crc.to_le_bytes());
 }
 
-/// The frame at the beginning of `bytes`, if it is whole and undamaged.
-fn decode(bytes: &[u8]) -> Option<StoredChunk> {
-    decode_with(bytes, Bytes::copy_from_slice)
+/// Of a chunk's place as well, or a disk that wrote something to a wrong place would give samples of one series to another.
+fn checksum(pointer: ChunkPtr, body: &[u8]) -> u32 {
+    crc32c::crc32c_append(crc32c::crc32c(&pointer.0.get().to_le_bytes()), body)
+}
+
+/// The frame at the beginning of `bytes`, if it is whole, undamaged, and where it belongs.
+fn decode(pointer: ChunkPtr, bytes: &[u8]) -> Option<StoredChunk> {
+    decode_with(pointer, bytes, Bytes::copy_from_slice)
 }
 
 /// As [`decode`], with the chunk's data kept by `own`.
-pub(crate) fn decode_with(bytes: &[u8], own: impl FnOnce(&[u8]) -> Bytes) -> Option<StoredChunk> {
-    decode_body(body(bytes)?, own).ok()
+pub(crate) fn decode_with(
+    pointer: ChunkPtr,
+    bytes: &[u8],
+    own: impl FnOnce(&[u8]) -> Bytes,
+) -> Option<StoredChunk> {
+    decode_body(body(pointer, bytes)?, own).ok()
 }
 
-/// What a frame contains, if it is whole and undamaged.
-fn body(frame: &[u8]) -> Option<&[u8]> {
+/// What a frame contains, if it is whole, undamaged, and where it belongs.
+fn body(pointer: ChunkPtr, frame: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader::new(frame);
     let len = reader.fixed_u32("length").ok()?;
     let crc = reader.fixed_u32("checksum").ok()?;
     let body = reader.take(len as usize, "body").ok()?;
-    (crc32c::crc32c(body) == crc).then_some(body)
+    (checksum(pointer, body) == crc).then_some(body)
 }
 
 fn decode_body(body: &[u8], own: impl FnOnce(&[u8]) -> Bytes) -> Result<StoredChunk, Malformed> {
@@ -406,4 +417,45 @@ pub(crate) fn read_up_to(file: &dyn File, buffer: &mut [u8], offset: u64) -> io:
         }
     }
     Ok(have)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use env::SimFs;
+
+    use super::*;
+
+    /// A file of its own, with chunks of these bytes.
+    fn filled(fs: &SimFs, valid: &[SegmentState], value: u8) -> (ChunkStore, Vec<ChunkPtr>) {
+        let store = ChunkStore::open(Arc::new(fs.clone()), "/chunks".into(), valid).unwrap();
+        let range = TimeRange::new(0, 1).unwrap();
+        let append = |_| store.append(None, range, ChunkEncoding::Xor, &[value; 100]);
+        let pointers = (0..200).map(append).collect();
+        store.sync().unwrap();
+        (store, pointers)
+    }
+
+    /// A chunk that is whole, in the place of another.
+    #[test]
+    fn what_a_disk_wrote_to_a_wrong_place_is_damage() {
+        const PAGE_BYTES: u32 = 4096;
+        let fs = SimFs::new(1);
+        drop(filled(&fs, &[], 1));
+        let (store, second) = filled(&fs, &[SegmentState { number: 1, max_ms: 1 }], 2);
+        assert!(second.iter().all(|pointer| store.read(*pointer).is_ok()));
+        let file = |number: u32| Path::new("/chunks").join(format!("{number:08}.chunks"));
+        fs.misdirect((&file(1), 1), (&file(2), 1)).unwrap();
+        let is_moved =
+            |pointer: &ChunkPtr| (pointer.offset() + 200) > PAGE_BYTES && pointer.offset() < 2 * PAGE_BYTES;
+        for pointer in &second {
+            match store.read(*pointer) {
+                Ok(read) => assert_eq!(read.unwrap().chunk.data, vec![2; 100], "{pointer:?}"),
+                Err(error) => assert!(is_moved(pointer), "{pointer:?}: {error}"),
+            }
+        }
+        let found = second.iter().filter(|pointer| store.read(**pointer).is_err()).count();
+        assert!(found > 20, "{found} of a page of chunks");
+    }
 }

@@ -9,7 +9,7 @@ use env::{FileLock, FileSystem};
 use crate::error::StartError;
 
 /// What the format file says. A version that could misread the directory has another line.
-const FORMAT: &str = "barograph ingester 1\n";
+const FORMAT: &str = "barograph ingester 2\n";
 
 /// A format file is a line; whatever is longer is none.
 const MAX_FORMAT_BYTES: u64 = 4096;

@@ -26,7 +26,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub struct Identity {
     /// Of its data directory: random, never 0, the same for as long as the directory is.
     pub incarnation: u64,
-    /// Ranges of which samples that it acknowledged may be missing, and which are not known to be published.
+    /// Ranges of which samples that it acknowledged may be missing, as far back as it keeps samples.
     pub lost: Vec<TimeRange>,
     /// What it has lost besides if its record in the cluster has another incarnation: from the beginning of the retention
     /// to a little after now.
@@ -132,14 +132,6 @@ impl IdentityFile {
     /// Notes losses, and forgets those before `oldest_ms`.
     pub(crate) fn add_lost(&mut self, more: &[TimeRange], oldest_ms: i64) -> io::Result<()> {
         self.change(|content| content.lost = merge_lost(&content.lost, more, oldest_ms))
-    }
-
-    /// Forgets the ranges that these cover: others know of them now.
-    pub(crate) fn forget_lost(&mut self, published: &[TimeRange]) -> io::Result<()> {
-        let covered = |lost: &TimeRange| {
-            published.iter().any(|p| p.contains(lost.start_ms()) && p.contains(lost.end_ms()))
-        };
-        self.change(|content| content.lost.retain(|lost| !covered(lost)))
     }
 
     fn change(&mut self, change: impl FnOnce(&mut Content)) -> io::Result<()> {
@@ -297,8 +289,8 @@ mod tests {
         assert_eq!(again.content, file.content);
         assert_eq!((again.lost(), again.wishes()), (&[range(5, 9), range(20, 30)][..], wishes));
         assert_eq!(again.unsynced(), Some(&unsynced));
-        again.forget_lost(&[range(0, 10), range(20, 29)]).unwrap();
-        assert_eq!(again.lost(), [range(20, 30)], "only what is covered as a whole is published");
+        again.add_lost(&[range(31, 40)], 10).unwrap();
+        assert_eq!(again.lost(), [range(20, 40)], "what nobody asks for any more is forgotten");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use ring::{Instance, InstanceId, NoHeir, Ring, RingView, State};
 use tokio::sync::watch;
 
 use crate::hand_over::HandOverError;
+use crate::identity::Identity;
 use crate::service::Ingester;
 
 /// How long an instance waits for the metastore before it goes on with what it knows.
@@ -86,22 +87,22 @@ impl Presence {
             }
         }));
         // Nothing is lost that the others do not know of, so it counts whether they hear of it now or not.
-        let trusted = identity.lost.is_empty() && lifecycle.saved_incarnation() == Some(identity.incarnation);
-        if trusted {
+        let known = lifecycle.saved().and_then(|saved| already_known(saved, &identity));
+        let trusted = known.is_some();
+        if let Some(known) = known {
+            keep_to(ingester, known).await;
             ingester.set_state(State::Active);
         }
-        tokio::select! {
+        let lost_by_record = tokio::select! {
             biased;
             announced = lifecycle.announced() => announced?,
             () = self.clock.sleep(METASTORE_PATIENCE), if trusted && !newcomer => {
                 tracing::warn!("the metastore does not answer; others see this instance as they did before");
                 return Ok(());
             }
-        }
+        };
+        keep_to(ingester, ranges(&lost_by_record)).await;
         ingester.set_state(State::Active);
-        if let Err(error) = ingester.published(&identity.lost).await {
-            tracing::warn!(%error, "what is lost was told to the cluster, and will be told again");
-        }
         if newcomer {
             self.wait_until_known().await?;
         }
@@ -131,7 +132,7 @@ impl Presence {
         tracing::info!(seconds = wait.as_secs_f64(), "new in the ring: takes writes once everyone knows it");
         self.clock.sleep(wait).await;
         self.lifecycle.announce(|announcement| announcement.state = InstanceState::Active);
-        self.lifecycle.announced().await
+        self.lifecycle.announced().await.map(drop)
     }
 
     /// Hands over what the ingester has to `successors`, and takes it out of the ring. Where that cannot be done within
@@ -187,12 +188,32 @@ impl Presence {
     }
 }
 
+/// What is lost by the saved record of the instance, if that is of this life of the data directory, and says all that is lost.
+fn already_known(saved: &proto::metastore::Instance, identity: &Identity) -> Option<Vec<TimeRange>> {
+    let known = ranges(&saved.lost_ranges);
+    let tells = |lost: &TimeRange| {
+        known.iter().any(|known| known.contains(lost.start_ms()) && known.contains(lost.end_ms()))
+    };
+    (saved.incarnation == identity.incarnation && identity.lost.iter().all(tells)).then_some(known)
+}
+
+/// Lets the ingester refuse what its record says is lost.
+async fn keep_to(ingester: &Ingester, lost: Vec<TimeRange>) {
+    if let Err(error) = ingester.published(lost).await {
+        tracing::warn!(%error, "what is lost by the record of this instance is not on its own disk");
+    }
+}
+
 fn member<'r>(ring: &'r Ring, id: &InstanceId) -> Option<&'r Instance> {
     ring.instances().iter().find(|instance| instance.id == *id)
 }
 
 fn elapsed(since_ms: i64, now_ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(now_ms.saturating_sub(since_ms)).unwrap_or(0))
+}
+
+fn ranges(lost: &[LostRange]) -> Vec<TimeRange> {
+    lost.iter().filter_map(|lost| TimeRange::new(lost.start_ms, lost.end_ms)).collect()
 }
 
 fn lost(range: &TimeRange) -> LostRange {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bucket::Bucket;
 use env::{Clock, FileSystem, Rng, Scope};
-use model::{Labels, TenantId};
+use model::{Labels, TenantId, TimeRange};
 use proto::{
     ActiveSeriesStream, CardinalityRequest, ChecksumStream, Code, Error, ExemplarsRequest, FamilyMetadata,
     IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
@@ -389,7 +389,7 @@ impl IngesterWrite for Ingester {
 #[async_trait]
 impl IngesterRead for Ingester {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.range)?;
         let span = telemetry::request_span!("ingester.select", tenant = request.tenant.as_str());
         select::select(&self.inner.head, &self.inner.chunk_cache, &self.inner.scope, request)
             .instrument(span)
@@ -397,55 +397,55 @@ impl IngesterRead for Ingester {
     }
 
     async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.range)?;
         let span = telemetry::request_span!("ingester.select_checksums", tenant = request.tenant.as_str());
         checksums::select(&self.inner.head, &self.inner.scope, request).instrument(span).await
     }
 
     async fn select_referenced(&self, request: ReferencedRequest) -> Result<Vec<SeriesChunks>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.range)?;
         let span = telemetry::request_span!("ingester.select_referenced", tenant = request.tenant.as_str());
         checksums::referenced(&self.inner.head, &self.inner.scope, request).instrument(span).await
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.range)?;
         let id = request.tenant.clone();
         self.inner.ask(&id, move |tenant| select::series(tenant, &request)).await
     }
 
     async fn label_names(&self, request: LabelNamesRequest) -> Result<Vec<String>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.range)?;
         let id = request.tenant.clone();
         self.inner.ask(&id, move |tenant| select::label_names(tenant, &request)).await
     }
 
     async fn label_values(&self, request: LabelValuesRequest) -> Result<Vec<String>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.series.range)?;
         let id = request.series.tenant.clone();
         self.inner.ask(&id, move |tenant| select::label_values(tenant, &request)).await
     }
 
     async fn metadata(&self, request: MetadataRequest) -> Result<Vec<FamilyMetadata>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(TimeRange::ALL)?;
         let Some(tenant) = self.inner.tenant(&request.tenant) else { return Ok(Vec::new()) };
         let families = tenant.metadata.lock();
         Ok(families.list(request.family.as_deref(), request.limit, request.limit_per_family))
     }
 
     async fn exemplars(&self, request: ExemplarsRequest) -> Result<Vec<SeriesExemplars>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(request.range)?;
         let id = request.tenant.clone();
         self.inner.ask(&id, move |tenant| select::exemplars(tenant, &request)).await
     }
 
     async fn stats(&self, tenant: &TenantId) -> Result<TenantStats, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(TimeRange::ALL)?;
         Ok(self.tenant_stats(tenant))
     }
 
     async fn all_stats(&self) -> Result<Vec<(TenantId, TenantStats)>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.tell()?;
         let tenants = self.inner.head.tenants();
         Ok(tenants.iter().map(|tenant| (tenant.id.clone(), numbers(tenant))).collect())
     }
@@ -455,7 +455,7 @@ impl IngesterRead for Ingester {
         request: CardinalityRequest,
         max_values: usize,
     ) -> Result<Vec<LabelNameCardinality>, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(TimeRange::ALL)?;
         let id = request.tenant.clone();
         let names = move |tenant: &Tenant| cardinality::label_names(tenant, &request, max_values);
         self.inner.ask(&id, move |tenant| Some(names(tenant))).await?.unwrap_or(Ok(Vec::new()))
@@ -467,7 +467,7 @@ impl IngesterRead for Ingester {
         request: CardinalityRequest,
         max_values: usize,
     ) -> Result<LabelValuesCardinality, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(TimeRange::ALL)?;
         let id = request.tenant.clone();
         let values = move |tenant: &Tenant| cardinality::label_values(tenant, &names, &request, max_values);
         let counted = self.inner.ask(&id, move |tenant| Some(values(tenant))).await?;
@@ -479,7 +479,7 @@ impl IngesterRead for Ingester {
         request: CardinalityRequest,
         max_series: usize,
     ) -> Result<ActiveSeriesStream, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(TimeRange::ALL)?;
         let id = request.tenant.clone();
         let series = move |tenant: &Tenant| cardinality::active_series(tenant, &request, max_series);
         let listed = self.inner.ask(&id, move |tenant| Some(series(tenant))).await?;
@@ -487,7 +487,7 @@ impl IngesterRead for Ingester {
     }
 
     async fn index_stats(&self, tenant: &TenantId, limit: usize) -> Result<IndexStats, Error> {
-        self.inner.gate.read()?;
+        self.inner.gate.read(TimeRange::ALL)?;
         self.inner.ask(tenant, move |tenant| cardinality::index_stats(tenant, limit)).await
     }
 }

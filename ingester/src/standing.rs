@@ -79,21 +79,23 @@ impl Ingester {
     /// Who this is, for its record in the cluster. If the record has another incarnation, the directory was replaced, and
     /// [`Identity::everything`] is lost.
     ///
-    /// The record must say what is lost before it says a state that counts. Then call [`Ingester::published`]; until then
-    /// the losses are kept on the disk, and told again.
+    /// The record must say what is lost before it says a state that counts. Call [`Ingester::published`] before this ingester
+    /// counts, too.
     pub fn identity(&self) -> Identity {
         let everything = everything(self.inner.oldest_ms(), self.inner.clock.now_ms());
         let file = self.inner.standing.file.lock();
         Identity { incarnation: file.incarnation(), lost: file.lost().to_vec(), everything }
     }
 
-    /// These losses are in the record of the instance.
+    /// The record of the instance says that this is lost. From now on reads of these times are refused: a querier may not have
+    /// heard of a loss yet, or have chosen whom to ask before, and would take what is left for all there was.
     ///
     /// # Errors
-    /// Where that cannot be written down. They will be reported again.
-    pub async fn published(&self, lost: &[TimeRange]) -> Result<(), Error> {
-        let lost = lost.to_vec();
-        self.with_file(move |file| file.forget_lost(&lost)).await
+    /// Where that cannot be written down. It holds for this run all the same.
+    pub async fn published(&self, lost: Vec<TimeRange>) -> Result<(), Error> {
+        self.inner.gate.set_lost(&lost);
+        let oldest_ms = self.inner.oldest_ms();
+        self.with_file(move |file| file.add_lost(&lost, oldest_ms)).await
     }
 
     /// The state in which it answers others.

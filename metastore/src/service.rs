@@ -133,7 +133,7 @@ fn accepted(outcome: Outcome) -> Result<Outcome, Refused> {
     let Some(Came::Refused(refusal)) = &outcome.outcome else { return Ok(outcome) };
     let code = match refusal.reason() {
         RefusalReason::NoLease => Code::NotFound,
-        RefusalReason::Full | RefusalReason::Forgotten => Code::Unprocessable,
+        RefusalReason::Full | RefusalReason::Forgotten | RefusalReason::Superseded => Code::Unprocessable,
         RefusalReason::Invalid | RefusalReason::Unspecified => Code::InvalidArgument,
     };
     Err(Error::new(code, refusal.message.clone()).into())
@@ -193,7 +193,8 @@ impl MetastoreServer for Service {
         request: Request<RegisterLeaseRequest>,
     ) -> Result<Response<RegisterLeaseResponse>, Status> {
         let deadline = deadline(&request);
-        let register = RegisterLease { lease: request.into_inner().lease };
+        let RegisterLeaseRequest { lease, replaces } = request.into_inner();
+        let register = RegisterLease { lease, replaces };
         let outcome = self.propose(command::Command::RegisterLease(register), deadline).await?;
         let header = self.header(outcome.revision);
         match outcome.outcome {

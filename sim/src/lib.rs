@@ -8,6 +8,7 @@ mod clients;
 mod draw;
 mod fault;
 mod fleet;
+mod logs;
 mod mutant;
 mod network;
 mod node;

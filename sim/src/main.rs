@@ -34,6 +34,9 @@ struct Arguments {
     /// Add the seeds that fail to this file.
     #[arg(long)]
     save: Option<PathBuf>,
+    /// Tell what processes log, from informations on.
+    #[arg(long)]
+    logs: bool,
     /// Tell of every message.
     #[arg(long)]
     messages: bool,
@@ -59,7 +62,11 @@ fn main() -> ExitCode {
 
 /// Tells the story of a seed; whether it failed.
 fn one(arguments: &Arguments) -> bool {
-    let keep = if arguments.messages { Keep::Everything } else { Keep::Events };
+    let keep = match (arguments.messages, arguments.logs) {
+        (true, _) => Keep::Everything,
+        (false, true) => Keep::Logs,
+        (false, false) => Keep::Events,
+    };
     let without = arguments.without.iter().copied().collect();
     let carries = carries(arguments);
     let options = Options { seed: arguments.seed, without, mutant: arguments.mutant, carries, keep };

@@ -10,7 +10,7 @@ use crate::mutant::Mutant;
 use crate::network::Carries;
 use crate::trace::{Keep, Trace};
 use crate::world::{Lived, live};
-use crate::{Stats, panics};
+use crate::{Stats, logs, panics};
 
 /// Which run.
 #[derive(Debug, Clone)]
@@ -66,6 +66,7 @@ pub fn run(options: &Options) -> Outcome {
         let _entered = runtime.enter();
         Trace::new(options.keep)
     };
+    let _logs = (options.keep == Keep::Logs).then(|| logs::keep(&trace));
     panics::watch();
     let lived = catch_unwind(AssertUnwindSafe(|| {
         runtime.block_on(executor.clone().run(async {

@@ -31,6 +31,8 @@ pub enum Keep {
     Nothing,
     /// Faults, starts, and what clients saw.
     Events,
+    /// What processes log as well.
+    Logs,
     /// Every message as well.
     Everything,
 }
@@ -74,13 +76,23 @@ impl Trace {
         inner.events += 1;
         let wanted = match inner.keep {
             Keep::Nothing => false,
-            Keep::Events => for_whom == Keep::Events,
+            Keep::Events | Keep::Logs => for_whom == Keep::Events,
             Keep::Everything => true,
         };
         if wanted {
             inner.lines.push(line.clone());
         }
         inner.line = line;
+    }
+
+    /// A line of a process' log. It is kept for people, and is no part of what two runs are compared by.
+    pub(crate) fn log(&self, line: &str) {
+        let mut inner = self.inner.lock();
+        if inner.frozen {
+            return;
+        }
+        let at = inner.origin.elapsed().as_secs_f64();
+        inner.lines.push(format!("{at:>9.3}s    {line}"));
     }
 
     /// Ends the story: what happens from now on is not part of it.

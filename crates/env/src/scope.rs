@@ -54,6 +54,8 @@ struct Inner {
     /// tasks of its children.
     trackers: Vec<TaskTracker>,
     tasks: Mutex<Tasks>,
+    /// Kept for as long as this is, so that aborting an ancestor finds its way here, whoever has let go of those in between.
+    _parent: Option<Arc<Inner>>,
 }
 
 /// Where work is done.
@@ -114,6 +116,7 @@ impl Scope {
                 cancel: CancellationToken::new(),
                 trackers: vec![TaskTracker::new()],
                 tasks: Mutex::default(),
+                _parent: None,
             }),
         }
     }
@@ -129,6 +132,7 @@ impl Scope {
             cancel: self.inner.cancel.child_token(),
             trackers,
             tasks: Mutex::new(Tasks { aborted: tasks.aborted, ..Tasks::default() }),
+            _parent: Some(Arc::clone(&self.inner)),
         });
         if tasks.children.len() >= tasks.sweep_at {
             tasks.children.retain(|child| child.strong_count() > 0);

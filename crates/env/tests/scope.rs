@@ -34,6 +34,15 @@ async fn abort_ends_every_task_of_the_tree() {
     assert_eq!(scope.child("late").spawn("late", async {}).await, Err(TaskError::Aborted { task: "late" }));
 }
 
+/// Who started it has let go of the scope in between.
+#[tokio::test]
+async fn abort_finds_tasks_below_scopes_that_nobody_holds() {
+    let scope = Scope::new("instance");
+    let handle = scope.child("process").child("server").spawn("connection", pending::<()>());
+    scope.abort();
+    assert_eq!(handle.await, Err(TaskError::Aborted { task: "connection" }));
+}
+
 #[tokio::test]
 async fn cancel_asks_and_join_waits() {
     let scope = Scope::new("instance");

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use env::{Clock, Rng};
 use parking_lot::Mutex;
+use prost::Message as _;
 use proto::metastore::metastore_client::MetastoreClient;
 use proto::metastore::{
     AddNodeRequest, BackupRequest, Consistency, Lease, Member, RangeRequest, RangeResponse, Record,
@@ -21,6 +22,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::config::MembershipConfig;
 use crate::metrics::Metrics;
+use crate::records::LEASES;
 
 /// Waits between rounds over all nodes.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
@@ -163,12 +165,15 @@ impl Client {
         Ok(answer)
     }
 
-    /// Registers this process. It takes over from a former process of the same name.
+    /// Registers this process. It takes over from a former process of the same name, whose lease it looks up first: a copy of
+    /// this call that arrives later replaces no lease that was registered meanwhile, this process' own least of all.
     ///
     /// # Errors
     /// Where it was refused, or no leader did it in time.
     pub async fn register(&self, lease: Lease) -> Result<Lease, Error> {
-        let request = RegisterLeaseRequest { lease: Some(lease) };
+        let found = self.get(format!("{LEASES}{}", lease.instance)).await?;
+        let seen = found.and_then(|record| Lease::decode(record.value).ok()).map_or(0, |lease| lease.token);
+        let request = RegisterLeaseRequest { lease: Some(lease), replaces: Some(seen) };
         let answer = self
             .call(Repeat::Always, false, self.inner.config.call_timeout, |mut client, attempt| {
                 let request = within(request.clone(), attempt.within);

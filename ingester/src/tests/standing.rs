@@ -43,7 +43,7 @@ fn an_incarnation_is_that_of_the_directory_and_a_new_one_has_lost_nothing_of_its
 }
 
 #[test]
-fn a_damaged_log_is_a_lost_range_until_that_is_published() {
+fn a_damaged_log_is_a_lost_range_and_stays_one() {
     run(async {
         let fs = SimFs::new(5);
         let host = up(&fs).await;
@@ -71,10 +71,6 @@ fn a_damaged_log_is_a_lost_range_until_that_is_published() {
             );
             end(host).await;
         }
-        let host = up(&damaged).await;
-        host.ingester.published(&[TimeRange::ALL]).await.unwrap();
-        assert_eq!(host.ingester.identity().lost, []);
-        end(host).await;
     });
 }
 
@@ -103,11 +99,45 @@ fn power_that_fails_before_a_sync_is_a_lost_range() {
         let [range] = lost[..] else { panic!("{lost:?}") };
         assert!(range.contains(NOW_MS + MINUTE_MS), "{range:?}");
         assert!(!range.contains(NOW_MS - 180 * MINUTE_MS), "what is old was synced long ago: {range:?}");
-        host.ingester.published(&lost).await.unwrap();
         end(host).await;
 
         let host = up(&fs.crash(CrashMode::LoseAll), &IngesterConfig::default()).await;
-        assert_eq!(host.ingester.identity().lost, [], "that run synced everything");
+        assert_eq!(
+            host.ingester.identity().lost,
+            lost,
+            "that run synced everything, and brought nothing back"
+        );
+        end(host).await;
+    });
+}
+
+/// A querier may choose whom to ask before it hears of a loss. Who lost something tells it.
+#[test]
+fn for_a_time_of_which_its_record_says_that_it_is_lost_an_ingester_does_not_answer() {
+    run(async {
+        let fs = SimFs::new(1);
+        let host = up(&fs).await;
+        push_at(&host, NOW_MS).await;
+        let ask = |from: i64, to: i64| {
+            let range = TimeRange::new(NOW_MS + from * MINUTE_MS, NOW_MS + to * MINUTE_MS).unwrap();
+            host.ingester.series(proto::SeriesRequest {
+                tenant: tenant("a"),
+                matcher_sets: Vec::new(),
+                range,
+                limit: 0,
+            })
+        };
+        assert_eq!(ask(-10, 10).await.unwrap().len(), 1);
+        let lost = TimeRange::new(NOW_MS - 60 * MINUTE_MS, NOW_MS - 5 * MINUTE_MS).unwrap();
+        host.ingester.published(vec![lost]).await.unwrap();
+        let refused = ask(-10, 10).await.unwrap_err();
+        assert_eq!(refused.code, Code::Unavailable, "others may have it: {refused}");
+        assert_eq!(ask(-4, 10).await.unwrap().len(), 1, "it is whole there");
+        assert!(host.ingester.stats(&tenant("a")).await.is_err(), "a count is of all times");
+        push_at(&host, NOW_MS + MINUTE_MS).await;
+        end(host).await;
+        let host = up(&fs.crash(CrashMode::LoseAll)).await;
+        assert_eq!(host.ingester.identity().lost, [lost], "it will be told again");
         end(host).await;
     });
 }

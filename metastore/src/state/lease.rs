@@ -19,8 +19,9 @@ impl State {
         self.records.get(&lease_key(instance)).and_then(|record| decode(record))
     }
 
-    /// Registers a process. One that registers again takes over from the former: that one's token is fenced off, and
-    /// what was bound to its lease ends.
+    /// Registers a process. One that registers again takes over from the former that it knows of: that one's token is fenced
+    /// off, and what was bound to its lease ends. From one that it does not know of it takes nothing: the registration was late,
+    /// and who sent it may hold that lease, and act on it.
     pub(super) fn register(
         &mut self,
         register: &RegisterLease,
@@ -34,6 +35,14 @@ impl State {
             let message =
                 format!("a lease of {} ms; {MIN_LEASE_MS} to {MAX_LEASE_MS} ms are allowed", lease.ttl_ms);
             return Err(invalid(message));
+        }
+        let seen = register.replaces.unwrap_or(u64::MAX);
+        if let Some(later) = self.lease(&lease.instance).filter(|live| live.token > seen) {
+            let message = format!(
+                "instance {:?} has a lease with token {} that came after {seen}, the one that was to be replaced",
+                lease.instance, later.token
+            );
+            return Err(refusal(RefusalReason::Superseded, message));
         }
         lease.token = change.revision;
         lease.registered_ms = self.time_ms;

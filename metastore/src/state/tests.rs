@@ -57,7 +57,8 @@ fn refused(applied: &Applied) -> RefusalReason {
 
 fn register(state: &mut State, instance: &str) -> Lease {
     let lease = Lease { instance: instance.into(), ttl_ms: 15_000, ..Lease::default() };
-    let applied = run(state, command::Command::RegisterLease(RegisterLease { lease: Some(lease) }));
+    let applied =
+        run(state, command::Command::RegisterLease(RegisterLease { lease: Some(lease), replaces: None }));
     match applied.outcome.outcome {
         Some(Came::Lease(lease)) => lease,
         other => panic!("not registered: {other:?}"),
@@ -182,12 +183,32 @@ fn what_is_bound_to_a_lease_ends_with_it_in_one_revision() {
     assert!(state.get(b"jobs/3").is_none());
 }
 
+/// The process that sent it may have the later lease, and acts on what is bound to it.
+#[test]
+fn a_registration_that_comes_late_takes_the_lease_from_nobody() {
+    let mut state = State::default();
+    let first = register(&mut state, "a");
+    let again = |state: &mut State, replaces| {
+        let lease = Lease { instance: "a".into(), ttl_ms: 15_000, ..Lease::default() };
+        let register = RegisterLease { lease: Some(lease), replaces: Some(replaces) };
+        run(state, command::Command::RegisterLease(register))
+    };
+    assert_eq!(refused(&again(&mut state, 0)), RefusalReason::Superseded);
+    assert_eq!(state.lease("a"), Some(first.clone()), "nothing has changed");
+    assert!(matches!(again(&mut state, first.token).outcome.outcome, Some(Came::Lease(_))));
+    let second = state.lease("a").unwrap();
+    assert!(second.token > first.token);
+    assert_eq!(refused(&again(&mut state, first.token)), RefusalReason::Superseded);
+    assert!(end(&mut state, "a", second.token));
+    assert!(matches!(again(&mut state, first.token).outcome.outcome, Some(Came::Lease(_))), "nobody has it");
+}
+
 #[test]
 fn leases_that_cannot_be_are_refused() {
     let mut state = State::default();
     for (instance, ttl_ms) in [("", 1_000), ("a/b", 1_000), ("ä", 1_000), ("a", 99), ("a", 3_600_001)] {
         let lease = Lease { instance: instance.into(), ttl_ms, ..Lease::default() };
-        let register = RegisterLease { lease: Some(lease) };
+        let register = RegisterLease { lease: Some(lease), replaces: None };
         assert_eq!(
             refused(&run(&mut state, command::Command::RegisterLease(register))),
             RefusalReason::Invalid
@@ -272,7 +293,7 @@ fn any_command() -> impl Strategy<Value = command::Command> {
     });
     prop_oneof![
         6 => txn,
-        1 => lease.prop_map(|lease| command::Command::RegisterLease(RegisterLease { lease: Some(lease) })),
+        1 => lease.prop_map(|lease| command::Command::RegisterLease(RegisterLease { lease: Some(lease), replaces: None })),
         1 => (instance, 1..40_u64).prop_map(|(instance, token)| {
             command::Command::EndLease(EndLease { instance: instance.into(), token, released: false })
         }),

@@ -27,7 +27,7 @@ pub enum Mutant {
     StandInOfAnotherZone,
     /// Who leaves hands over all series but the first of each parcel.
     HandOverDropsSeries,
-    /// Queriers do not hear of ranges that were lost.
+    /// Nobody hears of ranges that were lost: neither queriers, nor who would have to refuse to answer for them.
     LostRangeUnpublished,
     /// Who has lost a lease goes on as if it held.
     ActsOnStaleLease,

@@ -15,6 +15,7 @@ use rpc::ingester::{IngesterService, RemoteIngesters, TakeOverService};
 use settings::{ByteSize, Overrides};
 
 use super::{BootError, Part, Role, surroundings};
+use crate::mutant::Mutant;
 use crate::site::{DATA, Process, RETENTION, RING, Site, Variant, grpc};
 
 /// How long an ingester that is new in its ring takes no writes: longer than a watch may be silent.
@@ -107,6 +108,10 @@ pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
         join_wait: JOIN_WAIT,
     };
     presence.join(&ingester).await?;
+    if process.site.mutant == Some(Mutant::LostRangeUnpublished) {
+        // As though its record said that nothing was.
+        let _ = ingester.published(Vec::new()).await;
+    }
     let (dial, rng) = (around.dial, process.draw.rng());
     Ok(Part::Ingester(Box::new(RunningIngester { site: process.site, ingester, presence, dial, rng })))
 }

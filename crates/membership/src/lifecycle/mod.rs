@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Scope;
-use proto::metastore::{InstanceState, Lease, LostRange};
+use proto::metastore::{Instance, InstanceState, Lease, LostRange};
 use rpc::grpc::Backoff;
 use tokio::sync::watch;
 
@@ -83,6 +83,8 @@ pub struct WrongPlace {
 struct Written {
     /// What the record says of what was wanted; `None`: it was not written by this process.
     announcement: Option<Announcement>,
+    /// All that the record says is lost, from before as well.
+    lost: Vec<LostRange>,
     refused: Option<WrongPlace>,
 }
 
@@ -92,8 +94,8 @@ pub struct Lifecycle {
     wanted: Arc<watch::Sender<Announcement>>,
     written: watch::Receiver<Written>,
     leases: watch::Receiver<Option<LeaseHolder>>,
-    /// The incarnation in the saved view, if that has the instance.
-    saved: Option<u64>,
+    /// The record in the saved view, if that has the instance.
+    saved: Option<Arc<Instance>>,
     stop: Scope,
 }
 
@@ -121,7 +123,7 @@ impl Lifecycle {
         let (wanted, wanting) = watch::channel(first);
         let (tell, written) = watch::channel(Written::default());
         let (leased, leases) = watch::channel(None);
-        let known = saved.as_ref().map(|saved| saved.message.incarnation);
+        let known = saved.as_ref().map(|saved| Arc::new(saved.message.clone()));
         let (inner, outer) = (stop.clone(), scope.clone());
         let keep =
             Keep { client, watcher, place, key, lease, saved, wanting, tell, leased, scope: inner, outer };
@@ -146,18 +148,19 @@ impl Lifecycle {
         self.until(|written| written.announcement.is_some()).await
     }
 
-    /// The incarnation that the saved view has of the instance, if it has the instance.
-    pub fn saved_incarnation(&self) -> Option<u64> {
-        self.saved
+    /// The instance's record in the saved view, if that has the instance.
+    pub fn saved(&self) -> Option<&Instance> {
+        self.saved.as_deref()
     }
 
-    /// Waits until the metastore has everything that was announced so far.
+    /// Waits until the metastore has everything that was announced so far. What the record says is lost, from before as well.
     ///
     /// # Errors
     /// Where it is in the ring with another zone.
-    pub async fn announced(&self) -> Result<(), WrongPlace> {
+    pub async fn announced(&self) -> Result<Vec<LostRange>, WrongPlace> {
         let wanted = self.wanted.borrow().clone();
-        self.until(|written| written.announcement.as_ref() == Some(&wanted)).await
+        self.until(|written| written.announcement.as_ref() == Some(&wanted)).await?;
+        Ok(self.written.borrow().lost.clone())
     }
 
     async fn until(&self, holds: impl Fn(&Written) -> bool + Send) -> Result<(), WrongPlace> {
@@ -257,10 +260,10 @@ impl Keep {
             }
             if new || self.is_contradicted(&wanted, &self.watcher.view(), written_at) {
                 match self.write(&wanted).await {
-                    Ok(at) => {
+                    Ok((at, lost)) => {
                         written_at = at;
                         backoff = Backoff::new(FIRST_WAIT, LONGEST_WAIT);
-                        self.done(wanted);
+                        self.done(wanted, lost);
                     }
                     Err(PlaceError::Wrong(wrong)) => {
                         tracing::error!(error = %wrong, "the instance has no place in the ring");
@@ -291,8 +294,8 @@ impl Keep {
         record.is_none_or(|record| !record::says(&record.message, &self.place, wanted))
     }
 
-    fn done(&mut self, wanted: Announcement) {
-        self.tell.send_modify(|written| written.announcement = Some(wanted));
+    fn done(&mut self, wanted: Announcement, lost: Vec<LostRange>) {
+        self.tell.send_modify(|written| (written.announcement, written.lost) = (Some(wanted), lost));
         if self.leased.borrow().is_none() {
             // Not of this task's scope: it is released after this task has ended.
             let holder = LeaseHolder::start(self.client.clone(), self.lease.clone(), &self.outer);

@@ -1,6 +1,6 @@
 //! Writing the record of an instance, with tokens that nobody else was given at the same time.
 
-use proto::metastore::{Instance, Op, Placement, Txn};
+use proto::metastore::{Instance, LostRange, Op, Placement, Txn};
 use proto::{Error, Stored};
 
 use super::{Announcement, Keep, Moment, WrongPlace, record};
@@ -30,23 +30,25 @@ impl From<prost::DecodeError> for PlaceError {
 }
 
 impl Keep {
-    /// Makes the record what is wanted, and says at which revision it is.
-    pub(super) async fn write(&self, wanted: &Announcement) -> Result<Moment, PlaceError> {
+    /// Makes the record what is wanted, and says at which revision it is, and what it says is lost.
+    pub(super) async fn write(&self, wanted: &Announcement) -> Result<(Moment, Vec<LostRange>), PlaceError> {
         for _ in 0..MAX_ATTEMPTS {
             let now_ms = self.now_ms();
-            let txn = match self.client.get(self.key.clone()).await? {
+            let (txn, lost) = match self.client.get(self.key.clone()).await? {
                 Some(found) => {
                     let mut stored = records::value::<Instances>(&found)?;
                     record::check(&stored.message, &self.place).map_err(PlaceError::Wrong)?;
                     record::merge(&mut stored.message, &self.place, wanted, now_ms);
-                    records::replace::<Instances>(&self.key, found.mod_revision, &stored)
+                    let txn = records::replace::<Instances>(&self.key, found.mod_revision, &stored);
+                    (txn, stored.message.lost_ranges)
                 }
                 None => self.placing(wanted, now_ms).await?,
             };
             let answer = self.client.txn(txn).await?;
             if answer.result.is_some_and(|result| result.succeeded) {
                 let header = answer.header.unwrap_or_default();
-                return Ok(Moment { cluster_id: header.cluster_id, revision: header.revision });
+                let at = Moment { cluster_id: header.cluster_id, revision: header.revision };
+                return Ok((at, lost));
             }
         }
         Err(Error::internal(format!("the instance's record was changed {MAX_ATTEMPTS} times by others"))
@@ -55,7 +57,7 @@ impl Keep {
 
     /// Makes the record, with tokens, where nobody else has joined the zone meanwhile. An instance that the metastore
     /// has forgotten keeps the tokens that it had.
-    async fn placing(&self, wanted: &Announcement, now_ms: i64) -> Result<Txn, PlaceError> {
+    async fn placing(&self, wanted: &Announcement, now_ms: i64) -> Result<(Txn, Vec<LostRange>), PlaceError> {
         let guard = records::key::<Placements>(&[&self.place.ring, &self.place.zone]);
         let guarded = self.client.get(guard.clone()).await?.map_or(0, |record| record.mod_revision);
         let mut stored = match &self.saved {
@@ -75,7 +77,7 @@ impl Keep {
             records::put::<Placements>(guard.clone(), &Stored::new(placement)),
         ];
         let compare = vec![records::unchanged(self.key.clone(), 0), records::unchanged(guard, guarded)];
-        Ok(Txn { compare, then: put, otherwise: Vec::new() })
+        Ok((Txn { compare, then: put, otherwise: Vec::new() }, stored.message.lost_ranges))
     }
 }
 
