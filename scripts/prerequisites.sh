@@ -22,3 +22,9 @@ else
     command -v c++ >/dev/null || fail "a C++ compiler is missing"
     command -v git >/dev/null || fail "git is missing"
 fi
+
+# A disk that fills up ends a build with a bus error of the linker, which says nothing.
+free_gib=$(($(df -Pk . | awk 'NR == 2 { print $4 }') / 1024 / 1024))
+if ((free_gib < 10)); then
+    say "only $free_gib GiB are free here: building and testing from nothing takes up to 10"
+fi

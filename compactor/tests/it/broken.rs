@@ -91,7 +91,7 @@ async fn indexes_that_are_cut_off() {
 #[tokio::test(start_paused = true)]
 async fn a_meta_file_that_is_none() {
     check("meta.json: offset", async |bucket, id| {
-        put(bucket, id, "meta.json", Bytes::from_static(b"{\"ulid\":")).await
+        put(bucket, id, "meta.json", Bytes::from_static(b"{\"ulid\":")).await;
     })
     .await;
 }

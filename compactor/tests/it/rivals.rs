@@ -46,11 +46,11 @@ async fn overtaken(believes: bool) {
     world.config.list_interval = Duration::from_secs(30 * 86_400);
     let all = world.ship_replicas(1).await;
     let rival = world.start();
-    rival.look(&tenant()).await.unwrap();
+    rival.look(&tenant()).await.expect("the bucket answers");
     world.pass(Duration::from_secs(4 * 3_600)).await;
     world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes });
     let slow = world.start();
-    let looked = slow.look(&tenant()).await.unwrap();
+    let looked = slow.look(&tenant()).await.expect("the bucket answers");
     assert_eq!((looked.failed_jobs, looked.written.len()), (1, 0));
     let index = world.index().await;
     assert_eq!((index.live().count(), index.blocks.len()), (1, 4));
@@ -61,9 +61,9 @@ async fn overtaken(believes: bool) {
     let next = world.start();
     for _ in 0..2 {
         world.pass(Duration::from_secs(14 * 3_600)).await;
-        next.look(&tenant()).await.unwrap();
+        next.look(&tenant()).await.expect("the bucket answers");
     }
-    assert_eq!(world.bucket().blocks().await.unwrap().len(), 1);
+    assert_eq!(world.bucket().blocks().await.expect("the bucket answers").len(), 1);
     let (samples, count) = world.live_samples().await;
     assert_eq!((samples.len(), samples), (count, all));
 }
@@ -86,7 +86,7 @@ async fn what_another_one_has_found_is_done() {
     world.pass(Duration::from_secs(4 * 3_600)).await;
     let rival = world.start();
     world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes: true });
-    let looked = world.start().look(&tenant()).await.unwrap();
+    let looked = world.start().look(&tenant()).await.expect("the bucket answers");
     assert_eq!((looked.failed_jobs, looked.written.len()), (0, 1));
     let index = world.index().await;
     assert_eq!((index.live().count(), index.blocks.len()), (1, 4));

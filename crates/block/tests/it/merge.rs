@@ -83,7 +83,8 @@ fn union<'a>(blocks: impl IntoIterator<Item = &'a Plain>) -> Plain {
 
 /// Writes a block whose chunks have `per_chunk` samples at most.
 fn save(block: &Plain, folder: &Path, ulid: Ulid, per_chunk: u16) -> PathBuf {
-    let mut writer = BlockWriter::create(Arc::new(RealFs), folder, ulid, WriteOptions::default()).unwrap();
+    let mut writer = BlockWriter::create(Arc::new(RealFs), folder, ulid, WriteOptions::default())
+        .expect("what the test has made is whole");
     for (labels, samples) in block {
         let has_starts = samples.values().any(|(start, _)| *start != 0);
         let mut done: Vec<(OpenChunk, TimeRange)> = Vec::new();
@@ -93,30 +94,34 @@ fn save(block: &Plain, folder: &Path, ulid: Ulid, per_chunk: u16) -> PathBuf {
                 && chunk.num_samples() < per_chunk
                 && chunk.append(sample) == Push::Done
             {
-                *range = TimeRange::new(range.start_ms(), *at).unwrap();
+                *range = TimeRange::new(range.start_ms(), *at).expect("what the test has made is whole");
                 continue;
             }
             let next = match done.last() {
                 Some((before, _)) => before.next(sample),
                 None => OpenChunk::start(sample),
             };
-            done.push((next.unwrap(), TimeRange::new(*at, *at).unwrap()));
+            done.push((
+                next.expect("what the test has made is whole"),
+                TimeRange::new(*at, *at).expect("what the test has made is whole"),
+            ));
         }
         let chunks = done.iter().map(|(chunk, range)| NewChunk {
             range: *range,
             encoding: chunk.encoding(),
             data: chunk.bytes(),
         });
-        writer.add(labels, chunks).unwrap();
+        writer.add(labels, chunks).expect("what the test has made is whole");
     }
     let description =
         Description { min_time: None, max_time: None, compaction: Compaction::of_head(ulid), thanos: None };
-    writer.finish(description).unwrap().0
+    writer.finish(description).expect("what the test has made is whole").0
 }
 
 async fn input(folder: &Path, tombstones: &[Tombstone]) -> Input {
     let opened = open(folder).await;
-    let series = SeriesList::open(file(folder, "index"), None).await.unwrap();
+    let series =
+        SeriesList::open(file(folder, "index"), None).await.expect("what the test has made is whole");
     Input::new(series, opened.chunks, tombstones)
 }
 
@@ -127,7 +132,7 @@ async fn merge(folders: &[PathBuf], parent: &Path, ulids: &[Ulid]) -> Result<Vec
         inputs.push(input(folder, &[]).await);
     }
     let create = |ulid: &Ulid| BlockWriter::create(Arc::new(RealFs), parent, *ulid, WriteOptions::default());
-    let writers = ulids.iter().map(|ulid| create(ulid).unwrap()).collect();
+    let writers = ulids.iter().map(|ulid| create(ulid).expect("what the test has made is whole")).collect();
     let parts = ulids.len() as u64;
     let route = move |labels: &Labels| (labels.key_hash() % parts) as usize;
     let writers = write(Merge::new(&inputs), writers, route, &Scope::simulated("test")).await?;
@@ -139,7 +144,7 @@ async fn merge(folders: &[PathBuf], parent: &Path, ulids: &[Ulid]) -> Result<Vec
             compaction: Compaction { level: 2, ..Compaction::default() },
             thanos: None,
         };
-        done.push(writer.finish(description).unwrap().0);
+        done.push(writer.finish(description).expect("what the test has made is whole").0);
     }
     Ok(done)
 }
@@ -147,16 +152,19 @@ async fn merge(folders: &[PathBuf], parent: &Path, ulids: &[Ulid]) -> Result<Vec
 /// What a block has, after all of it has been verified.
 async fn load(folder: &Path) -> Plain {
     let block = open(folder).await;
-    let verified = block.verify().await.unwrap();
+    let verified = block.verify().await.expect("what the test has made is whole");
     assert_eq!(verified.stats.num_samples, block.meta.stats.num_samples);
     let mut all = Plain::new();
     let mut scan = block.index.scan();
-    while let Some((_, series)) = scan.next().await.unwrap() {
+    while let Some((_, series)) = scan.next().await.expect("what the test has made is whole") {
         let mut samples = Samples::new();
-        for chunk in block.chunks.read_all(&series.chunks).await.unwrap() {
-            let mut cursor = chunk::cursor(chunk.encoding, &chunk.data).unwrap();
+        for chunk in block.chunks.read_all(&series.chunks).await.expect("what the test has made is whole") {
+            let mut cursor =
+                chunk::cursor(chunk.encoding, &chunk.data).expect("what the test has made is whole");
             assert!(cursor.num_samples() <= 120);
-            while let Some((at, start, value)) = cursor.next_with_start().unwrap() {
+            while let Some((at, start, value)) =
+                cursor.next_with_start().expect("what the test has made is whole")
+            {
                 assert!(samples.insert(at, (start, value.to_value())).is_none(), "{at} is there twice");
             }
         }
@@ -189,7 +197,7 @@ proptest! {
         blocks in prop::collection::vec((plain(), prop_oneof![Just(3_u16), Just(120)]), 1..6),
         parts in 1..4_u64,
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("what the test has made is whole");
         let save = |(number, (block, per_chunk)): (usize, &(Plain, u16))| {
             save(block, folder.path(), ulid(number as u64), *per_chunk)
         };
@@ -198,7 +206,7 @@ proptest! {
         run(async {
             let names: Vec<Ulid> = (0..parts).map(|part| ulid(100 + part)).collect();
             let mut merged = Plain::new();
-            for part in merge(&saved, folder.path(), &names).await.unwrap() {
+            for part in merge(&saved, folder.path(), &names).await.expect("what the test has made is whole") {
                 for (labels, samples) in load(&part).await {
                     assert!(merged.insert(labels, samples).is_none(), "a series is in two parts");
                 }
@@ -206,10 +214,10 @@ proptest! {
             assert_same(&merged, &expected);
             // In another order, level by level, and with some of them twice: the same.
             let (first, rest) = saved.split_at(saved.len() / 2);
-            let mut level = merge(rest, folder.path(), &[ulid(200)]).await.unwrap();
+            let mut level = merge(rest, folder.path(), &[ulid(200)]).await.expect("what the test has made is whole");
             level.extend(first.iter().rev().cloned());
             level.extend(saved.first().cloned());
-            let again = merge(&level, folder.path(), &[ulid(201)]).await.unwrap();
+            let again = merge(&level, folder.path(), &[ulid(201)]).await.expect("what the test has made is whole");
             assert_same(&load(&again[0]).await, &expected);
         });
     }
@@ -219,38 +227,38 @@ proptest! {
         block in plain(),
         gone in prop::collection::vec((0..7_usize, 0..60_000_i64, 0..40_000_i64), 0..6),
     ) {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().expect("what the test has made is whole");
         let saved = save(&block, folder.path(), ulid(1), 10);
         run(async {
             let opened = open(&saved).await;
             let mut references = Vec::new();
             let mut scan = opened.index.scan();
-            while let Some((reference, series)) = scan.next().await.unwrap() {
+            while let Some((reference, series)) = scan.next().await.expect("what the test has made is whole") {
                 references.push((reference, series.labels));
             }
             let mut expected = block.clone();
             let mut tombstones = Vec::new();
             for (series, start, length) in &gone {
                 let Some((reference, labels)) = references.get(*series) else { continue };
-                let range = TimeRange::new(*start, start + length).unwrap();
+                let range = TimeRange::new(*start, start + length).expect("what the test has made is whole");
                 tombstones.push(Tombstone { series: u64::from(reference.as_u32()), range });
-                expected.get_mut(labels).unwrap().retain(|at, _| !range.contains(*at));
+                expected.get_mut(labels).expect("what the test has made is whole").retain(|at, _| !range.contains(*at));
             }
             expected.retain(|_, samples| !samples.is_empty());
             let inputs = [input(&saved, &tombstones).await];
             let mut merge = Merge::new(&inputs);
             let mut found = Plain::new();
             loop {
-                let batch = merge.next_batch().await.unwrap();
+                let batch = merge.next_batch().await.expect("what the test has made is whole");
                 if batch.is_empty() {
                     break;
                 }
                 for series in batch {
                     let labels = series.labels().clone();
-                    for chunk in series.into_chunks().unwrap() {
+                    for chunk in series.into_chunks().expect("what the test has made is whole") {
                         let chunk = chunk.as_new();
-                        let mut cursor = chunk::cursor(chunk.encoding, chunk.data).unwrap();
-                        while let Some((at, start, value)) = cursor.next_with_start().unwrap() {
+                        let mut cursor = chunk::cursor(chunk.encoding, chunk.data).expect("what the test has made is whole");
+                        while let Some((at, start, value)) = cursor.next_with_start().expect("what the test has made is whole") {
                             found.entry(labels.clone()).or_default().insert(at, (start, value.to_value()));
                         }
                     }
@@ -263,7 +271,7 @@ proptest! {
 
 #[test]
 fn chunks_that_stand_alone_or_repeat_each_other_are_handed_on_as_they_are() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("what the test has made is whole");
     let series = |range: std::ops::Range<i64>| -> Plain {
         let samples = range.map(|i| (i * 15_000, (0, Value::Float((i % 17) as f64))));
         Plain::from([(labels(1), samples.collect())])
@@ -271,8 +279,10 @@ fn chunks_that_stand_alone_or_repeat_each_other_are_handed_on_as_they_are() {
     let replica = |number| save(&series(0..480), folder.path(), ulid(number), 120);
     let saved = [replica(1), replica(2), replica(3), save(&series(480..960), folder.path(), ulid(4), 120)];
     run(async {
-        let merged = merge(&saved, folder.path(), &[ulid(9)]).await.unwrap();
-        let segment = |folder: &Path| std::fs::read(folder.join("chunks/000001")).unwrap();
+        let merged = merge(&saved, folder.path(), &[ulid(9)]).await.expect("what the test has made is whole");
+        let segment = |folder: &Path| {
+            std::fs::read(folder.join("chunks/000001")).expect("what the test has made is whole")
+        };
         let expected = [segment(&saved[0]), segment(&saved[3])[8..].to_vec()].concat();
         assert_eq!(segment(&merged[0]), expected);
     });
@@ -280,7 +290,7 @@ fn chunks_that_stand_alone_or_repeat_each_other_are_handed_on_as_they_are() {
 
 #[tokio::test]
 async fn the_broken_one_is_named() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("what the test has made is whole");
     let block = |offset: i64| -> Plain {
         let samples = (0..500).map(|i| (i * 1000 + offset, (0, Value::Float(i as f64))));
         Plain::from([(labels(1), samples.collect())])
@@ -288,10 +298,10 @@ async fn the_broken_one_is_named() {
     let save = |number: u64| save(&block(number as i64), folder.path(), ulid(number), 120);
     let saved: Vec<PathBuf> = (1..4).map(save).collect();
     let segment = saved[1].join("chunks/000001");
-    let mut bytes = std::fs::read(&segment).unwrap();
+    let mut bytes = std::fs::read(&segment).expect("what the test has made is whole");
     let middle = bytes.len() / 2;
     bytes[middle] ^= 1;
-    std::fs::write(&segment, bytes).unwrap();
+    std::fs::write(&segment, bytes).expect("what the test has made is whole");
     let error = merge(&saved, folder.path(), &[ulid(9)]).await.unwrap_err();
     let WriteError::Input(MergeError { input, source }) = error else { panic!("{error}") };
     assert_eq!(input, 1);
@@ -301,7 +311,7 @@ async fn the_broken_one_is_named() {
 /// promtool lists, analyses and dumps what comes of a merge of replicas.
 #[test]
 fn promtool_reads_what_was_merged() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("what the test has made is whole");
     let replica = |missing: i64| -> Plain {
         let series = |number: u8| {
             let times = (0..700_i64).filter(|i| i % 10 != missing);
@@ -314,9 +324,9 @@ fn promtool_reads_what_was_merged() {
     let saved: Vec<PathBuf> =
         blocks.iter().zip(1..).map(|(block, number)| save(block, folder.path(), ulid(number), 120)).collect();
     let out = folder.path().join("out");
-    run(async { merge(&saved, &out, &[ulid(9)]).await.unwrap() });
-    std::fs::create_dir(out.join("wal")).unwrap();
-    let path = out.to_str().unwrap();
+    run(async { merge(&saved, &out, &[ulid(9)]).await.expect("what the test has made is whole") });
+    std::fs::create_dir(out.join("wal")).expect("what the test has made is whole");
+    let path = out.to_str().expect("what the test has made is whole");
     let listed = crate::promtool::promtool(&["tsdb", "list", path]);
     assert!(listed.contains(" 4900 "), "{listed}");
     assert!(crate::promtool::promtool(&["tsdb", "analyze", path]).contains("Total Series: 7"));
