@@ -64,15 +64,8 @@ impl RangeRead for LocalFile {
     }
 
     async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let length = range.end.checked_sub(range.start).filter(|_| range.end <= self.bytes);
-        let length =
-            usize::try_from(length.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
-        let file = self.file.clone();
-        let read = move || {
-            let mut bytes = vec![0; length];
-            env::read_exact_at(&*file, &mut bytes, range.start)?;
-            Ok::<_, io::Error>(Bytes::from(bytes))
-        };
+        let (file, bytes) = (self.file.clone(), self.bytes);
+        let read = move || read_range(&*file, bytes, &range);
         self.scope.run_blocking(read).await.map_err(io::Error::other)?
     }
 }
@@ -105,13 +98,17 @@ impl RangeRead for InPlace {
     }
 
     async fn read(&self, range: Range<u64>) -> io::Result<Bytes> {
-        let length = range.end.checked_sub(range.start).filter(|_| range.end <= self.bytes);
-        let length =
-            usize::try_from(length.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
-        let mut bytes = vec![0; length];
-        env::read_exact_at(&*self.file, &mut bytes, range.start)?;
-        Ok(Bytes::from(bytes))
+        read_range(&*self.file, self.bytes, &range)
     }
+}
+
+/// A range of a file of so many bytes; one that leads behind its end is refused before it is allocated.
+fn read_range(file: &dyn File, bytes: u64, range: &Range<u64>) -> io::Result<Bytes> {
+    let length = range.end.checked_sub(range.start).filter(|_| range.end <= bytes);
+    let length = usize::try_from(length.ok_or(io::ErrorKind::UnexpectedEof)?).map_err(io::Error::other)?;
+    let mut read = vec![0; length];
+    env::read_exact_at(file, &mut read, range.start)?;
+    Ok(Bytes::from(read))
 }
 
 /// Reads all of the block in a folder, as [`verify`] does; its index is of `version`, where that is given, whatever it says
