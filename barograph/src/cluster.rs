@@ -188,6 +188,7 @@ impl Cluster {
 
     /// Lets others stand in for this process from now on. Its place is kept.
     pub(crate) async fn pause(&self) {
+        self.watcher.save().await;
         match &self.presence {
             Presence::Lease(holder) => holder.release().await,
             Presence::Place(lifecycle) => lifecycle.pause().await,

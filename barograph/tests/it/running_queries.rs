@@ -42,9 +42,8 @@ fn what_ran_when_the_process_was_killed_is_logged_at_the_next_start() {
     barograph.program.signal(Signal::KILL);
     barograph.program.wait();
     let log = folder.path().join("log");
-    let mut command = Barograph::command(&["--self-monitoring.enabled=false"]);
-    command.stderr(File::create(&log).expect("a file"));
-    let again = Barograph::start_command(command, &data);
+    let command = Barograph::command(&["--self-monitoring.enabled=false"]);
+    let again = Barograph::start_logging(command, &data, File::create(&log).expect("a file"));
     wait_until("the log", || {
         let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
         let told = text.lines().filter(|line| line.contains("this query ran when the process before ended"));

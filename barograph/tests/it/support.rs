@@ -1,6 +1,7 @@
 //! Starting programs, and waiting for conditions.
 
-use std::io::{BufRead, BufReader};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -39,17 +40,35 @@ pub(crate) fn wait_until<T>(what: &str, mut condition: impl FnMut() -> Result<T,
     }
 }
 
+/// Lines of the log of a program that a failed test shows.
+const SHOWN_LINES: usize = 15;
+
+/// The last lines of a log, for the report of a failed test.
+pub(crate) fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().collect();
+    lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default().join("\n")
+}
+
 /// A running program, killed when dropped.
 pub(crate) struct Program {
     child: Child,
+    /// What it says on standard error, unless that has another place; shown where the test fails, and only there.
+    log: Option<File>,
 }
 
 impl Program {
-    /// Starts `command`.
+    /// Starts `command`; keeps its log, and shows the end of it where the test fails.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let child =
-            command.stdin(Stdio::null()).spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        Self { child }
+        let log = tempfile::tempfile().expect("a file for the log");
+        let mut program = Self::start_logging(command, log.try_clone().expect("the same log"));
+        program.log = Some(log);
+        program
+    }
+
+    /// Starts `command`, which logs into a file that the caller keeps.
+    pub(crate) fn start_logging(command: &mut Command, log: File) -> Self {
+        let spawned = command.stdin(Stdio::null()).stderr(log).spawn();
+        Self { child: spawned.unwrap_or_else(|error| panic!("{command:?}: {error}")), log: None }
     }
 
     /// Its process id.
@@ -79,10 +98,17 @@ impl Program {
 }
 
 impl Drop for Program {
+    #[expect(clippy::print_stderr, reason = "what the program said belongs to the failure")]
     fn drop(&mut self) {
         // Where it has ended already there is nothing to kill.
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let Some(log) = self.log.as_mut().filter(|_| std::thread::panicking()) else { return };
+        let mut text = String::new();
+        // Where the log cannot be read, the failure is told without it.
+        if log.rewind().and_then(|()| log.read_to_string(&mut text)).is_ok() {
+            eprintln!("---- process {}\n{}", self.child.id(), last_lines(&text));
+        }
     }
 }
 
@@ -116,9 +142,18 @@ impl Barograph {
     }
 
     /// Starts a command made by [`Self::command`] with data in `data`, and waits until it is ready.
-    pub(crate) fn start_command(mut command: Command, data: &Path) -> Self {
+    pub(crate) fn start_command(command: Command, data: &Path) -> Self {
+        Self::start_by(command, data, Program::start)
+    }
+
+    /// As [`Self::start_command`], with a log that the caller keeps.
+    pub(crate) fn start_logging(command: Command, data: &Path, log: File) -> Self {
+        Self::start_by(command, data, |command| Program::start_logging(command, log))
+    }
+
+    fn start_by(mut command: Command, data: &Path, start: impl FnOnce(&mut Command) -> Program) -> Self {
         command.arg("--data").arg(data).args(["--http", "127.0.0.1:0"]);
-        let mut program = Program::start(command.stdout(Stdio::piped()));
+        let mut program = start(command.stdout(Stdio::piped()));
         let lines = lines_of(program.child.stdout.take().expect("piped"));
         let mut banner = Vec::new();
         while !banner.last().is_some_and(|line: &String| line.trim_start().starts_with("Data ")) {

@@ -1,5 +1,6 @@
 //! A view that follows the metastore for as long as the process lives, and is there before the metastore is.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use env::{FileSystem, Scope};
 use proto::metastore::WatchRequest;
 use proto::{Code, Error};
 use rpc::grpc::{Backoff, from_status};
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
 
 use crate::client::{Client, WatchStream};
 use crate::saved::{self, SavedViewError};
@@ -30,9 +31,16 @@ pub struct WatcherDeps {
 }
 
 /// A view, kept current. Clones see the same view.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Watcher {
     views: watch::Receiver<Arc<View>>,
+    save: Arc<Save>,
+}
+
+impl fmt::Debug for Watcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watcher").field("revision", &self.views.borrow().revision()).finish_non_exhaustive()
+    }
 }
 
 /// Why a watch ended.
@@ -72,13 +80,21 @@ impl Watcher {
             }
             Err(error) => return Err(error),
         };
+        let written = Mutex::new(view.is_known().then(|| content(&view)));
         let (publish, views) = watch::channel(Arc::new(view));
         let follow = Follow { client: client.clone(), prefixes, publish };
-        let save = Save { client, views: views.clone(), fs, path, scope: scope.clone() };
+        let save = Save { client, views: views.clone(), fs, path, scope: scope.clone(), written };
+        let save = Arc::new(save);
         // Both end with the scope; nobody waits for them.
         drop(scope.spawn("membership watch", follow.run()));
-        drop(scope.spawn("membership save", save.run()));
-        Ok(Self { views })
+        drop(scope.spawn("membership save", Arc::clone(&save).run()));
+        Ok(Self { views, save })
+    }
+
+    /// Saves what was heard last, if that was not done yet. For a process that stops in order: without it the next start
+    /// may begin with a view that is older by the saves' interval, and find nobody who says more.
+    pub async fn save(&self) {
+        self.save.save().await;
     }
 
     /// The view now: the last one, however old, while the metastore is away.
@@ -200,6 +216,14 @@ fn failed(message: &str) -> Ended {
     Ended::Failed(Error::new(Code::Unavailable, message))
 }
 
+/// A cluster, and the newest change of the records that are watched. That other records have changed is nothing to write
+/// down.
+type Content = (u64, u64);
+
+fn content(view: &View) -> Content {
+    (view.cluster_id(), view.last_change())
+}
+
 /// Writes the view to the disk when it has changed, not too often.
 struct Save {
     client: Client,
@@ -207,26 +231,35 @@ struct Save {
     fs: Arc<dyn FileSystem>,
     path: PathBuf,
     scope: Scope,
+    /// What the file holds; held while it is written, so that one at a time does that.
+    written: Mutex<Option<Content>>,
 }
 
 impl Save {
-    async fn run(mut self) {
-        let mut written = None;
-        while self.views.changed().await.is_ok() {
-            let view = Arc::clone(&self.views.borrow_and_update());
-            // That other records have changed is nothing to write down.
-            let content = (view.cluster_id(), view.last_change());
-            if written == Some(content) {
-                continue;
+    async fn run(self: Arc<Self>) {
+        let mut views = self.views.clone();
+        while views.changed().await.is_ok() {
+            if self.save().await {
+                self.client.clock().sleep(self.client.config().save_interval).await;
             }
-            let (fs, path) = (Arc::clone(&self.fs), self.path.clone());
-            let saved = self.scope.run_blocking(move || saved::save(&*fs, &path, &view)).await;
-            written = matches!(saved, Ok(Ok(()))).then_some(content);
-            if let Ok(Err(error)) = saved {
-                self.client.metrics().failed_saves.inc();
-                tracing::warn!(%error, "the view of the metastore was not saved; a restart begins with an older one");
-            }
-            self.client.clock().sleep(self.client.config().save_interval).await;
         }
+    }
+
+    /// Writes the view as it is now; whether there was anything to write.
+    async fn save(&self) -> bool {
+        let mut written = self.written.lock().await;
+        let view = Arc::clone(&self.views.borrow());
+        let content = content(&view);
+        if !view.is_known() || *written == Some(content) {
+            return false;
+        }
+        let (fs, path) = (Arc::clone(&self.fs), self.path.clone());
+        let saved = self.scope.run_blocking(move || saved::save(&*fs, &path, &view)).await;
+        *written = matches!(saved, Ok(Ok(()))).then_some(content);
+        if let Ok(Err(error)) = saved {
+            self.client.metrics().failed_saves.inc();
+            tracing::warn!(%error, "the view of the metastore was not saved; a restart begins with an older one");
+        }
+        true
     }
 }

@@ -168,14 +168,21 @@ impl Cluster {
     }
 
     pub(crate) fn client_of(&self, nodes: &[usize]) -> Client {
-        let config = MembershipConfig {
+        self.client_with(self.config_of(nodes))
+    }
+
+    pub(crate) fn config_of(&self, nodes: &[usize]) -> MembershipConfig {
+        MembershipConfig {
             addresses: nodes.iter().map(|at| self.nodes[*at].addr.to_string()).collect(),
             attempt_timeout: Duration::from_secs(1),
             lease_ttl: Duration::from_secs(1),
             save_interval: Duration::from_millis(10),
             silence_timeout: Duration::from_secs(2),
             ..MembershipConfig::default()
-        };
+        }
+    }
+
+    pub(crate) fn client_with(&self, config: MembershipConfig) -> Client {
         let pool = Arc::new(ChannelPool::new(dial(&self.clock, &Scope::new("client"))));
         Client::new(config, pool, self.clock.clone(), Arc::new(OsSeededRng::new()), &Registry::new())
     }

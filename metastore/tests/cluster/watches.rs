@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Scope;
-use membership::View;
+use membership::{MembershipConfig, View};
 use metastore::state::HISTORY_EVENTS;
 use proto::metastore::watch_response::Frame;
 use proto::metastore::{Op, Put, Txn, WatchRequest, op};
@@ -55,6 +55,28 @@ async fn a_view_follows_through_leader_kills_and_is_there_when_the_metastore_is_
     let view = reached(&watcher, written).await;
     assert_eq!(values(&view), ["w/a=1", "w/b=2", "w/c=1"]);
     assert!(view.revision() > last);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_heard_last_is_saved_by_a_process_that_stops_in_order() {
+    let mut cluster = Cluster::new(1).await;
+    let seldom = MembershipConfig { save_interval: Duration::from_secs(600), ..cluster.config_of(&[0]) };
+    let client = cluster.client_with(seldom);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("view");
+    let scope = Scope::new("watcher");
+    client.txn(put("w/a", "1")).await.unwrap();
+    let watcher = cluster.watcher(&client, "w/", path.clone(), &scope).await;
+    tokio::time::timeout(PATIENCE, watcher.known()).await.unwrap();
+    cluster.until("the first save", |_| path.exists()).await;
+    let last = surely(&client, put("w/b", "1")).await;
+    reached(&watcher, last).await;
+    watcher.save().await;
+    cluster.kill(0);
+    scope.abort();
+
+    let watcher = cluster.watcher(&client, "w/", path, &Scope::new("watcher again")).await;
+    assert_eq!(values(&watcher.view()), ["w/a=1", "w/b=1"]);
 }
 
 /// One revision with many events.

@@ -84,10 +84,9 @@ impl Host {
     /// Starts it, on the disk that it had.
     pub(super) fn start(&mut self) {
         let flags = FLAGS.into_iter().chain(self.flags.iter().map(String::as_str));
-        let mut command = Barograph::command(&flags.collect::<Vec<_>>());
+        let command = Barograph::command(&flags.collect::<Vec<_>>());
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
-        command.stderr(log);
-        self.running = Some(Barograph::start_command(command, &self.data()));
+        self.running = Some(Barograph::start_logging(command, &self.data(), log));
     }
 
     /// Starts it as a process that has never heard of a bucket, on the disk that it had.

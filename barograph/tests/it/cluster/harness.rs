@@ -11,13 +11,11 @@ use tempfile::TempDir;
 use testkit::free_address;
 
 use crate::http::get;
-use crate::support::{Barograph, Program, wait_until};
+use crate::support::{Barograph, Program, last_lines, wait_until};
 
 /// What lists the processes.
 const SCRIPT: &str = "scripts/cluster.sh";
 pub(crate) const SECRET: &str = "of this test";
-/// Lines of each log that a failed test shows.
-const SHOWN_LINES: usize = 15;
 /// Of every process: nothing is written but by the test.
 const FLAGS: [&str; 1] = ["--self-monitoring.enabled=false"];
 /// For clusters that processes are to go from: who is gone is missed sooner.
@@ -100,8 +98,8 @@ impl Cluster {
         let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
         let mut command = Barograph::command(&flags);
         command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET).arg("--data").arg(self.data(name));
-        command.stdout(log.try_clone().expect("the same log")).stderr(log);
-        self.running.insert(name.to_owned(), Program::start(&mut command));
+        command.stdout(log.try_clone().expect("the same log"));
+        self.running.insert(name.to_owned(), Program::start_logging(&mut command, log));
     }
 
     /// Waits until a process is ready.
@@ -187,9 +185,7 @@ impl Drop for Cluster {
         }
         for (name, _) in &self.commands {
             let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
-            let lines: Vec<&str> = log.lines().collect();
-            let shown = lines.get(lines.len().saturating_sub(SHOWN_LINES)..).unwrap_or_default();
-            eprintln!("---- {name}\n{}", shown.join("\n"));
+            eprintln!("---- {name}\n{}", last_lines(&log));
         }
     }
 }

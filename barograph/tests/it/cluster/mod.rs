@@ -109,6 +109,12 @@ fn a_cluster_goes_on_without_an_ingester_and_without_its_metastore() {
     cluster.stop("ingester-3");
     both_ways(&cluster, &mut written);
     cluster.start("ingester-3");
+    // What has not been heard of by then is not known without the metastore.
+    for name in ["distributor-1", "distributor-2", "querier-1", "querier-2", "ingester-1", "ingester-2"] {
+        wait_until("three ingesters", || {
+            cluster.sees(name, "ACTIVE", 3).map_err(|seen| format!("{name}: {seen}"))
+        });
+    }
 
     // Nobody of the metastore is there, and everybody else starts anew meanwhile, one after the other.
     cluster.names("metastore").iter().for_each(|name| cluster.kill(name));

@@ -59,7 +59,7 @@ impl Setup {
         let mut command = Command::new(exporter);
         command.arg(format!("--web.listen-address={exporter_addr}"));
         // It complains about what containers do not have.
-        let exporter = Program::start(command.stdout(Stdio::null()).stderr(Stdio::null()));
+        let exporter = Program::start(command.stdout(Stdio::null()));
         let odd = Target::start();
         let file = folder.path().join("prometheus.yml");
         std::fs::write(&file, configuration(barograph.addr, version)).expect("written");

@@ -24,7 +24,7 @@ const QUERY: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 /// A process that begins no traces itself, continues those of its callers, and logs to the file `log`.
 fn start(folder: &Path, collector: &Collector) -> Barograph {
     let endpoint = collector.endpoint();
-    let mut command = Barograph::command(&[
+    let command = Barograph::command(&[
         "--tracing.endpoint",
         &endpoint,
         "--tracing.sampling-ratio=0",
@@ -32,8 +32,8 @@ fn start(folder: &Path, collector: &Collector) -> Barograph {
         "--limits.query-log=true",
         "--log-format=json",
     ]);
-    command.stderr(File::create(folder.join("log")).expect("a file"));
-    Barograph::start_command(command, &folder.join("data"))
+    let log = File::create(folder.join("log")).expect("a file");
+    Barograph::start_logging(command, &folder.join("data"), log)
 }
 
 fn request(addr: SocketAddr, method: &str, path: &str, trace: Option<&str>, body: &[u8]) -> Response {
