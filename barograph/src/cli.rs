@@ -112,6 +112,7 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
         Some(("metastore", asked)) => return Action::Exit(crate::metastore::run(fs, asked)),
         Some(("ready", asked)) => return Action::Exit(crate::ready::run(asked)),
         Some(("block", asked)) => return Action::Exit(crate::block::run(fs, asked)),
+        Some(("compact", asked)) => return Action::Exit(crate::compact::run(asked)),
         Some(("query", query)) => {
             return Action::Exit(crate::query::run(query, SystemClock::new().now_ms()));
         }
@@ -143,6 +144,7 @@ fn command(schema: &Schema) -> Command {
         .arg(config.help_heading("General"))
         .args(absent)
         .subcommand(crate::block::command())
+        .subcommand(crate::compact::command())
         .subcommand(crate::metastore::command())
         .subcommand(
             Command::new("config")

@@ -6,6 +6,7 @@ use alertmanager::Alertmanager;
 use axum::Router;
 use axum::response::{IntoResponse as _, Response};
 use bucket::Bucket;
+use compactor::{Compactor, Owners};
 use distributor::Distributor;
 use env::{Clock, FileSystem, OsSeededRng, Scope};
 use http::{StatusCode, Uri};
@@ -33,6 +34,7 @@ pub(crate) struct Limits {
     write: Overrides<distributor::WriteLimits>,
     ingester: Overrides<ingester::Limits>,
     read: Overrides<querier::QuerierLimits>,
+    compaction: Overrides<compactor::CompactorLimits>,
 }
 
 impl Limits {
@@ -42,6 +44,7 @@ impl Limits {
             write: loader.register(config.distributor_limits.clone()),
             ingester: loader.register(config.ingester_limits.clone()),
             read: loader.register(config.querier_limits.clone()),
+            compaction: loader.register(config.compactor_limits.clone()),
         }
     }
 }
@@ -136,6 +139,25 @@ impl Parts {
         Alertmanager::start(self.config.alertmanager.clone(), deps).await.map(Some)
     }
 
+    /// The compactor, if this process has one and there is a bucket; its data is in `data`.
+    pub(crate) fn compactor(&self, data: &DataDir, owners: Arc<dyn Owners>) -> Option<Compactor> {
+        let bucket = self.bucket.clone().filter(|_| self.roles.compactor)?;
+        let in_cluster = self.roles.in_cluster(&self.config);
+        let deps = compactor::Deps {
+            fs: Arc::clone(&self.fs),
+            clock: Arc::clone(&self.clock),
+            rng: Arc::new(OsSeededRng::new()),
+            scope: self.scope.child("compactor"),
+            registry: self.registry.clone(),
+            dir: data.role("compactor"),
+            bucket,
+            limits: self.limits.compaction.clone(),
+            replicas: if in_cluster { u32::from(self.config.process.replication_factor) } else { 1 },
+            owners,
+        };
+        Some(Compactor::build(self.config.compactor.clone(), deps))
+    }
+
     /// What the ingester is handed; its data is in `data`.
     pub(crate) fn ingester_deps(&self, data: &DataDir) -> ingester::Deps {
         ingester::Deps {
@@ -171,6 +193,7 @@ impl Parts {
         querier: Option<&Querier>,
         ingester: &LateIngester<Ingester>,
         alertmanager: Option<&Alertmanager>,
+        compactor: Option<&Compactor>,
         pages: Pages,
     ) -> Router {
         let resolver = match self.config.process.multitenancy_enabled {
@@ -203,6 +226,7 @@ impl Parts {
             .merge(alerts.unwrap_or_default())
             .merge(status::router(self.status(&pages), origins))
             .merge(operations.unwrap_or_default())
+            .merge(compactor.map(Compactor::router).unwrap_or_default())
             .merge(pages::router(pages))
             .fallback(move |uri: Uri| not_found(roles, uri))
             .method_not_allowed_fallback(rpc::response::method_not_allowed);

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use alertmanager::AlertmanagerConfig;
 use bucket::BucketConfig;
+use compactor::{CompactorConfig, CompactorLimits};
 use distributor::DistributorConfig;
 use ingester::IngesterConfig;
 use membership::MembershipConfig;
@@ -36,6 +37,8 @@ settings::choices! {
         Querier = "querier",
         /// Alerts, silences, and who is told.
         Alertmanager = "alertmanager",
+        /// Blocks of the bucket merged, and removed.
+        Compactor = "compactor",
         /// A node of the control plane.
         Metastore = "metastore",
     }
@@ -58,9 +61,10 @@ settings::section! {
         data: PathBuf = "./data";
         /// The address that HTTP is served on: writes, queries, metrics and the pages.
         http: SocketAddr = "127.0.0.1:9009";
-        /// The roles that this process runs: one or several of distributor, ingester, querier, alertmanager and metastore;
-        /// all is the first four. With metastore.addresses the first three are part of a cluster, without it all three are
-        /// needed, and do without a metastore. The alertmanager runs by itself; in a cluster only where it is named.
+        /// The roles that this process runs: one or several of distributor, ingester, querier, alertmanager, compactor and
+        /// metastore; all is every one but metastore. With metastore.addresses the first three and compactor are part of a
+        /// cluster; without it the first three are needed together, and do without a metastore. The alertmanager runs by
+        /// itself; in a cluster only where it is named. A compactor without a bucket has nothing to do.
         target: Vec<Target> = "all";
         /// The file with the Alertmanager's configuration, as Prometheus Alertmanager has it. SIGHUP and POST /-/reload read
         /// it again. Without one nobody is told of alerts.
@@ -175,10 +179,12 @@ pub(crate) fn schema() -> Schema {
         .with::<IngesterConfig>()
         .with::<QuerierConfig>()
         .with::<BlocksConfig>()
+        .with::<CompactorConfig>()
         .with::<AlertmanagerConfig>()
         .with::<distributor::WriteLimits>()
         .with::<ingester::Limits>()
         .with::<querier::QuerierLimits>()
+        .with::<CompactorLimits>()
 }
 
 /// The configuration of a process, by who needs it.
@@ -201,10 +207,12 @@ pub(crate) struct Config {
     pub(crate) ingester: IngesterConfig,
     pub(crate) querier: QuerierConfig,
     pub(crate) blocks: BlocksConfig,
+    pub(crate) compactor: CompactorConfig,
     pub(crate) alertmanager: AlertmanagerConfig,
     pub(crate) distributor_limits: distributor::WriteLimits,
     pub(crate) ingester_limits: ingester::Limits,
     pub(crate) querier_limits: querier::QuerierLimits,
+    pub(crate) compactor_limits: CompactorLimits,
 }
 
 impl Config {
@@ -228,10 +236,12 @@ impl Config {
             ingester: values.get()?,
             querier: values.get()?,
             blocks: values.get()?,
+            compactor: values.get()?,
             alertmanager: values.get()?,
             distributor_limits: values.get()?,
             ingester_limits: values.get()?,
             querier_limits: values.get()?,
+            compactor_limits: values.get()?,
         };
         let known = Roles::of(&config).check(&config);
         known.map_err(|message| Problem::new(Location::Default, message))?;
@@ -278,10 +288,12 @@ impl Config {
         shown.add(&self.ingester);
         shown.add(&self.querier);
         shown.add(&self.blocks);
+        shown.add(&self.compactor);
         shown.add(&self.alertmanager);
         shown.add(&self.distributor_limits);
         shown.add(&self.ingester_limits);
         shown.add(&self.querier_limits);
+        shown.add(&self.compactor_limits);
         shown
     }
 }

@@ -3,8 +3,11 @@
 //! Nothing here knows about samples or queries. What a role needs it is handed here; roles meet through `proto` traits.
 
 mod block;
+mod bucket_command;
 mod cli;
 mod cluster;
+mod compact;
+mod compaction;
 mod compose;
 mod config;
 mod control;

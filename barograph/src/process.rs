@@ -35,7 +35,7 @@ use crate::readiness::{Phase, Readiness};
 use crate::roles::Roles;
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
-use crate::{memory_limit, output, planner, process_metrics};
+use crate::{compaction, memory_limit, output, planner, process_metrics};
 
 /// The name of the one instance in the ring of a process that is all there is.
 const ONLY_INSTANCE: &str = "barograph-0";
@@ -164,6 +164,8 @@ impl Process {
         if let Some(alertmanager) = alertmanager.clone() {
             reload_on(reload_alertmanager, alertmanager, &parts.scope);
         }
+        let owners = compaction::owners(&parts, cluster.as_ref());
+        let compactor = parts.compactor(&data, owners);
         let readiness = Readiness::waiting_for(RECOVERY);
         let pages = Pages {
             readiness: readiness.clone(),
@@ -171,8 +173,14 @@ impl Process {
             config_yaml: parts.config.to_yaml(),
             base_url,
         };
-        let router =
-            parts.router(distributor.as_ref(), querier.as_ref(), &late, alertmanager.as_ref(), pages);
+        let router = parts.router(
+            distributor.as_ref(),
+            querier.as_ref(),
+            &late,
+            alertmanager.as_ref(),
+            compactor.as_ref(),
+            pages,
+        );
         let drain = Arc::new(Notify::new());
         let drain_begun = Arc::clone(&drain);
         let http = parts.scope.spawn("http", async move {
@@ -186,6 +194,9 @@ impl Process {
         let dial = Arc::clone(&grpc.dial);
         let grpc = grpc.serve(&parts, routes);
         let background = parts.scope.child("background");
+        if let Some(compactor) = &compactor {
+            compactor.start();
+        }
         let mut running =
             Running { readiness, http, drain, grpc, background, cluster, node, late, alertmanager };
         tokio::select! {

@@ -1,5 +1,7 @@
 //! Which roles a process runs, and what that asks of its configuration.
 
+use bucket::BackendKind;
+
 use crate::config::{Config, Target};
 
 /// The roles of a process.
@@ -9,6 +11,7 @@ pub(crate) struct Roles {
     pub(crate) ingester: bool,
     pub(crate) querier: bool,
     pub(crate) alertmanager: bool,
+    pub(crate) compactor: bool,
     pub(crate) metastore: bool,
 }
 
@@ -31,6 +34,7 @@ impl Roles {
             ingester: all || has(Target::Ingester),
             querier: all || has(Target::Querier),
             alertmanager: all || has(Target::Alertmanager),
+            compactor: all || has(Target::Compactor),
             metastore: has(Target::Metastore),
         }
     }
@@ -42,6 +46,7 @@ impl Roles {
             (self.ingester, "ingester"),
             (self.querier, "querier"),
             (self.alertmanager, "alertmanager"),
+            (self.compactor, "compactor"),
             (self.metastore, "metastore"),
         ];
         all.into_iter().filter(|(has, _)| *has).map(|(_, name)| name).collect()
@@ -54,12 +59,12 @@ impl Roles {
 
     /// Whether the Alertmanager is all there is, and has the paths of the root.
     pub(crate) fn alertmanager_alone(self) -> bool {
-        self.alertmanager && !self.data_plane() && !self.metastore
+        self.alertmanager && !self.data_plane() && !self.metastore && !self.compactor
     }
 
     /// Whether they are part of a cluster, rather than all there is.
     pub(crate) fn in_cluster(self, config: &Config) -> bool {
-        self.data_plane() && !config.membership.addresses.is_empty()
+        (self.data_plane() || self.compactor) && !config.membership.addresses.is_empty()
     }
 
     /// Whether other processes call this one.
@@ -77,6 +82,10 @@ impl Roles {
                  node of the metastore); leave target out for everything in one process",
                 self.names().join(",")
             ));
+        }
+        let named = config.process.target.contains(&Target::Compactor);
+        if named && config.bucket.backend == BackendKind::None {
+            return Err("target: compactor needs a bucket; set bucket.backend".to_owned());
         }
         let advertised = config.grpc.advertise.is_some();
         if self.is_called(config) && config.grpc.listen.ip().is_unspecified() && !advertised {
@@ -96,6 +105,7 @@ impl Roles {
             "/federate" => Some("querier"),
             _ if path.starts_with("/alertmanager/") || path.starts_with("/api/v2/") => Some("alertmanager"),
             _ if path.starts_with("/ingester/") => Some("ingester"),
+            _ if path == "/compactor" || path.starts_with("/compactor/") => Some("compactor"),
             _ if path.starts_with("/prometheus/") || path.starts_with("/api/v1/") => Some("querier"),
             _ => None,
         }
@@ -120,6 +130,7 @@ mod tests {
         check("/prometheus/api/v1/read", Some("querier"));
         check("/federate", Some("querier"));
         check("/ingester/prepare-shutdown", Some("ingester"));
+        check("/compactor", Some("compactor"));
         check("/alertmanager/api/v2/alerts", Some("alertmanager"));
         check("/nowhere", None);
     }
@@ -127,10 +138,10 @@ mod tests {
     #[test]
     fn a_target_names_roles() {
         let names = |target: &[Target]| Roles::new(target).names().join(",");
-        assert_eq!(names(&[Target::All]), "distributor,ingester,querier,alertmanager");
+        assert_eq!(names(&[Target::All]), "distributor,ingester,querier,alertmanager,compactor");
         assert_eq!(
             names(&[Target::All, Target::Metastore]),
-            "distributor,ingester,querier,alertmanager,metastore"
+            "distributor,ingester,querier,alertmanager,compactor,metastore"
         );
         assert_eq!(names(&[Target::Querier, Target::Distributor]), "distributor,querier");
     }

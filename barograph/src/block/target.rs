@@ -6,16 +6,15 @@ use std::sync::Arc;
 use ::block::Meta;
 use ::block::chunks::segment_name;
 use ::block::meta::{BlockFile, Thanos};
-use bucket::{BackendKind, Backing, Bucket, BucketDeps, IndexedBlock, TenantBucket};
+use bucket::{IndexedBlock, TenantBucket};
 use clap::ArgMatches;
-use env::{Clock, FileSystem, OsSeededRng, Scope, SystemClock};
+use env::{Clock, FileSystem, SystemClock};
 use model::TenantId;
-use telemetry::Registry;
 use ulid::Ulid;
 
 use super::Failed;
 use super::files::local_file;
-use crate::config::{Config, schema};
+use crate::bucket_command::{self, CommandBucket};
 use crate::data_dir::DataDir;
 use crate::output;
 
@@ -34,30 +33,11 @@ pub(super) struct Target {
 impl Target {
     /// What the command's settings name.
     pub(super) async fn open(fs: &Arc<dyn FileSystem>, asked: &ArgMatches) -> Result<Self, Failed> {
-        let file = asked.get_one::<String>("config").map(String::as_str);
-        let values = crate::cli::values(&schema(), &**fs, file, Some(asked)).map_err(Failed::asked)?;
-        let config = Config::from_values(&values).map_err(Failed::asked)?;
         let tenant = asked.get_one::<String>("tenant").map_or(model::tenant::ANONYMOUS, String::as_str);
         let tenant = TenantId::new(tenant).map_err(Failed::asked)?;
-        let folder = config.process.data.join("bucket");
-        // Files have no server that keeps two writers of the index apart.
-        let inside = config.bucket.backend == BackendKind::Filesystem && config.bucket.directory.is_none();
-        let data = inside.then(|| DataDir::open(&**fs, &config.process.data)).transpose();
-        let data = data.map_err(|error| Failed::Asked(output::chain(&error)))?;
-        let scope = Scope::new("import");
-        let backing = Backing::open(&config.bucket, &folder, fs, &scope);
-        let Some(backing) = backing.map_err(|error| Failed::Asked(output::chain(&error)))? else {
-            let message = "no bucket is named: --bucket.backend s3 --bucket.name NAME, --bucket.backend filesystem for the \
-                           folder bucket in the data directory, or --config FILE with such settings";
-            return Err(Failed::asked(message));
-        };
         let clock = SystemClock::new();
-        let deps = BucketDeps {
-            clock: Arc::new(clock.clone()),
-            rng: Arc::new(OsSeededRng::new()),
-            registry: Registry::new(),
-        };
-        let bucket = Bucket::new(backing, &config.bucket, deps);
+        let opened = bucket_command::open(fs, asked, Arc::new(clock.clone())).map_err(Failed::Asked)?;
+        let CommandBucket { bucket, data, .. } = opened;
         let Some(bucket) = TenantBucket::new(&bucket, &tenant) else {
             let message = format!("bucket.layout is thanos, and bucket.thanos_tenant is not {tenant}");
             return Err(Failed::Asked(message));

@@ -6,6 +6,7 @@ mod bad_input;
 mod block_command;
 mod bucket;
 mod cluster;
+mod compact_command;
 mod ha;
 mod http;
 mod metastore;

@@ -178,7 +178,7 @@ fn flags_of_absent_parts_get_an_answer() {
     refused(&["--replication-factor", "9"], "replication_factor");
     refused(
         &["--target", "nothing"],
-        "expected one of all, distributor, ingester, querier, alertmanager, metastore",
+        "expected one of all, distributor, ingester, querier, alertmanager, compactor, metastore",
     );
     refused(&["--no-such-flag"], "--no-such-flag");
 }
