@@ -127,6 +127,7 @@ impl Alertmanager {
         let surroundings = Surroundings {
             files: Files::new(Arc::clone(&fs), scope.clone()),
             clock: Arc::clone(&clock),
+            rng: Arc::clone(&rng),
             roots: Surroundings::machine_roots(),
             dir: PathBuf::new(),
         };

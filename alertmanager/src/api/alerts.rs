@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::answer::{Refused, bad, json, overloaded};
-use super::params::{Params, passes};
+use super::params::{Params, ReceiverFilter, passes};
 use super::read::{self, Fields};
 use super::time::show;
 use crate::alert::Alert;
@@ -92,6 +92,8 @@ pub(super) struct AlertFilter {
     active: bool,
     silenced: bool,
     inhibited: bool,
+    /// Whose.
+    pub(super) receivers: ReceiverFilter,
 }
 
 impl AlertFilter {
@@ -101,6 +103,7 @@ impl AlertFilter {
             active: params.wanted("active"),
             silenced: params.wanted("silenced"),
             inhibited: params.wanted("inhibited"),
+            receivers: params.receivers(language)?,
         })
     }
 
@@ -122,10 +125,8 @@ impl AlertFilter {
 }
 
 pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, uri: Uri) -> Response {
-    let (params, language) = (Params::of(&uri), role.0.config.language());
-    let filter = AlertFilter::new(&params, language);
-    let (filter, receivers) = match filter.and_then(|filter| Ok((filter, params.receivers(language)?))) {
-        Ok(filters) => filters,
+    let filter = match AlertFilter::new(&Params::of(&uri), role.0.config.language()) {
+        Ok(filter) => filter,
         Err(refused) => return *refused,
     };
     let tenant = role.0.shown(&id);
@@ -135,7 +136,7 @@ pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, u
     for alert in dispatcher.alerts() {
         let routes = dispatcher.routes().matching(&alert.labels);
         let names: Vec<&str> = routes.iter().map(|route| route.options.receiver.as_str()).collect();
-        if !receivers.any(&setup.config, &names) {
+        if !filter.receivers.any(&setup.config, &names) {
             continue;
         }
         let Some(status) = filter.status(alert, &dispatcher, now) else { continue };

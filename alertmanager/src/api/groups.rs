@@ -32,10 +32,9 @@ struct ShownGroup {
 const NO_REASON: &str = "unknown";
 
 pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, uri: Uri) -> Response {
-    let (params, language) = (Params::of(&uri), role.0.config.language());
-    let filter = AlertFilter::new(&params, language);
-    let (filter, receivers) = match filter.and_then(|filter| Ok((filter, params.receivers(language)?))) {
-        Ok(filters) => filters,
+    let params = Params::of(&uri);
+    let filter = match AlertFilter::new(&params, role.0.config.language()) {
+        Ok(filter) => filter,
         Err(refused) => return *refused,
     };
     let tenant = role.0.shown(&id);
@@ -44,7 +43,7 @@ pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, u
     {
         let dispatcher = tenant.dispatcher.lock();
         for mut group in dispatcher.groups(now) {
-            if !receivers.any(&setup.config, &[&group.receiver]) {
+            if !filter.receivers.any(&setup.config, &[&group.receiver]) {
                 continue;
             }
             let mut statuses = Vec::new();

@@ -90,6 +90,11 @@ impl SendError {
         Self { reason, ..self }
     }
 
+    /// The same, and trying again may help.
+    pub(crate) fn again(self) -> Self {
+        Self { again: true, ..self }
+    }
+
     /// The same, said of what was tried.
     pub(crate) fn context(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }

@@ -6,11 +6,23 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::Semaphore;
 
+use super::discord::Discord;
+use super::email::Email;
+use super::incidentio::IncidentIo;
+use super::jira::Jira;
+use super::mattermost::Mattermost;
 use super::msteams::{MsTeams, MsTeamsV2};
 use super::opsgenie::OpsGenie;
 use super::pagerduty::Pagerduty;
+use super::pushover::Pushover;
+use super::rocketchat::Rocketchat;
 use super::slack::Slack;
+use super::sns::Sns;
+use super::telegram::Telegram;
+use super::victorops::VictorOps;
+use super::webex::Webex;
 use super::webhook::Webhook;
+use super::wechat::Wechat;
 use super::{Notifier, Surroundings};
 use crate::config::{Config, Receiver};
 use crate::notification_log::LogKey;
@@ -128,12 +140,24 @@ fn notifier(
         };
     }
     match kind {
-        "webhook" => of!(webhook, Webhook),
-        "slack" => of!(slack, Slack),
-        "pagerduty" => of!(pagerduty, Pagerduty),
-        "opsgenie" => of!(opsgenie, OpsGenie),
+        "discord" => of!(discord, Discord),
+        "email" => of!(email, Email),
+        "incidentio" => of!(incidentio, IncidentIo),
+        "jira" => of!(jira, Jira),
+        "mattermost" => of!(mattermost, Mattermost),
         "msteams" => of!(msteams, MsTeams),
         "msteamsv2" => of!(msteamsv2, MsTeamsV2),
-        _ => Err(BuildError::new(format!("receivers of the kind {kind} are not available in this version"))),
+        "opsgenie" => of!(opsgenie, OpsGenie),
+        "pagerduty" => of!(pagerduty, Pagerduty),
+        "pushover" => of!(pushover, Pushover),
+        "rocketchat" => of!(rocketchat, Rocketchat),
+        "slack" => of!(slack, Slack),
+        "sns" => of!(sns, Sns),
+        "telegram" => of!(telegram, Telegram),
+        "victorops" => of!(victorops, VictorOps),
+        "webex" => of!(webex, Webex),
+        "webhook" => of!(webhook, Webhook),
+        "wechat" => of!(wechat, Wechat),
+        other => Err(BuildError::new(format!("there is no kind of receiver called {other}"))),
     }
 }

@@ -1,18 +1,32 @@
 //! Telling receivers: what a notification says, and the ways on which it goes out. When something is told is decided
 //! elsewhere.
 
+mod aws;
+mod discord;
+mod email;
 mod error;
 mod files;
 mod http;
+mod incidentio;
 mod integrations;
+mod jira;
+mod mattermost;
 mod msteams;
 mod opsgenie;
 mod pagerduty;
+mod pushover;
 mod retry;
+mod rocketchat;
 mod slack;
+mod sns;
+mod telegram;
 mod telling;
+mod url;
 mod value;
+mod victorops;
+mod webex;
 mod webhook;
+mod wechat;
 
 use async_trait::async_trait;
 

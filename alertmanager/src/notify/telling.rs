@@ -88,6 +88,12 @@ impl Telling {
         rendered.map_err(|error| SendError::for_good(format!("template: {error}")))
     }
 
+    /// A template rendered as HTML: what alerts say is escaped for where it stands.
+    pub(crate) fn html(&self, template: &str) -> Result<String, SendError> {
+        let rendered = self.templates.render_html(template, &self.data, self.now, limits());
+        rendered.map_err(|error| SendError::for_good(format!("template: {error}")))
+    }
+
     /// What services tell groups apart by: short, whatever the group's labels are.
     pub(crate) fn key_hash(&self) -> String {
         hex(ring_crypto::digest::digest(&ring_crypto::digest::SHA256, self.group_key.as_bytes()).as_ref())
@@ -113,4 +119,30 @@ pub(crate) fn truncate_chars(text: String, max: usize) -> String {
     let mut cut: String = text.chars().take(max - 1).collect();
     cut.push('…');
     cut
+}
+
+/// At most so many bytes of a text, the last of them showing that some were left out. `max` has room for more than that.
+pub(crate) fn truncate_bytes(text: String, max: usize) -> String {
+    const MARK: &str = "…";
+    if text.len() <= max {
+        return text;
+    }
+    let end = text.floor_char_boundary(max - MARK.len());
+    format!("{}{MARK}", &text[..end])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_that_are_cut_say_so_and_stay_texts() {
+        let check = |cut: String, expected: &str| assert_eq!(cut, expected);
+        check(truncate_chars("äöü".to_owned(), 3), "äöü");
+        check(truncate_chars("äöüß".to_owned(), 3), "äöü");
+        check(truncate_chars("äöüßé".to_owned(), 4), "äöü…");
+        check(truncate_bytes("abcdef".to_owned(), 6), "abcdef");
+        check(truncate_bytes("abcdefg".to_owned(), 6), "abc…");
+        check(truncate_bytes("abäöü".to_owned(), 6), "ab…");
+    }
 }

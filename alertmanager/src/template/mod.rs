@@ -72,7 +72,23 @@ impl NotificationTemplates {
         }
         let mut templates = self.templates.clone();
         functions::add(&mut templates, now);
-        RouteLabels::of(data, limits).render(templates, text)
+        RouteLabels::of(data, limits).render(templates, text, Templates::execute)
+    }
+
+    /// Renders a text of the configuration into HTML: what data puts into it is escaped for where it stands.
+    pub fn render_html(
+        &self,
+        text: &str,
+        data: &Data,
+        now: Moment,
+        limits: Limits,
+    ) -> Result<String, TemplateError> {
+        if text.is_empty() {
+            return Ok(String::new());
+        }
+        let mut templates = self.templates.clone();
+        functions::add(&mut templates, now);
+        RouteLabels::of(data, limits).render(templates, text, Templates::execute_html)
     }
 
     /// Renders the labels of the route in `data`, so that they are texts from then on.
@@ -88,7 +104,8 @@ impl NotificationTemplates {
             let labels = RouteLabels::of(data, limits);
             let mut rendered = BTreeMap::new();
             for (name, text) in &data.route_labels {
-                rendered.insert(name.clone(), labels.render(templates.clone(), text)?);
+                let text = labels.render(templates.clone(), text, Templates::execute)?;
+                rendered.insert(name.clone(), text);
             }
             data.route_labels = rendered;
         }
@@ -96,6 +113,9 @@ impl NotificationTemplates {
         Ok(())
     }
 }
+
+/// How a template is executed: into text or into HTML.
+type Execute = fn(&Templates, &str, &Value, Limits) -> Result<String, ExecError>;
 
 /// The labels of a route, which are templates themselves and may name each other.
 #[derive(Clone)]
@@ -123,13 +143,18 @@ impl RouteLabels {
         }
     }
 
-    fn render(&self, mut templates: Templates, text: &str) -> Result<String, TemplateError> {
+    fn render(
+        &self,
+        mut templates: Templates,
+        text: &str,
+        execute: Execute,
+    ) -> Result<String, TemplateError> {
         let (labels, base) = (self.clone(), templates.clone());
         let body = move |args: &[Value]| labels.resolve(&base, text_argument(args, 0)).map(Value::from);
         templates.add_function("routeLabels", Function::new([Type::Text], body));
         templates.remove("");
         templates.parse("", text)?;
-        Ok(templates.execute("", &self.data, self.limits)?)
+        Ok(execute(&templates, "", &self.data, self.limits)?)
     }
 
     fn resolve(&self, templates: &Templates, name: &str) -> Result<String, String> {
@@ -145,7 +170,8 @@ impl RouteLabels {
         if self.stack.iter().any(|label| label == name) {
             return Err(format!("route label cycle detected: {}", inner.stack.join(" -> ")));
         }
-        let rendered = inner.render(templates.clone(), raw).map_err(|error| error.to_string())?;
+        let rendered =
+            inner.render(templates.clone(), raw, Templates::execute).map_err(|error| error.to_string())?;
         self.rendered.lock().insert(name.to_owned(), rendered.clone());
         Ok(rendered)
     }

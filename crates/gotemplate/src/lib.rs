@@ -9,6 +9,7 @@ mod error;
 mod exec;
 mod format;
 pub mod functions;
+mod html;
 mod object;
 mod set;
 mod syntax;

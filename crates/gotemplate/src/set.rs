@@ -84,4 +84,11 @@ impl Templates {
     pub fn execute(&self, name: &str, data: &Value, limits: Limits) -> Result<String, ExecError> {
         exec::execute(self, name, data, limits)
     }
+
+    /// As [`Templates::execute`], with everything that is put into HTML escaped for where it stands, as `html/template`
+    /// does it. Values in scripts are refused.
+    pub fn execute_html(&self, name: &str, data: &Value, limits: Limits) -> Result<String, ExecError> {
+        let escaped = crate::html::escape(self, name)?;
+        exec::execute(&escaped, name, data, limits)
+    }
 }

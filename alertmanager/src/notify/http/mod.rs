@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use env::Clock;
+use env::{Clock, Rng};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rustls::RootCertStore;
 
 use self::auth::Auth;
+pub(crate) use self::tls::client_config;
 use super::{BuildError, Files, Reason, SendError};
 use crate::config::{GoDuration, Header, HttpConfig};
 
@@ -37,6 +38,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(5 * 60);
 pub(crate) struct Surroundings {
     pub(crate) files: Files,
     pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) rng: Arc<dyn Rng>,
     /// The authorities that the machine trusts.
     pub(crate) roots: Arc<RootCertStore>,
     /// What files of `http_config` are relative to: the folder of the configuration.

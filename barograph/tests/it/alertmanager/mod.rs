@@ -1,8 +1,13 @@
 //! The Alertmanager in a process of its own: its API, its receivers, its files, and the tools that people point at it.
 
 mod api;
+mod chats;
+mod mail;
+mod pagers;
 mod receivers;
 mod restarts;
+mod services;
+mod tls;
 mod tools;
 
 use std::net::SocketAddr;

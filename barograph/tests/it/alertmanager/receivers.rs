@@ -8,7 +8,7 @@ use crate::http::get;
 use crate::support::wait_for;
 
 /// A configuration with one receiver, `kind` of which has these lines.
-fn config(kind: &str, lines: &str) -> String {
+pub(super) fn config(kind: &str, lines: &str) -> String {
     let lines: String =
         lines.lines().map(|line| format!("    {}\n", line.trim_start_matches("        "))).collect();
     format!(
