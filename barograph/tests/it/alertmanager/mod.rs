@@ -2,11 +2,13 @@
 
 mod api;
 mod chats;
+mod clients;
 mod mail;
 mod pagers;
 mod receivers;
 mod restarts;
 mod services;
+mod side_by_side;
 mod tls;
 mod tools;
 
