@@ -30,4 +30,5 @@ pub use error::{SetupError, StartError};
 pub use moment::Moment;
 pub use service::{Alertmanager, Deps};
 pub use settings::AlertmanagerConfig;
+pub use setup::Checked;
 pub use state::StateError;

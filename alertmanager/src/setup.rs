@@ -51,21 +51,53 @@ impl Setup {
         fs: &dyn FileSystem,
         around: &Surroundings,
     ) -> Result<Self, SetupError> {
-        let config = Config::parse(text, language)?;
-        let mut files = Vec::new();
-        for pattern in &config.templates {
-            for path in glob::files(fs, &around.dir, pattern) {
-                let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                files.push((name, read(fs, &path)?));
-            }
-        }
-        let named = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-        let templates =
-            NotificationTemplates::new(named).map_err(|error| SetupError::Template(error.to_string()))?;
+        let (config, templates) = parts(text, language, fs, &around.dir)?;
         let integrations =
             Integrations::new(&config, around).map_err(|error| SetupError::Receiver(error.to_string()))?;
         Ok(Self { config, templates: Arc::new(templates), integrations })
     }
+}
+
+/// A configuration and its templates, for whoever looks at it without telling anybody.
+#[derive(Debug)]
+pub struct Checked {
+    /// The configuration.
+    pub config: Config,
+    /// The default templates and those of its files.
+    pub templates: NotificationTemplates,
+}
+
+impl Checked {
+    /// Reads a configuration and the templates that it names. Blocks.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or says what it may not say.
+    pub fn read(fs: &dyn FileSystem, file: &Path, language: Language) -> Result<Self, SetupError> {
+        let text = read(fs, file)?;
+        let (config, templates) = parts(&text, language, fs, file.parent().unwrap_or(Path::new("")))?;
+        Ok(Self { config, templates })
+    }
+}
+
+/// What a text says, and the templates that it names, relative to `dir`.
+fn parts(
+    text: &str,
+    language: Language,
+    fs: &dyn FileSystem,
+    dir: &Path,
+) -> Result<(Config, NotificationTemplates), SetupError> {
+    let config = Config::parse(text, language)?;
+    let mut files = Vec::new();
+    for pattern in &config.templates {
+        for path in glob::files(fs, dir, pattern) {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            files.push((name, read(fs, &path)?));
+        }
+    }
+    let named = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let templates =
+        NotificationTemplates::new(named).map_err(|error| SetupError::Template(error.to_string()))?;
+    Ok((config, templates))
 }
 
 fn read(fs: &dyn FileSystem, path: &Path) -> Result<String, SetupError> {

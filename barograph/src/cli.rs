@@ -111,6 +111,9 @@ pub(crate) fn parse(arguments: impl Iterator<Item = std::ffi::OsString>, fs: &dy
         },
         Some(("metastore", asked)) => return Action::Exit(crate::metastore::run(fs, asked)),
         Some(("ready", asked)) => return Action::Exit(crate::ready::run(asked)),
+        Some(("alerts", asked)) => {
+            return Action::Exit(crate::alerts::run(fs, asked, SystemClock::new().now_ms()));
+        }
         Some(("block", asked)) => return Action::Exit(crate::block::run(fs, asked)),
         Some(("compact", asked)) => return Action::Exit(crate::compact::run(asked)),
         Some(("query", query)) => {
@@ -143,6 +146,7 @@ fn command(schema: &Schema) -> Command {
         .args_conflicts_with_subcommands(true)
         .arg(config.help_heading("General"))
         .args(absent)
+        .subcommand(crate::alerts::command())
         .subcommand(crate::block::command())
         .subcommand(crate::compact::command())
         .subcommand(crate::metastore::command())

@@ -10,9 +10,9 @@ mod client;
 mod csv;
 mod plot;
 mod problem;
-mod table;
+pub(crate) mod table;
 pub(crate) mod time;
-mod transport;
+pub(crate) mod transport;
 
 use std::io::{IsTerminal, Read, Write};
 use std::process::ExitCode;

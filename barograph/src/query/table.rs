@@ -109,7 +109,7 @@ fn over_time(series: &[Series], screen: Screen) -> String {
 }
 
 /// Rows with their cells below each other; those of `right` end where the column does.
-fn grid(rows: &[Vec<String>], right: &[bool]) -> String {
+pub(crate) fn grid(rows: &[Vec<String>], right: &[bool]) -> String {
     let rows: Vec<Vec<String>> =
         rows.iter().map(|row| row.iter().map(|cell| visible(cell)).collect()).collect();
     let mut widths = vec![0; right.len()];
@@ -135,7 +135,7 @@ fn grid(rows: &[Vec<String>], right: &[bool]) -> String {
 }
 
 /// A text without characters that would move the cursor.
-pub(super) fn visible(text: &str) -> String {
+pub(crate) fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -36,7 +36,7 @@ const AUTHORITIES_VARIABLE: &str = "SSL_CERT_FILE";
 const MAX_AUTHORITIES_BYTES: u64 = 16 << 20;
 
 /// How to reach a server.
-pub(super) struct Transport {
+pub(crate) struct Transport {
     host: String,
     port: u16,
     /// Who it has to be, and who says so, with TLS.
@@ -45,7 +45,7 @@ pub(super) struct Transport {
 
 impl Transport {
     /// To the server of `base`. Its certificate has to come from an authority of `authorities`, or else of the system.
-    pub(super) fn new(base: &Uri, authorities: Option<&Path>) -> Result<Self, String> {
+    pub(crate) fn new(base: &Uri, authorities: Option<&Path>) -> Result<Self, String> {
         // An IPv6 address stands in brackets in a URL.
         let host = base.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let is_tls = base.scheme_str() == Some("https");
@@ -61,7 +61,7 @@ impl Transport {
     }
 
     /// Sends a request and reads its answer, whose body may have `max_bytes`.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         request: Request<Full<Bytes>>,
         max_bytes: usize,

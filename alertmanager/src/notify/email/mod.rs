@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use self::mime::{Part, addresses, message};
-use self::smtp::{Login, Smtp};
+use self::smtp::{Mechanism, Smtp};
 use super::http::{Surroundings, client_config};
 use super::{BuildError, Notifier, SendError, Telling};
 use crate::config::{EmailConfig, TlsConfig};
@@ -68,7 +68,7 @@ impl Email {
     }
 
     /// How to log in, by the first of the server's mechanisms that there is a secret for; `None` without a name.
-    async fn login(&self, mechanisms: &[String]) -> Result<Option<Login>, SendError> {
+    async fn login(&self, mechanisms: &[String]) -> Result<Option<Mechanism>, SendError> {
         let config = &self.config;
         if config.auth_username.is_empty() {
             return Ok(None);
@@ -96,9 +96,9 @@ impl Email {
                 continue;
             }
             return Ok(Some(match mechanism.as_str() {
-                "CRAM-MD5" => Login::CramMd5 { user, secret },
-                "PLAIN" => Login::Plain { identity: config.auth_identity.clone(), user, password: secret },
-                _ => Login::Login { user, password: secret },
+                "CRAM-MD5" => Mechanism::CramMd5 { user, secret },
+                "PLAIN" => Mechanism::Plain { identity: config.auth_identity.clone(), user, password: secret },
+                _ => Mechanism::Login { user, password: secret },
             }));
         }
         Err(SendError::for_now(format!("find auth mechanism: {}", problems.join("\n"))))

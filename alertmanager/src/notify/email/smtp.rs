@@ -25,7 +25,7 @@ trait Stream: AsyncRead + AsyncWrite + Unpin + Send + Sync {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for T {}
 
 /// How to log in.
-pub(super) enum Login {
+pub(super) enum Mechanism {
     Plain { identity: String, user: String, password: String },
     Login { user: String, password: String },
     CramMd5 { user: String, secret: String },
@@ -124,20 +124,20 @@ impl Smtp {
     }
 
     /// Logs in.
-    pub(super) async fn login(&mut self, login: &Login) -> Result<(), SendError> {
+    pub(super) async fn login(&mut self, login: &Mechanism) -> Result<(), SendError> {
         const WHAT: &str = "auth";
         let auth = |error: SendError| error.because(Reason::Auth);
         match login {
-            Login::Plain { identity, user, password } => {
+            Mechanism::Plain { identity, user, password } => {
                 let token = STANDARD.encode(format!("{identity}\0{user}\0{password}"));
                 self.command(WHAT, &format!("AUTH PLAIN {token}"), 2).await.map_err(auth)?;
             }
-            Login::Login { user, password } => {
+            Mechanism::Login { user, password } => {
                 self.command(WHAT, "AUTH LOGIN", 3).await.map_err(auth)?;
                 self.command(WHAT, &STANDARD.encode(user), 3).await.map_err(auth)?;
                 self.command(WHAT, &STANDARD.encode(password), 2).await.map_err(auth)?;
             }
-            Login::CramMd5 { user, secret } => {
+            Mechanism::CramMd5 { user, secret } => {
                 let reply = self.command(WHAT, "AUTH CRAM-MD5", 3).await.map_err(auth)?;
                 let challenge = reply.lines.first().map(String::as_str).unwrap_or_default();
                 let challenge =

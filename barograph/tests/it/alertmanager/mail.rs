@@ -112,6 +112,7 @@ fn dialogue(
                 say(&mut reader, "250 taken")?;
                 mails.lock().expect("nobody panicked with it").push(std::mem::take(&mut mail));
             }
+            "QUIT" => return say(&mut reader, "221 bye"),
             // The name of a login is answered by a question for the password.
             "dQ==" => say(&mut reader, "334 UGFzc3dvcmQ6")?,
             _ if mail.commands.iter().any(|command| command.starts_with("AUTH")) && !line.contains(' ') => {

@@ -8,6 +8,7 @@ mod pagers;
 mod receivers;
 mod restarts;
 mod services;
+mod shell;
 mod side_by_side;
 mod tls;
 mod tools;
