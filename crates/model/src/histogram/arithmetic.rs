@@ -54,12 +54,13 @@ impl FloatHistogram {
         }
     }
 
+    /// Changes all numbers but those of empty buckets: they stay empty, also where NaN multiplies them.
     fn for_all(&mut self, change: impl Fn(&mut f64)) {
         for value in [&mut self.zero_count, &mut self.count, &mut self.sum] {
             change(value);
         }
-        self.positive_buckets.iter_mut().for_each(&change);
-        self.negative_buckets.iter_mut().for_each(&change);
+        let buckets = self.positive_buckets.iter_mut().chain(&mut self.negative_buckets);
+        buckets.filter(|count| **count != 0.0).for_each(change);
     }
 
     /// Adds `other`. The result may have empty buckets.

@@ -18,7 +18,8 @@ impl FloatHistogram {
         self
     }
 
-    /// Whether both describe the same data, bit by bit, in the same buckets; the reset hint does not count.
+    /// Whether both describe the same data, bit by bit; neither the reset hint nor empty buckets count, as both follow
+    /// from where chunks are cut.
     pub fn same_data(&self, other: &Self) -> bool {
         self.schema == other.schema
             && self.count.to_bits() == other.count.to_bits()
@@ -38,9 +39,13 @@ impl FloatHistogram {
 }
 
 fn same_side(a: (&[BucketSpan], &[f64]), b: (&[BucketSpan], &[f64])) -> bool {
-    a.1.len() == b.1.len()
-        && a.1.iter().zip(b.1).all(|(x, y)| x.to_bits() == y.to_bits())
-        && sparse::indexes(a.0).take(a.1.len()).eq(sparse::indexes(b.0).take(b.1.len()))
+    populated(a).eq(populated(b))
+}
+
+/// The indexes of buckets that hold something, and the bits of what they hold.
+fn populated((spans, counts): (&[BucketSpan], &[f64])) -> impl Iterator<Item = (i32, u64)> {
+    let held = |(index, count): (i32, &f64)| (*count != 0.0).then_some((index, count.to_bits()));
+    sparse::indexes(spans).zip(counts).filter_map(held)
 }
 
 fn compact_side(spans: &mut Vec<BucketSpan>, counts: &mut Vec<f64>, max_empty: usize) {

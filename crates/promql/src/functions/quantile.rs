@@ -43,14 +43,20 @@ pub(crate) struct Origin<'a> {
     pub(crate) span: Span,
 }
 
-/// If one sign has observations only, zero bounds the zero bucket on the other side.
+/// If one sign has observations only, zero bounds the zero bucket on the other side. Upstream asks whether a sign has
+/// buckets, even empty ones; whether it has those depends on where its chunks are cut.
 fn narrow_zero_bucket(h: &FloatHistogram, bucket: &mut Bucket) {
-    match (h.negative_buckets.is_empty(), h.positive_buckets.is_empty()) {
-        (true, false) => bucket.lower = 0.0,
-        (false, true) => bucket.upper = 0.0,
+    let holds = |counts: &[f64]| counts.iter().any(|count| *count != 0.0);
+    match (holds(&h.negative_buckets), holds(&h.positive_buckets)) {
+        (false, true) => bucket.lower = 0.0,
+        (true, false) => bucket.upper = 0.0,
         _ => {}
     }
 }
+
+/// What upstream looks at where a histogram has no buckets.
+const NO_BUCKET: Bucket =
+    Bucket { lower: 0.0, upper: 0.0, lower_inclusive: false, upper_inclusive: false, count: 0.0, index: 0 };
 
 /// The quantile `q`, interpolated inside its bucket: linearly for custom and zero buckets, else on a logarithmic
 /// scale.
@@ -77,15 +83,13 @@ pub(crate) fn quantile(
     }
     let mut rank = if upwards { q } else { 1.0 - q } * h.count;
     let mut count = 0.0;
-    // If the rank is not reached, the outermost bucket it is, even an empty one.
-    let Some(mut bucket) = buckets.last().copied() else {
-        return f64::NAN;
-    };
+    // If the rank is not reached, the outermost bucket that holds something it is.
+    let mut bucket = NO_BUCKET;
     let mut remaining = buckets.iter();
     for candidate in remaining.by_ref().filter(|b| b.count != 0.0) {
         count += candidate.count;
+        bucket = *candidate;
         if count >= rank {
-            bucket = *candidate;
             break;
         }
     }

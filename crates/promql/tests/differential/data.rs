@@ -130,6 +130,17 @@ impl Data {
         out
     }
 
+    /// The same with empty buckets in histograms, other ones in each.
+    pub(crate) fn padded(&self, random: &mut Random) -> Self {
+        let mut out = self.clone();
+        for sample in out.series.iter_mut().flat_map(|series| &mut series.samples) {
+            if let Stored::Histogram(h) = &mut sample.value {
+                *h = Arc::new(histograms::padded(h, random));
+            }
+        }
+        out
+    }
+
     pub(crate) fn recording(&self) -> Recording<'_> {
         Recording { data: self, asked: RefCell::new(Vec::new()) }
     }

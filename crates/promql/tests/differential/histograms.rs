@@ -127,6 +127,52 @@ impl Growing {
     }
 }
 
+/// The same histogram with empty buckets here and there, as a chunk gives it back that has been written again for the
+/// buckets of later samples.
+pub(crate) fn padded(h: &FloatHistogram, random: &mut Random) -> FloatHistogram {
+    let custom = (h.schema == -53).then_some(h.custom_values.len() as i32);
+    let mut out = h.clone();
+    for (spans, counts, allowed) in [
+        (&mut out.positive_spans, &mut out.positive_buckets, true),
+        (&mut out.negative_spans, &mut out.negative_buckets, custom.is_none()),
+    ] {
+        let mut next = 0;
+        let mut indexes = Vec::new();
+        for span in &*spans {
+            let first = next + span.offset;
+            next = first + span.length as i32;
+            indexes.extend(first..next);
+        }
+        let mut buckets: BTreeMap<i32, f64> = indexes.into_iter().zip(counts.iter().copied()).collect();
+        let (from, to) = match custom {
+            Some(last) => (0, last),
+            None => (
+                buckets.first_key_value().map_or(-2, |(i, _)| i - 3),
+                buckets.last_key_value().map_or(3, |(i, _)| i + 3),
+            ),
+        };
+        for _ in 0..if allowed { random.below(4) } else { 0 } {
+            let index = from + random.below((to - from + 1) as usize) as i32;
+            buckets.entry(index).or_insert(0.0);
+        }
+        (*spans, *counts) = plain_spans(&buckets);
+    }
+    out
+}
+
+fn plain_spans(buckets: &BTreeMap<i32, f64>) -> (Vec<BucketSpan>, Vec<f64>) {
+    let mut out: Vec<BucketSpan> = Vec::new();
+    let mut next = 0;
+    for index in buckets.keys() {
+        match out.last_mut() {
+            Some(span) if *index == next => span.length += 1,
+            _ => out.push(BucketSpan { offset: index - next, length: 1 }),
+        }
+        next = index + 1;
+    }
+    (out, buckets.values().copied().collect())
+}
+
 /// Spans of counts; short gaps are sometimes filled with empty buckets, as clients do.
 fn spans(counts: &BTreeMap<i32, f64>, random: &mut Random) -> (Vec<BucketSpan>, Vec<f64>) {
     let (mut out, mut values): (Vec<BucketSpan>, Vec<f64>) = (Vec::new(), Vec::new());

@@ -14,6 +14,8 @@ mod odd;
 mod queries;
 mod query_calls;
 
+use std::collections::BTreeSet;
+
 use promql::{Engine, EngineOptions, QueryError, QueryTime, QueryValue, SampleValue};
 
 use case::{Case, PER_DATA, Verdict, data_of};
@@ -194,6 +196,38 @@ fn order_of_data_and_kind_of_query_change_no_bit() {
     }
 }
 
+/// An answer as text, bit by bit but for empty buckets.
+fn bits_of_populated(result: Result<promql::QueryResult, QueryError>) -> Vec<String> {
+    bits(result.map(|mut result| {
+        let compact = |h: &mut std::sync::Arc<model::FloatHistogram>| *h = (**h).clone().compacted().into();
+        if let QueryValue::Matrix(series) = &mut result.value {
+            series.iter_mut().flat_map(|s| &mut s.histograms).for_each(|(_, h)| compact(h));
+        }
+        result
+    }))
+}
+
+#[test]
+fn empty_buckets_change_no_bit() {
+    let (mut differ, mut with_histograms) = (Vec::new(), 0);
+    for seed in 0..2 * OF_THE_ENGINE {
+        let case = Case::of(seed);
+        let engine = Engine::new(case.options.clone());
+        let data = data_of(seed);
+        let padded = data.padded(&mut Random::new(seed));
+        let range = (300_000, 1_500_000, 60_000);
+        let plain = bits_of_populated(engine.range(&case.query, range, &data));
+        with_histograms += u64::from(plain.iter().any(|line| line.contains("FloatHistogram")));
+        let other = bits_of_populated(engine.range(&case.query, range, &padded));
+        if plain != other {
+            let line = plain.iter().zip(&other).find(|(a, b)| a != b);
+            differ.push(format!("seed {seed}: {}: {line:?}", case.query));
+        }
+    }
+    assert!(differ.is_empty(), "{} differ:\n{}", differ.len(), differ.join("\n"));
+    assert!(with_histograms * 10 > OF_THE_ENGINE, "only {with_histograms} answers have histograms");
+}
+
 #[test]
 fn what_is_selected_is_told_before() {
     let engine = Engine::new(Case::of(0).options);
@@ -209,8 +243,10 @@ fn what_is_selected_is_told_before() {
         for (i, hints) in told.iter().enumerate() {
             assert_eq!(hints.ordinal, i, "seed {seed}: {query}");
         }
+        let mut seen = BTreeSet::new();
         for asked in recorder.asked() {
             assert!(told.contains(&asked), "seed {seed}: {query}: {asked:?} is not among {told:?}");
+            assert!(seen.insert(asked.ordinal), "seed {seed}: {query}: {asked:?} twice");
         }
     }
 }

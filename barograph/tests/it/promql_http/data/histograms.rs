@@ -54,10 +54,22 @@ impl Counts {
         self.sum -= 9;
     }
 
+    /// With observations on both sides of zero from the beginning.
+    fn on_both_sides(seed: u64) -> Self {
+        let mut new = Self::new(seed);
+        (0..3).for_each(|_| new.observe_negative());
+        new
+    }
+
+    /// Counts from the beginning. A side that had observations has some again: upstream's answers depend on where it cuts
+    /// chunks where one has none any more.
     fn reset(&mut self) {
         let seed = self.random.next();
+        let negative = std::mem::take(&mut self.negative);
         *self = Self::new(seed);
         self.positive.values_mut().for_each(|count| *count = 1 + *count / 4);
+        self.sum -= 9 * negative.len() as i64;
+        self.negative = negative.into_keys().map(|bucket| (bucket, 1)).collect();
     }
 
     fn integers(&self, schema: i32, zero_threshold: f64) -> Histogram {
@@ -130,7 +142,7 @@ fn float(histogram: FloatHistogram) -> Option<Value> {
 /// `rpc_seconds`: counters of the four targets.
 fn exponential(out: &mut Vec<Series>) {
     for (n, (job, instance)) in TARGETS.into_iter().enumerate() {
-        let mut counts = Counts::new(100 + n as u64);
+        let mut counts = Counts::on_both_sides(100 + n as u64);
         let labels = [("instance", instance), ("job", job)];
         out.push(Series::new("rpc_seconds", &labels, 0, |i| {
             counts.observe(6 + n as u64);
@@ -173,7 +185,7 @@ fn exponential(out: &mut Vec<Series>) {
 /// `batch_sizes`: gauges, which fall and rise.
 fn gauges(out: &mut Vec<Series>) {
     for (n, (job, instance)) in TARGETS.into_iter().enumerate().filter(|(n, _)| n % 2 == 0) {
-        let mut counts = Counts::new(200 + n as u64);
+        let mut counts = Counts::on_both_sides(200 + n as u64);
         out.push(Series::new("batch_sizes", &[("instance", instance), ("job", job)], 500, |i| {
             if i % 7 == 3 {
                 counts.reset();

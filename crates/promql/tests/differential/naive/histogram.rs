@@ -7,7 +7,7 @@ use promql::ast::{BinaryOp, Expr, Span};
 
 const CUSTOM: i32 = -53;
 
-/// Counts by bucket number. A bucket that is there with a count of zero is not the same as none.
+/// Counts by bucket number. A bucket that is there with a count of zero is the same as none.
 type Counts = BTreeMap<i32, f64>;
 
 #[derive(Debug, Clone, PartialEq)]
@@ -123,11 +123,12 @@ impl Hist {
         self.hint == CounterResetHint::Gauge
     }
 
+    /// Its numbers, but for buckets that hold nothing: they stay so, also where NaN multiplies them.
     fn numbers(&mut self) -> impl Iterator<Item = &mut f64> {
+        let buckets = self.positive.values_mut().chain(self.negative.values_mut());
         [&mut self.zero_count, &mut self.count, &mut self.sum]
             .into_iter()
-            .chain(self.positive.values_mut())
-            .chain(self.negative.values_mut())
+            .chain(buckets.filter(|count| **count != 0.0))
     }
 
     pub(super) fn scale(&mut self, factor: f64) {
@@ -368,11 +369,14 @@ impl Hist {
         fell(&self.positive, &before.positive) || fell(&self.negative, &before.negative)
     }
 
-    /// Whether it is the same, whatever the hint.
+    /// Whether it is the same, whatever the hint and the buckets that hold nothing.
     pub(super) fn is_same(&self, other: &Self) -> bool {
         let bits = |h: &Self| [h.count, h.sum, h.zero_count, h.zero_threshold].map(f64::to_bits);
         let sides = |h: &Self| {
-            let side = |c: &Counts| c.iter().map(|(i, v)| (*i, v.to_bits())).collect::<Vec<_>>();
+            let side = |c: &Counts| {
+                let populated = c.iter().filter(|(_, v)| **v != 0.0);
+                populated.map(|(i, v)| (*i, v.to_bits())).collect::<Vec<_>>()
+            };
             [side(&h.positive), side(&h.negative)]
         };
         self.schema == other.schema

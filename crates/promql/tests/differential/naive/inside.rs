@@ -22,9 +22,11 @@ fn part_below(bucket: &Bucket, value: f64, linear: bool) -> f64 {
 impl Hist {
     /// In a histogram of one sign, the zero bucket is taken to have that sign, too.
     fn with_sign(&self, mut bucket: Bucket) -> Bucket {
-        if self.negative.is_empty() && !self.positive.is_empty() {
+        let [negative, positive] =
+            [&self.negative, &self.positive].map(|side| side.values().any(|v| *v != 0.0));
+        if positive && !negative {
             bucket.lower = 0.0;
-        } else if self.positive.is_empty() && !self.negative.is_empty() {
+        } else if negative && !positive {
             bucket.upper = 0.0;
         }
         bucket
@@ -49,13 +51,14 @@ impl Hist {
             buckets.reverse();
         }
         let rank = self.count * if from_below { q } else { 1.0 - q };
-        let Some(mut bucket) = buckets.last().copied() else { return silent(f64::NAN) };
+        buckets.retain(|b| b.count != 0.0);
+        let mut bucket = Bucket { lower: 0.0, upper: 0.0, count: 0.0 };
         let mut seen = 0.0;
         let mut rest = buckets.iter();
         for candidate in rest.by_ref() {
             seen += candidate.count;
-            if candidate.count != 0.0 && seen >= rank {
-                bucket = *candidate;
+            bucket = *candidate;
+            if seen >= rank {
                 break;
             }
         }
