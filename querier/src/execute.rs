@@ -1,15 +1,18 @@
 //! One query: admitted, its series fetched, evaluated.
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::{Clock, Scope, TaskError};
-use model::{TenantId, TimeRange};
+use model::{Matcher, TenantId, TimeRange};
 use promql::{
     Engine, EngineOptions, ErrorKind, PreparedQuery, QueryError, QueryResult, QueryTime, SampleCounts,
     SharedMemory,
 };
+use proto::SeriesChunks;
 use settings::Overrides;
 use telemetry::request_span;
 use tracing::Instrument as _;
@@ -21,10 +24,11 @@ use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
 use crate::memory::{ProcessMemory, QueryMemory};
 use crate::report::{Cost, Report, Reporter, Stage};
-use crate::select::{Budget, select};
+use crate::select::{Budget, Selection, held_bytes};
 use crate::service::{QueryRequest, StatsWanted};
 use crate::source::{Fetched, Prefetched, contains};
 use crate::sources::Sources;
+use crate::streamed::Reader;
 
 /// The most steps of a range query: 11,000 steps behind the first, as upstream has it.
 const MAX_STEPS: u64 = 11_001;
@@ -52,6 +56,17 @@ pub(crate) struct Executor {
 pub(crate) struct Evaluated {
     pub(crate) result: QueryResult,
     pub(crate) counts: Option<SampleCounts>,
+}
+
+/// What is to be fetched.
+pub(crate) struct Fetch<'f> {
+    pub(crate) tenant: &'f TenantId,
+    pub(crate) query: &'f PreparedQuery,
+    pub(crate) limits: &'f QuerierLimits,
+    /// Where what is held is taken from.
+    pub(crate) memory: Arc<QueryMemory>,
+    /// Whether large selections may be read while the query runs, each once.
+    pub(crate) streams: bool,
 }
 
 /// Tells the evaluation, which runs elsewhere, that nobody waits for it any more.
@@ -103,13 +118,14 @@ impl Executor {
                 parsed.instrument(request_span!("querier.parse")).await?
             }
         };
-        let source = self
-            .fetch(&request.tenant, &query, limits, memory, &mut report.cost)
-            .instrument(request_span!("querier.select"))
-            .await;
+        // Counting samples reads everything a second time, and a simulation cannot wait for parts.
+        let streams = request.stats == StatsWanted::None && !self.scope.is_simulated();
+        let fetch = Fetch { tenant: &request.tenant, query: &query, limits, memory, streams };
+        let source = self.fetch(&fetch, &mut report.cost).instrument(request_span!("querier.select")).await;
         let fetched = self.clock.monotonic();
         report.cost.select = fetched.saturating_sub(started);
-        let source = source?;
+        let (source, mut reader) = source?;
+        let failure = reader.failure();
 
         report.stage = Stage::Evaluate;
         let canceled = CancelOnDrop(Arc::default());
@@ -132,9 +148,15 @@ impl Executor {
             };
             Ok::<_, QueryError>(Evaluated { result, counts })
         });
-        let evaluated = evaluated.await.map_err(|e| failed("evaluating a query", &e));
+        let evaluated = while_reading(evaluated, &mut reader).await;
         report.cost.evaluate = self.clock.monotonic().saturating_sub(fetched);
-        let evaluated = evaluated??;
+        self.note_fetched(reader.budget(), &mut report.cost);
+        let evaluated = evaluated.map_err(|e| failed("evaluating a query", &e))?;
+        let evaluated = evaluated.map_err(|error| match failure.lock().take() {
+            // What the engine was told in a message only.
+            Some(told) if error.kind == ErrorKind::Source => told,
+            _ => ApiError::from(error),
+        })?;
         report.cost.samples = evaluated.result.stats.samples_read;
         report.cost.peak_bytes = evaluated.result.stats.peak_bytes;
         Ok(evaluated)
@@ -154,40 +176,90 @@ impl Executor {
         parsed.await.map_err(|e| failed("parsing a query", &e))?
     }
 
-    /// Everything that the query selects; what it selects twice, or as a part of another selection, is fetched once.
+    /// Everything that the query selects; what it selects twice, or as a part of another selection, is fetched once. What is
+    /// read while it runs comes by the reader.
     pub(crate) async fn fetch(
         &self,
-        tenant: &TenantId,
-        query: &PreparedQuery,
-        limits: &QuerierLimits,
-        memory: Arc<QueryMemory>,
+        fetch: &Fetch<'_>,
         cost: &mut Cost,
-    ) -> Result<Prefetched, ApiError> {
-        let oldest = oldest_ms(&*self.clock, limits);
-        let mut budget = Budget::new(limits).with_memory(memory);
+    ) -> Result<(Prefetched, Reader), ApiError> {
+        let oldest = oldest_ms(&*self.clock, fetch.limits);
+        let budget = Budget::new(fetch.limits).with_memory(Arc::clone(&fetch.memory));
+        let (mut reader, asks) = Reader::new(budget);
         let mut source = Prefetched::default();
-        let mut selections = query.selections().into_iter();
-        while let Some(hints) = selections.next() {
-            let comes_later = selections.as_slice().iter().any(|later| contains(later, &hints));
-            if comes_later || source.find(&hints).is_some() {
+        let all = fetch.query.selections();
+        for (number, hints) in all.iter().enumerate() {
+            let (before, behind) = (&all[..number], &all[number + 1..]);
+            if behind.iter().any(|later| contains(later, hints)) || source.find(hints).is_some() {
                 continue;
             }
+            let hints = hints.clone();
             let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);
-            let series = match range {
-                Some(range) => {
-                    let readers = self.sources.readers(tenant, range)?;
-                    select(&readers, tenant, &hints.matchers, range, &mut budget).await
-                }
-                None => Ok(Vec::new()),
+            let Some(asked) = range else {
+                source.add(Fetched { hints, range, series: Arc::default() });
+                continue;
             };
-            cost.series = budget.fetched_series() as u64;
-            cost.chunk_bytes = budget.fetched_chunk_bytes() as u64;
-            source.add(Fetched { hints, range, series: series?.into() });
+            let needed_once = !before.iter().chain(behind).any(|other| contains(&hints, other));
+            let hold = if fetch.streams && needed_once {
+                self.config.stream_selections_from.bytes()
+            } else {
+                u64::MAX
+            };
+            let read = self.read(fetch, &hints.matchers, asked, (hold, reader.budget())).await;
+            cost.series = reader.budget().fetched_series() as u64;
+            cost.chunk_bytes = reader.budget().fetched_chunk_bytes() as u64;
+            match read? {
+                (series, None) => source.add(Fetched { hints, range, series: series.into() }),
+                (first, Some(rest)) => {
+                    let needs = (Arc::clone(&fetch.memory), asks.clone());
+                    source.add_streamed(hints, reader.stream((first, rest), asked, needs));
+                }
+            }
         }
+        Ok((source, reader))
+    }
+
+    /// Reads a selection to its end, or until more than `hold` bytes of it are held: then with what is left.
+    async fn read(
+        &self,
+        fetch: &Fetch<'_>,
+        matchers: &[Matcher],
+        range: TimeRange,
+        (hold, budget): (u64, &mut Budget),
+    ) -> Result<(Vec<SeriesChunks>, Option<Selection>), ApiError> {
+        let readers = self.sources.readers(fetch.tenant, range)?;
+        let mut selection = Selection::open(&readers, fetch.tenant, matchers, range, budget).await?;
+        let (mut selected, mut held) = (Vec::new(), 0);
+        while let Some(series) = selection.next(budget).await? {
+            held += held_bytes(&series);
+            selected.push(series);
+            if held > hold {
+                return Ok((selected, Some(selection)));
+            }
+        }
+        Ok((selected, None))
+    }
+
+    /// Notes what has been fetched for a query.
+    pub(crate) fn note_fetched(&self, budget: &Budget, cost: &mut Cost) {
+        let (series, bytes) = (budget.fetched_series() as u64, budget.fetched_chunk_bytes() as u64);
+        (cost.series, cost.chunk_bytes) = (series, bytes);
         let metrics = &self.reporter.metrics;
-        metrics.fetched_series.observe(budget.fetched_series() as f64);
-        metrics.fetched_chunk_bytes.inc_by(budget.fetched_chunk_bytes() as u64);
-        Ok(source)
+        metrics.fetched_series.observe(series as f64);
+        metrics.fetched_chunk_bytes.inc_by(bytes);
+    }
+}
+
+/// Awaits an evaluation, and reads meanwhile what it streams. Dropping the future ends both.
+async fn while_reading<T>(evaluation: impl Future<Output = T>, reader: &mut Reader) -> T {
+    let (mut evaluation, mut reading) = (pin!(evaluation), pin!(reader.run()));
+    let mut reads = true;
+    loop {
+        tokio::select! {
+            biased;
+            evaluated = &mut evaluation => return evaluated,
+            () = &mut reading, if reads => reads = false,
+        }
     }
 }
 

@@ -20,6 +20,7 @@ mod select;
 pub mod service;
 mod source;
 mod sources;
+mod streamed;
 pub mod zones;
 
 pub use blocks::{Blocks, BlocksConfig, BlocksDeps};

@@ -94,7 +94,17 @@ impl Budget {
         error
     }
 
+    /// Takes a series, and the memory that it is held in.
     fn take(&mut self, series: &SeriesChunks) -> Result<(), ApiError> {
+        self.count(series)?;
+        match &self.memory {
+            Some(memory) => Ok(memory.take(held_bytes(series))?),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes a series, but no memory.
+    fn count(&mut self, series: &SeriesChunks) -> Result<(), ApiError> {
         if !self.series.take(1) {
             return Err(ApiError::execution(format!(
                 "the query exceeded the maximum number of series (limit: {} series, max_fetched_series_per_query); \
@@ -117,29 +127,15 @@ impl Budget {
                 self.chunk_bytes.limit
             )));
         }
-        if let Some(memory) = &self.memory {
-            let chunks = series.chunks.len() * size_of::<Chunk>();
-            let held = bytes + chunks + size_of::<SeriesChunks>() + series.labels.heap_bytes();
-            memory.take(held as u64)?;
-        }
         Ok(())
     }
 }
 
-/// All series that match, sorted by labels, each once; their chunks sorted by their first sample.
-pub(crate) async fn select(
-    readers: &[Arc<dyn IngesterRead>],
-    tenant: &TenantId,
-    matchers: &[Matcher],
-    range: TimeRange,
-    budget: &mut Budget,
-) -> Result<Vec<SeriesChunks>, ApiError> {
-    let mut selection = Selection::open(readers, tenant, matchers, range, budget).await?;
-    let mut selected = Vec::new();
-    while let Some(series) = selection.next(budget).await? {
-        selected.push(series);
-    }
-    Ok(selected)
+/// How much memory a series and its chunks take, in bytes.
+pub(crate) fn held_bytes(series: &SeriesChunks) -> u64 {
+    let data: usize = series.chunks.iter().map(|c| c.data.len()).sum();
+    let chunks = series.chunks.len() * size_of::<Chunk>();
+    (data + chunks + size_of::<SeriesChunks>() + series.labels.heap_bytes()) as u64
 }
 
 /// Series that match, one after the other: sorted by labels, each once; their chunks sorted by their first sample.
@@ -172,6 +168,18 @@ impl Selection {
             return Ok(None);
         };
         budget.take(&series)?;
+        Ok(Some(series))
+    }
+
+    /// The next series, taken from the budget but for its memory.
+    pub(crate) async fn next_uncharged(
+        &mut self,
+        budget: &mut Budget,
+    ) -> Result<Option<SeriesChunks>, ApiError> {
+        let Some(series) = self.0.next().await.map_err(|e| budget.explain(e))? else {
+            return Ok(None);
+        };
+        budget.count(&series)?;
         Ok(Some(series))
     }
 }

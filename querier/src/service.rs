@@ -19,7 +19,7 @@ use crate::blocks::Blocks;
 use crate::compute::Compute;
 use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
-use crate::execute::{Executor, engine_options, failed, is_dear_to_parse};
+use crate::execute::{Executor, Fetch, engine_options, failed, is_dear_to_parse};
 use crate::http;
 use crate::ingesters::Ingesters;
 use crate::memory::ProcessMemory;
@@ -214,7 +214,10 @@ impl Querier {
         query: &PreparedQuery,
     ) -> Result<Box<dyn SeriesSource + Send + Sync>, ApiError> {
         let (inner, limits) = (&self.inner, self.limits(tenant));
-        let fetched = inner.fetch(tenant, query, &limits, inner.memory.query(), &mut Cost::default()).await?;
+        let fetch = Fetch { tenant, query, limits: &limits, memory: inner.memory.query(), streams: false };
+        let mut cost = Cost::default();
+        let (fetched, mut reader) = inner.fetch(&fetch, &mut cost).await?;
+        inner.note_fetched(reader.budget(), &mut cost);
         Ok(Box::new(fetched))
     }
 

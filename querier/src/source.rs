@@ -1,14 +1,16 @@
-//! What a query selects, fetched before it runs, and handed to the engine.
+//! What a query selects, fetched before it runs or begun to be, and handed to the engine.
 
 use std::sync::Arc;
 
 use model::{FloatHistogram, Labels, Matcher, TimeRange};
+use parking_lot::Mutex;
 use promql::{
     SampleCursor, Samples, SelectHints, SelectedSeries, SeriesBatch, SeriesSet, SeriesSource, SourceError,
 };
 use proto::SeriesChunks;
 
 use crate::samples::{SeriesReader, Sink, touch};
+use crate::streamed::Streamed;
 
 /// One selection of a query.
 #[derive(Debug, Clone)]
@@ -23,18 +25,32 @@ pub(crate) struct Fetched {
 
 /// All selections of a query.
 #[derive(Debug, Default)]
-pub(crate) struct Prefetched(Vec<Fetched>);
+pub(crate) struct Prefetched {
+    held: Vec<Fetched>,
+    /// Those that are read while the query runs; each is taken once.
+    streamed: Vec<(SelectHints, Mutex<Option<Streamed>>)>,
+}
 
 impl Prefetched {
     /// The selection that has the series for `hints`, if it has been fetched: that of the same series, or of these among
     /// others, over at least the same time.
     pub(crate) fn find(&self, hints: &SelectHints) -> Option<&Fetched> {
-        self.0.iter().find(|fetched| contains(&fetched.hints, hints))
+        self.held.iter().find(|fetched| contains(&fetched.hints, hints))
     }
 
     /// Adds a selection.
     pub(crate) fn add(&mut self, fetched: Fetched) {
-        self.0.push(fetched);
+        self.held.push(fetched);
+    }
+
+    /// Adds a selection that nothing else of the query is a part of.
+    pub(crate) fn add_streamed(&mut self, hints: SelectHints, streamed: Streamed) {
+        self.streamed.push((hints, Mutex::new(Some(streamed))));
+    }
+
+    fn take_streamed(&self, hints: &SelectHints) -> Option<Streamed> {
+        let (_, streamed) = self.streamed.iter().find(|(known, _)| known == hints)?;
+        streamed.lock().take()
     }
 }
 
@@ -48,6 +64,9 @@ pub(crate) fn contains(all: &SelectHints, some: &SelectHints) -> bool {
 
 impl SeriesSource for Prefetched {
     fn select(&self, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError> {
+        if let Some(streamed) = self.take_streamed(hints) {
+            return Ok(streamed.into_set());
+        }
         let Some(fetched) = self.find(hints) else {
             return Err(SourceError {
                 message: format!("selection {} was not announced by the plan", hints.ordinal),
@@ -69,7 +88,7 @@ fn match_all(matchers: &[&Matcher], labels: &Labels) -> bool {
 }
 
 /// The engine is given so many series at once: so many columns may be in memory that have not been folded.
-const BATCH_SERIES: usize = 1024;
+pub(crate) const BATCH_SERIES: usize = 1024;
 
 /// The series of one selection.
 struct FetchedSet<'a> {
@@ -129,7 +148,7 @@ impl SeriesBatch for FetchedSet<'_> {
 }
 
 /// A series as the engine reads it; without samples where none can count.
-fn selected(series: &SeriesChunks, range: Option<TimeRange>) -> SelectedSeries<'_> {
+pub(crate) fn selected(series: &SeriesChunks, range: Option<TimeRange>) -> SelectedSeries<'_> {
     let (chunks, range) = match range {
         Some(range) => (series.chunks.as_slice(), range),
         None => (&[][..], TimeRange::ALL),

@@ -49,6 +49,8 @@ pub(crate) struct Fake {
     pub(crate) failure: Option<Error>,
     /// How long a selection takes: for ever, where it is set.
     pub(crate) hangs: bool,
+    /// What becomes of a selection after so many batches: nothing more comes, or an error.
+    pub(crate) ends_after: Option<(usize, Option<Error>)>,
 }
 
 /// Chunks of `samples`, cut as the TSDB would cut them or shorter.
@@ -204,8 +206,13 @@ impl IngesterRead for Fake {
             })
             .collect();
         // Batches of two, so that merging has to go over several.
-        let batches: Vec<_> = series.chunks(2).map(|batch| Ok(batch.to_vec())).collect();
-        Ok(futures::stream::iter(batches).boxed())
+        let mut batches: Vec<_> = series.chunks(2).map(|batch| Ok(batch.to_vec())).collect();
+        let Some((count, error)) = &self.ends_after else {
+            return Ok(futures::stream::iter(batches).boxed());
+        };
+        batches.truncate(*count);
+        batches.extend(error.clone().map(Err));
+        Ok(futures::stream::iter(batches).chain(futures::stream::pending()).boxed())
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

@@ -16,4 +16,5 @@ mod replicas;
 mod scheduling;
 mod search;
 mod stats;
+mod streaming;
 mod syntax;

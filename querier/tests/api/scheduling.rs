@@ -17,13 +17,13 @@ async fn query_of(api: &Api, tenant: &str, query: &str) -> (u16, String) {
     (answer.status.as_u16(), answer.body)
 }
 
-fn value(api: &Api, name: &str) -> f64 {
+pub(crate) fn value(api: &Api, name: &str) -> f64 {
     let samples = api.registry.gather();
     samples.iter().filter(|s| s.name == name).map(|s| s.value).sum()
 }
 
 /// `series` series with a sample a second for `seconds` seconds, which share their chunks.
-fn many(series: usize, seconds: i64) -> Fake {
+pub(crate) fn many(series: usize, seconds: i64) -> Fake {
     let samples: Vec<_> = (0..seconds).rev().map(|s| (s, f64::from((s * 7 % 13) as i32))).collect();
     let mut fake = Fake::default().floats(&[("__name__", "up"), ("i", "0000000")], &samples);
     let first = fake.series.remove(0);
