@@ -122,7 +122,7 @@ pub enum RecoverError {
     },
     /// Somebody else, or a newer version of ourselves, wrote it.
     #[error(
-        "{} is in format {found} of the write-ahead log; this version reads format {known}: start the version that wrote it",
+        "{} is in format {found} of the write-ahead log; this version reads formats up to {known}: start the version that wrote it",
         path.display()
     )]
     UnknownFormat {
@@ -130,7 +130,7 @@ pub enum RecoverError {
         path: PathBuf,
         /// Its format version.
         found: u8,
-        /// What we read.
+        /// The newest that we read.
         known: u8,
     },
 }

@@ -4,14 +4,15 @@ mod replay;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use env::{FileSystem, OpenOptions, create_dir_durable};
+use env::{File, FileSystem, OpenOptions, create_dir_durable};
 
 use self::replay::{Replayed, SegmentReplay};
 use crate::format::{
-    HeaderRead, PAGE_BYTES, PAGE_HEADER_BYTES, PageHeader, VERSION, segment_name, segment_number,
+    HeaderRead, PAGE_BYTES, PAGE_HEADER_BYTES, PageHeader, SegmentId, Version, segment_name, segment_number,
 };
-use crate::scan::{Pages, first_group, has_every_sector};
+use crate::scan::{Pages, first_group, has_every_sector, has_fragment};
 use crate::segment::Previous;
 use crate::{OpenError, Position, RecoverError, TimeHull};
 
@@ -87,20 +88,21 @@ pub fn recover(
         previous: Previous::NONE,
     };
     // The last segment is read even where none of its records is asked for: where it ends must be known.
-    let first = segments.iter().position(|segment| segment.number >= from.segment).unwrap_or(segments.len());
+    let first =
+        segments.iter().position(|segment| segment.id.number >= from.segment).unwrap_or(segments.len());
     let first = first.min(used.saturating_sub(1));
     let mut expected = from.segment;
     for (index, segment) in segments.iter().enumerate().take(used).skip(first) {
-        let next = segments.get(index + 1).filter(|next| next.number == segment.number + 1);
+        let next = segments.get(index + 1).filter(|next| next.id.number == segment.id.number + 1);
         let next_header = next.and_then(|next| next.header);
-        if segment.number > expected {
+        if segment.id.number > expected {
             recovery.damage.push(missing(expected, segment));
         }
-        expected = expected.max(segment.number + 1);
+        expected = expected.max(segment.id.number + 1);
         let last = index + 1 == used && next_header.is_none();
-        let replay = SegmentReplay::new(segment.number, from, last, next_header);
+        let replay = SegmentReplay::new(segment.id, from, last, next_header);
         let len = next_header.map_or(segment.len, |next| next.previous_valid_len);
-        let path = dir.join(segment_name(segment.number));
+        let path = dir.join(segment_name(segment.id.number));
         let file = fs.open(&path, OpenOptions::READ).map_err(|source| at(&path, source))?;
         let replayed =
             replay.run(&file, segment.len, len, &mut record).map_err(|source| at(&path, source))?;
@@ -112,7 +114,7 @@ pub fn recover(
 
 impl Recovery {
     fn add(&mut self, segment: &Segment, replayed: Replayed) {
-        let number = segment.number;
+        let number = segment.id.number;
         self.damage.extend(replayed.damage);
         self.records += replayed.records;
         self.bytes += replayed.bytes;
@@ -165,7 +167,7 @@ pub(crate) fn remove_segments(
 }
 
 struct Segment {
-    number: u32,
+    id: SegmentId,
     /// Of the file.
     len: u64,
     /// The first page header that can be read, by preference that of page 0.
@@ -179,26 +181,31 @@ fn list(fs: &dyn FileSystem, dir: &Path) -> Result<Vec<Segment>, RecoverError> {
     let mut segments = Vec::new();
     for entry in fs.read_dir(dir).map_err(|source| at(dir, source))? {
         if let Some(number) = segment_number(&entry.name) {
-            let header = read_header(fs, &dir.join(&entry.name), number, entry.len)?;
-            segments.push(Segment { number, len: entry.len, header });
+            let path = dir.join(&entry.name);
+            let file = fs.open(&path, OpenOptions::READ).map_err(|source| at(&path, source))?;
+            let header = read_header(&*file, &path, number, entry.len)?;
+            let id = match header {
+                Some(header) => header.segment,
+                None => guess_version(&file, number, entry.len).map_err(|source| at(&path, source))?,
+            };
+            segments.push(Segment { id, len: entry.len, header });
         }
     }
-    segments.sort_by_key(|segment| segment.number);
+    segments.sort_by_key(|segment| segment.id.number);
     Ok(segments)
 }
 
 /// Every page repeats what the segment says about the one before it, so any header will do. That of page 0 also has
 /// the previous segment's hulls; where it is lost, so are they.
 fn read_header(
-    fs: &dyn FileSystem,
+    file: &dyn File,
     path: &Path,
     number: u32,
     len: u64,
 ) -> Result<Option<PageHeader>, RecoverError> {
-    let file = fs.open(path, OpenOptions::READ).map_err(|source| at(path, source))?;
     for page in 0..len.div_ceil(PAGE_BYTES as u64) as u32 {
         let mut bytes = [0; PAGE_HEADER_BYTES];
-        match env::read_exact_at(&*file, &mut bytes, u64::from(page) * PAGE_BYTES as u64) {
+        match env::read_exact_at(file, &mut bytes, u64::from(page) * PAGE_BYTES as u64) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(at(path, error)),
@@ -206,7 +213,11 @@ fn read_header(
         match PageHeader::read(&bytes, number, page) {
             HeaderRead::Valid(header) => return Ok(Some(header)),
             HeaderRead::UnknownVersion(found) => {
-                return Err(RecoverError::UnknownFormat { path: path.to_owned(), found, known: VERSION });
+                return Err(RecoverError::UnknownFormat {
+                    path: path.to_owned(),
+                    found,
+                    known: Version::WRITTEN.to_byte(),
+                });
             }
             HeaderRead::Invalid => {}
         }
@@ -214,21 +225,33 @@ fn read_header(
     Ok(None)
 }
 
+/// A segment of which no page header can be read is taken for the newest version in which one of its fragments can be.
+fn guess_version(file: &Arc<dyn File>, number: u32, len: u64) -> io::Result<SegmentId> {
+    let mut pages = Pages::new(Arc::clone(file), clamp(len));
+    for version in Version::KNOWN {
+        let id = SegmentId { number, version };
+        if has_fragment(&mut pages, id)? {
+            return Ok(id);
+        }
+    }
+    Ok(SegmentId { number, version: Version::WRITTEN })
+}
+
 /// How many of the segments hold something. Behind them are only files that were being made when the process ended.
 fn used_segments(fs: &dyn FileSystem, dir: &Path, segments: &[Segment]) -> Result<usize, RecoverError> {
     for (index, segment) in segments.iter().enumerate().rev() {
-        let next = segments.get(index + 1).filter(|next| next.number == segment.number + 1);
+        let next = segments.get(index + 1).filter(|next| next.id.number == segment.id.number + 1);
         let vouched = next.and_then(|next| next.header).is_some_and(|header| header.previous_valid_len > 0);
-        let path = dir.join(segment_name(segment.number));
+        let path = dir.join(segment_name(segment.id.number));
         let file = fs.open(&path, OpenOptions::READ).map_err(|source| at(&path, source))?;
         let mut pages = Pages::new(file, clamp(segment.len));
-        let found = first_group(&mut pages, segment.number, 0).map_err(|source| at(&path, source))?;
+        let found = first_group(&mut pages, segment.id, 0).map_err(|source| at(&path, source))?;
         if vouched || found.is_some() {
             return Ok(index + 1);
         }
         // Its only group may have been written, and damaged since.
         let (page, _) = pages.get(0).map_err(|source| at(&path, source))?;
-        if has_every_sector(page, PAGE_HEADER_BYTES) {
+        if has_every_sector(page, PAGE_HEADER_BYTES, segment.id.version) {
             return Ok(index + 1);
         }
     }
@@ -236,7 +259,7 @@ fn used_segments(fs: &dyn FileSystem, dir: &Path, segments: &[Segment]) -> Resul
 }
 
 fn missing(first: u32, present: &Segment) -> Damage {
-    let last = present.number - 1;
+    let last = present.id.number - 1;
     // The segment after a gap knows what the last one of the gap held, and nothing about those before.
     let header = present.header.filter(|header| first == last && header.page == 0);
     Damage {

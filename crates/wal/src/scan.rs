@@ -6,8 +6,7 @@ use std::sync::Arc;
 use env::File;
 
 use crate::format::{
-    FRAGMENT_HEADER_BYTES, Fragment, MIN_FRAGMENT_BYTES, PAGE_BYTES, PAGE_HEADER_BYTES, claimed_bytes,
-    parse_fragment,
+    Fragment, PAGE_BYTES, PAGE_HEADER_BYTES, SegmentId, Version, claimed_bytes, parse_fragment,
 };
 
 /// What disks write as a whole, or not at all.
@@ -77,12 +76,12 @@ pub(crate) enum Item<'a> {
 pub(crate) struct PageScan<'a> {
     page: &'a [u8],
     page_offset: u32,
-    segment: u32,
+    segment: SegmentId,
     at: usize,
 }
 
 impl<'a> PageScan<'a> {
-    pub(crate) fn new(page: &'a [u8], page_offset: u32, segment: u32) -> Self {
+    pub(crate) fn new(page: &'a [u8], page_offset: u32, segment: SegmentId) -> Self {
         Self { page, page_offset, segment, at: PAGE_HEADER_BYTES }
     }
 
@@ -90,13 +89,19 @@ impl<'a> PageScan<'a> {
         parse_fragment(self.page, at, self.segment, self.page_offset)
     }
 
+    /// Whether a page has no room for a fragment at `at`.
+    fn ends_page(&self, at: usize) -> bool {
+        at + self.segment.version.min_fragment_bytes() > PAGE_BYTES
+    }
+
     /// Where the page can be read again after something unreadable at `self.at`.
     fn resume(&self) -> usize {
         let len = self.page.len();
         // Most damage spares the length, and then the fragment after is where it should be.
-        if let Some(next) = claimed_bytes(self.page, self.at).map(|claimed| self.at + claimed) {
-            let ends_page = next == len || (next < len && next + MIN_FRAGMENT_BYTES > PAGE_BYTES);
-            if ends_page || self.parse(next).is_some() {
+        let claimed = claimed_bytes(self.page, self.at, self.segment.version);
+        if let Some(next) = claimed.map(|claimed| self.at + claimed) {
+            let is_last = next == len || (next < len && self.ends_page(next));
+            if is_last || self.parse(next).is_some() {
                 return next;
             }
         }
@@ -109,7 +114,7 @@ impl<'a> Iterator for PageScan<'a> {
 
     fn next(&mut self) -> Option<Item<'a>> {
         let at = self.at;
-        if at >= self.page.len() || at + MIN_FRAGMENT_BYTES > PAGE_BYTES {
+        if at >= self.page.len() || self.ends_page(at) {
             return None;
         }
         if let Some(fragment) = self.parse(at) {
@@ -121,23 +126,36 @@ impl<'a> Iterator for PageScan<'a> {
     }
 }
 
-/// Whether of the fragment at `at`, which cannot be read, every sector has been written. What it is and how long is taken from
-/// its header; where that says nothing sensible, it is enough that the header was written.
-pub(crate) fn has_every_sector(page: &[u8], at: usize) -> bool {
-    let end = at + claimed_bytes(page, at).unwrap_or(FRAGMENT_HEADER_BYTES);
+/// Whether of the fragment at `at`, which cannot be read, every sector has been written. How long it is, is taken from its
+/// header; where that is wrong, it is enough that the header was written. A segment only ever grows, so a sector
+/// that has anything behind the fragment's beginning was written with it, or later.
+pub(crate) fn has_every_sector(page: &[u8], at: usize, version: Version) -> bool {
+    let end = at + claimed_bytes(page, at, version).unwrap_or(version.fragment_header_bytes());
     let mut from = at;
     while from < end {
-        let to = ((from / SECTOR_BYTES + 1) * SECTOR_BYTES).min(end);
-        if !page.get(from..to).is_some_and(|sector| sector.iter().any(|byte| *byte != 0)) {
+        let sector_end = (from / SECTOR_BYTES + 1) * SECTOR_BYTES;
+        let sector = page.get(from..sector_end.min(page.len())).unwrap_or_default();
+        if page.len() < end || sector.iter().all(|byte| *byte == 0) {
             return false;
         }
-        from = to;
+        from = sector_end;
     }
     true
 }
 
+/// Whether anything in a segment can be read.
+pub(crate) fn has_fragment(pages: &mut Pages, segment: SegmentId) -> io::Result<bool> {
+    for page in 0..pages.count() {
+        let (bytes, offset) = pages.get(page)?;
+        if PageScan::new(bytes, offset, segment).any(|item| matches!(item, Item::Fragment(..))) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// The first fragment from page `from` on that begins a group, as an offset in the segment.
-pub(crate) fn first_group(pages: &mut Pages, segment: u32, from: u32) -> io::Result<Option<u32>> {
+pub(crate) fn first_group(pages: &mut Pages, segment: SegmentId, from: u32) -> io::Result<Option<u32>> {
     for page in from..pages.count() {
         let (bytes, offset) = pages.get(page)?;
         if let Some(at) = groups(bytes, offset, segment).next() {
@@ -148,7 +166,7 @@ pub(crate) fn first_group(pages: &mut Pages, segment: u32, from: u32) -> io::Res
 }
 
 /// The last fragment from page `from` on that begins a group, as an offset in the segment.
-pub(crate) fn last_group(pages: &mut Pages, segment: u32, from: u32) -> io::Result<Option<u32>> {
+pub(crate) fn last_group(pages: &mut Pages, segment: SegmentId, from: u32) -> io::Result<Option<u32>> {
     for page in (from..pages.count()).rev() {
         let (bytes, offset) = pages.get(page)?;
         if let Some(at) = groups(bytes, offset, segment).last() {
@@ -158,7 +176,7 @@ pub(crate) fn last_group(pages: &mut Pages, segment: u32, from: u32) -> io::Resu
     Ok(None)
 }
 
-fn groups(page: &[u8], page_offset: u32, segment: u32) -> impl Iterator<Item = u32> {
+fn groups(page: &[u8], page_offset: u32, segment: SegmentId) -> impl Iterator<Item = u32> {
     PageScan::new(page, page_offset, segment).filter_map(move |item| match item {
         Item::Fragment(at, fragment) if fragment.kind.group => Some(page_offset + at as u32),
         _ => None,
@@ -168,27 +186,64 @@ fn groups(page: &[u8], page_offset: u32, segment: u32) -> impl Iterator<Item = u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::{FragmentType, HULL_BYTES, encode_fragment};
+
+    /// At 500 a header of a fragment of 1200 bytes that begins and ends a record, then sevens: its checksum is wrong.
+    fn unreadable(version: Version) -> Vec<u8> {
+        let mut page = vec![0; PAGE_BYTES];
+        let kind = FragmentType { start: true, end: true, group: false };
+        let payload = vec![7; 1200 - version.fragment_header_bytes() - HULL_BYTES];
+        let mut fragment = Vec::new();
+        encode_fragment(&mut fragment, kind, (1, 500), &[7; HULL_BYTES], &payload);
+        if version == Version::V1 {
+            // The same with a header of version 1; its length must not count the check.
+            fragment.remove(7);
+        }
+        page[500..1700].copy_from_slice(&fragment);
+        page[500] ^= 1;
+        page
+    }
 
     #[test]
     fn a_fragment_that_was_cut_short_lacks_a_sector() {
-        let mut page = vec![0; PAGE_BYTES];
-        let at = 500;
-        // A fragment of 1200 bytes that begins and ends a record, with a wrong checksum.
-        page[at..at + 1200].fill(7);
-        page[at + 4] = 0b1011_0011;
-        page[at + 5..at + 7].copy_from_slice(&1193_u16.to_le_bytes());
-        assert!(has_every_sector(&page, at));
-        for (from, to) in [(512, 1024), (1024, 1536), (1536, 1700)] {
-            let mut torn = page.clone();
-            torn[from..to].fill(0);
-            assert!(!has_every_sector(&torn, at), "{from} to {to}");
-            assert!(!has_every_sector(&page[..from], at), "only {from} bytes");
+        for version in Version::KNOWN {
+            let (page, at) = (unreadable(version), 500);
+            assert!(has_every_sector(&page, at, version), "{version:?}");
+            for (from, to) in [(512, 1024), (1024, 1536), (1536, 1700)] {
+                let mut torn = page.clone();
+                torn[from..to].fill(0);
+                assert!(!has_every_sector(&torn, at, version), "{version:?}: {from} to {to}");
+                assert!(!has_every_sector(&page[..from], at, version), "{version:?}: only {from} bytes");
+            }
+            assert!(!has_every_sector(&page[..1699], at, version), "{version:?}: a byte is missing");
+            assert!(has_every_sector(&page[..1700], at, version), "{version:?}: the file ends there");
+            assert!(!has_every_sector(&page, 2000, version), "{version:?}: nothing was written there");
         }
-        page[at + 4] = 0;
-        assert!(has_every_sector(&page, at), "its header was damaged");
-        assert!(!has_every_sector(&page, 2000), "nothing was written there");
-        page[1023] = 7;
-        page[1024..].fill(0);
-        assert!(!has_every_sector(&page, 1023), "its header was cut short");
+    }
+
+    #[test]
+    fn where_a_header_is_wrong_it_is_enough_that_it_was_written() {
+        for version in Version::KNOWN {
+            let mut page = unreadable(version);
+            page[504] = 0;
+            page[1024..].fill(0);
+            assert!(has_every_sector(&page, 500, version), "{version:?}: the type was damaged");
+            page[1023] = 7;
+            assert!(!has_every_sector(&page, 1023, version), "{version:?}: the header was cut short");
+            let header_bytes = version.fragment_header_bytes();
+            assert!(has_every_sector(&page[..500 + header_bytes], 500, version), "{version:?}: all of it");
+            assert!(!has_every_sector(&page[..499 + header_bytes], 500, version), "{version:?}: in part");
+        }
+    }
+
+    #[test]
+    fn a_wrong_length_is_believed_in_version_1_only() {
+        for (version, is_noticed) in [(Version::V1, false), (Version::V2, true)] {
+            let mut page = unreadable(version);
+            page.truncate(1700);
+            // A bit that makes it longer than the file.
+            page[506] ^= 1 << 3;
+            assert_eq!(has_every_sector(&page, 500, version), is_noticed, "{version:?}");
+        }
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use env::{File, write_all_at};
 
-use crate::format::{
-    FRAGMENT_HEADER_BYTES, FragmentType, HULL_BYTES, MIN_FRAGMENT_BYTES, PAGE_BYTES, PageHeader,
-    encode_fragment,
-};
+use crate::format::{FragmentType, HULL_BYTES, PAGE_BYTES, PageHeader, SegmentId, Version, encode_fragment};
 use crate::{Position, TimeHull};
 
 /// Encoded bytes are handed to the file when there are this many, so that a large group needs no large buffer.
 const WRITE_BYTES: usize = 1 << 20;
+
+const FRAGMENT_HEADER_BYTES: usize = Version::WRITTEN.fragment_header_bytes();
+const MIN_FRAGMENT_BYTES: usize = Version::WRITTEN.min_fragment_bytes();
 
 /// What a segment says about the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,7 +125,7 @@ impl SegmentWriter {
         let before = if page == 0 { &self.previous } else { &self.cursor };
         let start = self.buffer.len();
         PageHeader {
-            segment: self.number,
+            segment: SegmentId { number: self.number, version: Version::WRITTEN },
             page,
             previous_valid_len: u64::from(self.previous.valid_len),
             page_hull: before.page_hull,

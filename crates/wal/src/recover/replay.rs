@@ -6,7 +6,7 @@ use std::sync::Arc;
 use env::File;
 
 use super::{Damage, DamageReason, clamp};
-use crate::format::{Fragment, HeaderRead, PAGE_BYTES, PAGE_HEADER_BYTES, PageHeader};
+use crate::format::{Fragment, HeaderRead, PAGE_BYTES, PAGE_HEADER_BYTES, PageHeader, SegmentId};
 use crate::scan::{Item, PageScan, Pages, has_every_sector, last_group};
 use crate::segment::Previous;
 use crate::{Position, TimeHull};
@@ -23,7 +23,7 @@ pub(super) struct Replayed {
 
 /// A segment that is being read.
 pub(super) struct SegmentReplay {
-    number: u32,
+    id: SegmentId,
     from: Position,
     /// No later segment says how far this one is to be trusted.
     last: bool,
@@ -57,9 +57,9 @@ enum Next {
 }
 
 impl SegmentReplay {
-    pub(super) fn new(number: u32, from: Position, last: bool, next_header: Option<PageHeader>) -> Self {
+    pub(super) fn new(id: SegmentId, from: Position, last: bool, next_header: Option<PageHeader>) -> Self {
         Self {
-            number,
+            id,
             from,
             last,
             next_header,
@@ -94,7 +94,7 @@ impl SegmentReplay {
             if self.header(bytes, page, offset, (file, len))? == Next::Stop {
                 break;
             }
-            for item in PageScan::new(bytes, offset, self.number) {
+            for item in PageScan::new(bytes, offset, self.id) {
                 let next = match item {
                     Item::Fragment(at, fragment) => {
                         self.fragment(offset + at as u32, fragment, (file, len), record)?
@@ -117,7 +117,9 @@ impl SegmentReplay {
         offset: u32,
         whole: (&Arc<dyn File>, u32),
     ) -> io::Result<Next> {
-        if let HeaderRead::Valid(header) = PageHeader::read(bytes, self.number, page) {
+        if let HeaderRead::Valid(header) = PageHeader::read(bytes, self.id.number, page)
+            && header.segment == self.id
+        {
             self.headers.push(Some((header.page_hull, header.segment_hull)));
         } else {
             self.headers.push(None);
@@ -181,7 +183,7 @@ impl SegmentReplay {
 
     fn emit(&mut self, offset: u32, end: u32, bytes: &[u8], record: &mut impl FnMut(Position, &[u8])) {
         self.out.end.valid_len = end;
-        let position = Position { segment: self.number, offset };
+        let position = Position { segment: self.id.number, offset };
         if position >= self.from {
             record(position, bytes);
             self.out.records += 1;
@@ -228,7 +230,7 @@ impl SegmentReplay {
             Some(known) => known,
             None => {
                 let mut pages = Pages::new(Arc::clone(file), len);
-                let found = last_group(&mut pages, self.number, from / PAGE_BYTES as u32)?;
+                let found = last_group(&mut pages, self.id, from / PAGE_BYTES as u32)?;
                 *self.last_group.insert(found)
             }
         };
@@ -240,7 +242,7 @@ impl SegmentReplay {
     fn was_written(&self, from: u32, (file, len): (&Arc<dyn File>, u32)) -> io::Result<bool> {
         let mut pages = Pages::new(Arc::clone(file), len);
         let (page, offset) = pages.get(from / PAGE_BYTES as u32)?;
-        Ok(has_every_sector(page, (from - offset) as usize))
+        Ok(has_every_sector(page, (from - offset) as usize, self.id.version))
     }
 
     fn finish(&mut self, file_len: u64, len: u32, trusted_len: u32) {
@@ -262,10 +264,10 @@ impl SegmentReplay {
             }
         }
         for hole in std::mem::take(&mut self.holes) {
-            let end = Position { segment: self.number, offset: hole.to };
+            let end = Position { segment: self.id.number, offset: hole.to };
             if end > self.from {
                 self.out.damage.push(Damage {
-                    segment: self.number,
+                    segment: self.id.number,
                     from_offset: hole.from,
                     to_offset: hole.to,
                     time: self.time_of(&hole, trusted_len),
