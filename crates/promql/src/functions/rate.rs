@@ -81,8 +81,7 @@ fn float_change(window: &Window<'_>, annotations: &mut Annotations, change: Chan
         result += first;
     }
     let extent = Extent::of(window, floats.timestamps, start)?;
-    let (times, divisor) = extent.factor(window.range_ms, change, first, result);
-    Some(result * (times / divisor))
+    Some(result * extent.factor(window.range_ms, change, first, result))
 }
 
 fn histogram_change(
@@ -105,12 +104,15 @@ fn histogram_change(
     }
     let extent = Extent::of(window, histograms.timestamps, start)?;
     let mut result = result?;
-    let (times, divisor) = extent.factor(window.range_ms, change, first.count, result.count);
-    result.scale(times / divisor);
+    result.scale(extent.factor(window.range_ms, change, first.count, result.count));
     Some(result)
 }
 
-/// How the samples of a range lie in it, in milliseconds.
+/// So much more than one that no rounding of a product makes up for it.
+const NEARLY_ONE: f64 = 1.0 + 8.0 * f64::EPSILON;
+
+/// How the samples of a range lie in it, in seconds. Upstream computes with seconds too: by doing the same operations in the
+/// same order, rates are the same to the last bit.
 pub(super) struct Extent {
     /// From the first sample, or from the start of its counter where that is known, to the last one.
     pub(super) sampled: f64,
@@ -132,10 +134,10 @@ impl Extent {
             return None;
         }
         Some(Self {
-            sampled: (last - start_ms.unwrap_or(first)) as f64,
-            to_start: if start_ms.is_some() { 0.0 } else { (first - window.start_ms) as f64 },
-            to_end: (window.end_ms - last) as f64,
-            between: (last - first) as f64,
+            sampled: seconds(last - start_ms.unwrap_or(first)),
+            to_start: if start_ms.is_some() { 0.0 } else { seconds(first - window.start_ms) },
+            to_end: seconds(window.end_ms - last),
+            between: seconds(last - first),
             gaps: (timestamps.len() - 1) as f64,
             starts_inside: start_ms.is_some(),
         })
@@ -149,20 +151,20 @@ impl Extent {
         if to * self.gaps < self.between * 1.09 {
             return to;
         }
-        let average = if self.gaps > 0.0 { self.between / 1000.0 / self.gaps } else { 0.0 };
-        if to / 1000.0 >= average * 1.1 { average * 1000.0 / 2.0 } else { to }
+        let average = if self.gaps > 0.0 { self.between / self.gaps } else { 0.0 };
+        if to >= average * 1.1 { average / 2.0 } else { to }
     }
 
-    /// Whether a counter was zero inside what it is extrapolated back by.
+    /// Whether a counter was zero inside what it is extrapolated back by, or so close to it that it has to be computed.
     #[inline]
     pub(super) fn reaches_zero(&self, to_start: f64, first: f64, changed: f64) -> bool {
         // Without branches, since for many counters it cannot be foreseen whether they changed.
-        (changed > 0.0) & (first >= 0.0) & (self.sampled * first < to_start * changed)
+        (changed > 0.0) & (first >= 0.0) & (self.sampled * first < to_start * changed * NEARLY_ONE)
     }
 
-    /// By what the change between samples is to be multiplied and divided, given the first value and that change.
+    /// By what the change between samples is to be multiplied, given the first value and that change.
     #[inline]
-    pub(super) fn factor(&self, range_ms: i64, change: Change, first: f64, changed: f64) -> (f64, f64) {
+    pub(super) fn factor(&self, range_ms: i64, change: Change, first: f64, changed: f64) -> f64 {
         let mut to_start = self.to_start;
         if !self.starts_inside {
             to_start = self.extrapolated(to_start);
@@ -171,12 +173,23 @@ impl Extent {
                 to_start = to_start.min(self.sampled * (first / changed));
             }
         }
-        let seconds = if change.per_second { range_ms as f64 / 1000.0 } else { 1.0 };
-        if self.sampled == 0.0 {
-            return (1.0, seconds);
-        }
-        (self.sampled + to_start + self.extrapolated(self.to_end), self.sampled * seconds)
+        let factor = match self.sampled {
+            0.0 => 1.0,
+            sampled => (sampled + to_start + self.extrapolated(self.to_end)) / sampled,
+        };
+        if change.per_second { factor / range_seconds(range_ms) } else { factor }
     }
+}
+
+/// A distance of timestamps in seconds.
+#[inline]
+pub(super) fn seconds(ms: i64) -> f64 {
+    ms as f64 / 1000.0
+}
+
+/// A range in seconds, rounded as upstream rounds it: its whole seconds and the rest are divided by themselves.
+fn range_seconds(ms: i64) -> f64 {
+    (ms / 1000) as f64 + ((ms % 1000) * 1_000_000) as f64 / 1e9
 }
 
 pub(crate) fn irate(window: &Window<'_>, annotations: &mut Annotations) -> RangeOutcome {

@@ -6,7 +6,7 @@ use std::ops::Range;
 use crate::eval::Points;
 
 use super::even::{EvenSteps, Shape};
-use super::rate::{Change, Extent};
+use super::rate::{Change, Extent, seconds};
 use super::slide::FloatSeries;
 
 pub(crate) fn rate_floats(series: &FloatSeries<'_>, points: &mut Points) {
@@ -88,17 +88,16 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
         if first == last {
             return None;
         }
-        let between = (timestamps[last] - timestamps[first]) as f64;
+        let between = seconds(timestamps[last] - timestamps[first]);
         let extent = Extent {
             sampled: between,
-            to_start: (timestamps[first] - start_ms) as f64,
-            to_end: (end_ms - timestamps[last]) as f64,
+            to_start: seconds(timestamps[first] - start_ms),
+            to_end: seconds(end_ms - timestamps[last]),
             between,
             gaps: (last - first) as f64,
             starts_inside: false,
         };
-        let (times, divisor) = extent.factor(*range_ms, Self::CHANGE, values[first], result);
-        Some(result * (times / divisor))
+        Some(result * extent.factor(*range_ms, Self::CHANGE, values[first], result))
     }
 
     /// The changes over windows of few shapes.
@@ -109,11 +108,11 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
             points.floats.set_range(even.steps.clone());
         }
         for (step, shape) in even.shapes().filter(|(_, shape)| shape.length > 1) {
-            let between = ((shape.length as i64 - 1) * shape.interval_ms) as f64;
+            let between = seconds((shape.length as i64 - 1) * shape.interval_ms);
             let extent = Extent {
                 sampled: between,
-                to_start: shape.to_start_ms as f64,
-                to_end: shape.to_end_ms as f64,
+                to_start: seconds(shape.to_start_ms),
+                to_end: seconds(shape.to_end_ms),
                 between,
                 gaps: (shape.length - 1) as f64,
                 starts_inside: false,
@@ -131,8 +130,8 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
         let values = self.series.values;
         // What a change is multiplied by where a counter is extrapolated as a gauge is: nearly always.
         let as_gauge = Change { counter: false, ..Self::CHANGE };
-        let (times, divisor) = extent.factor(self.series.range_ms, as_gauge, 0.0, 0.0);
-        let (factor, to_start) = (times / divisor, extent.extrapolated(extent.to_start));
+        let factor = extent.factor(self.series.range_ms, as_gauge, 0.0, 0.0);
+        let to_start = extent.extrapolated(extent.to_start);
         let firsts = values.get(shape.first..).unwrap_or_default();
         let lasts = firsts.get(shape.length - 1..).unwrap_or_default();
         let windows = || firsts.chunks(shape.stride).zip(lasts.chunks(shape.stride));
@@ -159,9 +158,7 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
             for (slots, (first, last)) in out.chunks_mut(period).zip(windows()) {
                 let change = last[0] - first[0];
                 if extent.reaches_zero(to_start, first[0], change) {
-                    let (times, divisor) =
-                        extent.factor(self.series.range_ms, Self::CHANGE, first[0], change);
-                    slots[0] = change * (times / divisor);
+                    slots[0] = change * extent.factor(self.series.range_ms, Self::CHANGE, first[0], change);
                 }
             }
         }
@@ -189,8 +186,8 @@ impl<const COUNTER: bool, const PER_SECOND: bool> Changes<'_, COUNTER, PER_SECON
                 let mut change = last - before;
                 let inside = falls.between(first, first + shape.length - 1);
                 inside.iter().for_each(|fall| change += values[fall - 1]);
-                let (times, divisor) = extent.factor(self.series.range_ms, Self::CHANGE, *before, change);
-                out[window * period] = change * (times / divisor);
+                out[window * period] =
+                    change * extent.factor(self.series.range_ms, Self::CHANGE, *before, change);
             }
             next = next.max(until);
         }

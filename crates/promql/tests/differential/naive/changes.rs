@@ -177,7 +177,7 @@ impl Naive<'_> {
         }
         let factor = self.extrapolation(w, from_zero, counter, (floats[0].1, change))
             / if per_second { w.seconds() } else { 1.0 };
-        Some(Value::Float(self.rounding.inexact(change * factor)))
+        Some(Value::Float(change * factor))
     }
 
     /// Notes, once per series, a sample that says it began before the last one was taken, but not with it.
