@@ -15,6 +15,7 @@ mod metrics;
 pub mod moment;
 pub mod notification_log;
 mod notify;
+mod post;
 pub mod route;
 mod service;
 mod settings;

@@ -16,6 +16,7 @@ use querier::{Blocks, BlocksDeps, Querier};
 use rpc::api::CorsOrigins;
 use rpc::overload::{Class, Governor, ShedLayer};
 use rpc::{TenantLayer, TenantResolver};
+use ruler::{HttpAlertmanager, Ruler, Target};
 use settings::{LimitsLoader, Overrides};
 use telemetry::Registry;
 
@@ -67,9 +68,9 @@ pub(crate) struct Parts {
 }
 
 impl Parts {
-    /// The distributor, if this process has one.
+    /// The distributor, if this process has one, be it for its rules alone.
     pub(crate) fn distributor(&self, peers: &Peers) -> Option<Arc<Distributor>> {
-        if !self.roles.distributor {
+        if !self.roles.distributor && !self.roles.ruler {
             return None;
         }
         let deps = distributor::Deps {
@@ -87,9 +88,9 @@ impl Parts {
         })
     }
 
-    /// The querier, if this process has one; its files are in `data`.
+    /// The querier, if this process has one, be it for its rules alone; its files are in `data`.
     pub(crate) fn querier(&self, peers: &Peers, data: &DataDir) -> Option<Querier> {
-        if !self.roles.querier {
+        if !self.roles.querier && !self.roles.ruler {
             return None;
         }
         let blocks = self.bucket.clone().map(|bucket| {
@@ -158,6 +159,36 @@ impl Parts {
         Some(Compactor::build(self.config.compactor.clone(), deps))
     }
 
+    /// The ruler, if this process has one: it asks `querier`, writes to `distributor`, and tells `alertmanager` if nobody else
+    /// is to be told. Users reach the process at `url`.
+    pub(crate) async fn ruler(
+        &self,
+        querier: Option<&Querier>,
+        distributor: Option<&Arc<Distributor>>,
+        alertmanager: Option<&Alertmanager>,
+        url: &str,
+    ) -> Result<Option<Ruler>, ruler::StartError> {
+        let (Some(querier), Some(distributor), true) = (querier, distributor, self.roles.ruler) else {
+            return Ok(None);
+        };
+        let mut alertmanagers = HttpAlertmanager::all(&self.config.process.alertmanager_url)?;
+        if let Some(own) = alertmanager.filter(|_| alertmanagers.is_empty()) {
+            alertmanagers.push(Target { name: "built-in".to_owned(), way: Arc::new(own.clone()) });
+        }
+        let deps = ruler::Deps {
+            fs: Arc::clone(&self.fs),
+            clock: Arc::clone(&self.clock),
+            scope: self.scope.child("ruler"),
+            registry: self.registry.clone(),
+            query: Arc::new(querier.clone()),
+            write: Arc::clone(distributor) as _,
+            alertmanagers,
+            files: self.config.process.rules.clone(),
+            external_url: url.to_owned(),
+        };
+        Ruler::start(self.config.ruler.clone(), deps).await.map(Some)
+    }
+
     /// What the ingester is handed; its data is in `data`.
     pub(crate) fn ingester_deps(&self, data: &DataDir) -> ingester::Deps {
         ingester::Deps {
@@ -187,15 +218,8 @@ impl Parts {
     }
 
     /// Everything that is served: what roles serve, for tenants, and the pages of the process.
-    pub(crate) fn router(
-        &self,
-        distributor: Option<&Arc<Distributor>>,
-        querier: Option<&Querier>,
-        ingester: &LateIngester<Ingester>,
-        alertmanager: Option<&Alertmanager>,
-        compactor: Option<&Compactor>,
-        pages: Pages,
-    ) -> Router {
+    pub(crate) fn router(&self, serving: ServingRoles<'_>, pages: Pages) -> Router {
+        let ServingRoles { distributor, querier, ingester, ruler, alertmanager, compactor } = serving;
         let resolver = match self.config.process.multitenancy_enabled {
             true => TenantResolver::multi_tenant(),
             false => TenantResolver::single_tenant(),
@@ -204,10 +228,13 @@ impl Parts {
         let origins = CorsOrigins::matching(&self.config.querier.cors_origin);
         let origins = origins.unwrap_or_else(|_| CorsOrigins::none());
         let shed = |class| ShedLayer::new(self.governor.clone(), class);
-        let writes = distributor
-            .map(|distributor| distributor::http::router(Arc::clone(distributor)).layer(shed(Class::Write)));
-        let reads = querier.map(|querier| querier.router().layer(shed(Class::Read)));
         let roles = self.roles;
+        let writes = distributor
+            .filter(|_| roles.distributor)
+            .map(|distributor| distributor::http::router(Arc::clone(distributor)).layer(shed(Class::Write)));
+        let reads = querier.filter(|_| roles.querier);
+        let reads = reads.map(|querier| querier.router().layer(shed(Class::Read)));
+        let rules = ruler.map(|ruler| rpc::api::prometheus_api(ruler.router(), origins.clone()));
         let ingester = roles.ingester.then(|| ingester.clone());
         let operations = ingester.map(|late| ingester::http::router(move || late.cloned()));
         let alerts = alertmanager.map(|alertmanager| {
@@ -222,11 +249,13 @@ impl Parts {
         let served = writes
             .unwrap_or_default()
             .merge(reads.unwrap_or_default())
+            .merge(rules.unwrap_or_default())
             .layer(TenantLayer::new(resolver))
             .merge(alerts.unwrap_or_default())
             .merge(status::router(self.status(&pages), origins))
             .merge(operations.unwrap_or_default())
             .merge(compactor.map(Compactor::router).unwrap_or_default())
+            .merge(ruler.map(Ruler::operations).unwrap_or_default())
             .merge(pages::router(pages))
             .fallback(move |uri: Uri| not_found(roles, uri))
             .method_not_allowed_fallback(rpc::response::method_not_allowed);
@@ -235,6 +264,16 @@ impl Parts {
             prefix => Router::new().nest(prefix, served).fallback(rpc::response::not_found),
         }
     }
+}
+
+/// The roles that run in this process, as far as they serve something.
+pub(crate) struct ServingRoles<'a> {
+    pub(crate) distributor: Option<&'a Arc<Distributor>>,
+    pub(crate) querier: Option<&'a Querier>,
+    pub(crate) ingester: &'a LateIngester<Ingester>,
+    pub(crate) ruler: Option<&'a Ruler>,
+    pub(crate) alertmanager: Option<&'a Alertmanager>,
+    pub(crate) compactor: Option<&'a Compactor>,
 }
 
 /// What is said of a path that leads nowhere here, but would in a process with another role.

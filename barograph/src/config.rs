@@ -18,6 +18,7 @@ use querier::{BlocksConfig, QuerierConfig};
 use rpc::ServerConfig;
 use rpc::grpc::{GrpcConfig, GrpcTlsConfig};
 use rpc::overload::OverloadConfig;
+use ruler::RulerConfig;
 use settings::{Location, Problem, Problems, Schema, Shown, Values};
 use telemetry::trace::TraceConfig;
 
@@ -35,6 +36,8 @@ settings::choices! {
         Ingester = "ingester",
         /// The front door for reads.
         Querier = "querier",
+        /// Rules, evaluated on time.
+        Ruler = "ruler",
         /// Alerts, silences, and who is told.
         Alertmanager = "alertmanager",
         /// Blocks of the bucket merged, and removed.
@@ -61,11 +64,18 @@ settings::section! {
         data: PathBuf = "./data";
         /// The address that HTTP is served on: writes, queries, metrics and the pages.
         http: SocketAddr = "127.0.0.1:9009";
-        /// The roles that this process runs: one or several of distributor, ingester, querier, alertmanager, compactor and
-        /// metastore; all is every one but metastore. With metastore.addresses the first three and compactor are part of a
-        /// cluster; without it the first three are needed together, and do without a metastore. The alertmanager runs by
-        /// itself; in a cluster only where it is named. A compactor without a bucket has nothing to do.
+        /// The roles that this process runs: one or several of distributor, ingester, querier, ruler, alertmanager, compactor and
+        /// metastore; all is every one but metastore. With metastore.addresses the first four and compactor are part of a
+        /// cluster; without it the first three are needed together, and do without a metastore. In a cluster the ruler and the
+        /// alertmanager run only where they are named, and each evaluates all of its rules, and tells of all alerts, by itself. A
+        /// compactor without a bucket has nothing to do.
         target: Vec<Target> = "all";
+        /// Files of recording and alerting rules, as Prometheus has them; names may have stars. They are read again when they
+        /// change, on SIGHUP and on POST /-/reload.
+        rules: Vec<PathBuf> = "";
+        /// The Alertmanagers that are told of alerts: their URLs, such as http://alertmanager:9093. Without one it is the
+        /// Alertmanager of this process, if it has one.
+        alertmanager_url: Vec<String> = "";
         /// The file with the Alertmanager's configuration, as Prometheus Alertmanager has it. SIGHUP and POST /-/reload read
         /// it again. Without one nobody is told of alerts.
         alertmanager_config: Option<PathBuf> = "";
@@ -180,6 +190,7 @@ pub(crate) fn schema() -> Schema {
         .with::<QuerierConfig>()
         .with::<BlocksConfig>()
         .with::<CompactorConfig>()
+        .with::<RulerConfig>()
         .with::<AlertmanagerConfig>()
         .with::<distributor::WriteLimits>()
         .with::<ingester::Limits>()
@@ -208,6 +219,7 @@ pub(crate) struct Config {
     pub(crate) querier: QuerierConfig,
     pub(crate) blocks: BlocksConfig,
     pub(crate) compactor: CompactorConfig,
+    pub(crate) ruler: RulerConfig,
     pub(crate) alertmanager: AlertmanagerConfig,
     pub(crate) distributor_limits: distributor::WriteLimits,
     pub(crate) ingester_limits: ingester::Limits,
@@ -237,6 +249,7 @@ impl Config {
             querier: values.get()?,
             blocks: values.get()?,
             compactor: values.get()?,
+            ruler: values.get()?,
             alertmanager: values.get()?,
             distributor_limits: values.get()?,
             ingester_limits: values.get()?,
@@ -289,6 +302,7 @@ impl Config {
         shown.add(&self.querier);
         shown.add(&self.blocks);
         shown.add(&self.compactor);
+        shown.add(&self.ruler);
         shown.add(&self.alertmanager);
         shown.add(&self.distributor_limits);
         shown.add(&self.ingester_limits);

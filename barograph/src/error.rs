@@ -74,6 +74,12 @@ pub(crate) enum ProcessError {
     /// The ingester cannot start.
     #[error("the ingester cannot start")]
     Ingester(#[from] ingester::StartError),
+    /// The ruler cannot start.
+    #[error("the ruler cannot start")]
+    Ruler(#[from] ruler::StartError),
+    /// Its rules cannot be used any more.
+    #[error("the ruler cannot start")]
+    Rules(#[from] ruler::LoadError),
     /// The Alertmanager cannot start.
     #[error("the alertmanager cannot start")]
     Alertmanager(#[from] alertmanager::StartError),

@@ -15,6 +15,7 @@ use rpc::grpc::Dial;
 use rpc::ingester::{IngesterService, TakeOverService};
 use rpc::overload::{Governor, OverloadConfig};
 use rpc::{Drain, HttpMetrics, HttpServer};
+use ruler::Ruler;
 use settings::LimitsLoader;
 use telemetry::{LogConfig, LogFormat, Registry};
 use tokio::sync::Notify;
@@ -22,7 +23,7 @@ use tonic::service::Routes;
 
 use crate::cli::Run;
 use crate::cluster::{self, Cluster};
-use crate::compose::{Limits, Parts};
+use crate::compose::{Limits, Parts, ServingRoles};
 use crate::config::{Config, LogStyle};
 use crate::control::{self, Node};
 use crate::data_dir::DataDir;
@@ -100,6 +101,7 @@ struct Process {
     grpc: Grpc,
     stop: Arc<Notify>,
     reload_alertmanager: Arc<Notify>,
+    reload_rules: Arc<Notify>,
 }
 
 /// What runs, and has to be stopped.
@@ -114,6 +116,7 @@ struct Running {
     cluster: Option<Cluster>,
     node: Option<Node>,
     late: LateIngester<Ingester>,
+    ruler: Option<Ruler>,
     alertmanager: Option<Alertmanager>,
 }
 
@@ -122,9 +125,9 @@ impl Process {
         let fs: Arc<dyn FileSystem> = Arc::new(RealFs);
         let scope = Scope::new("barograph");
         let (stop, reload) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let reload_alertmanager = Arc::new(Notify::new());
+        let (reload_alertmanager, reload_rules) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let signals = Signals::install().map_err(ProcessError::System)?;
-        let reloads = vec![Arc::clone(&reload), Arc::clone(&reload_alertmanager)];
+        let reloads = vec![Arc::clone(&reload), Arc::clone(&reload_alertmanager), Arc::clone(&reload_rules)];
         signals.watch(&scope, Arc::clone(&stop), reloads);
         process_metrics::register(&registry, clock.now_ms());
         let data = DataDir::open(&*fs, &config.process.data)?;
@@ -147,14 +150,14 @@ impl Process {
         let bucket = bucket(&config, &data, &fs, &scope, &clock, &registry)?;
         let parts = Parts { config, clock, fs, registry, scope, limits, roles, name, governor, bucket };
         let grpc = Grpc::bind(&parts).await?;
-        Ok(Self { parts, data, server, grpc, stop, reload_alertmanager })
+        Ok(Self { parts, data, server, grpc, stop, reload_alertmanager, reload_rules })
     }
 
     /// Serves until it is asked to stop. The listeners serve while data is recovered, so that readiness can be asked for.
     async fn serve(self) -> Result<(), ProcessError> {
         let base_url = self.base_url();
         output::out(&self.banner(&base_url));
-        let Self { parts, data, server, grpc, stop, reload_alertmanager } = self;
+        let Self { parts, data, server, grpc, stop, reload_alertmanager, reload_rules } = self;
         let late = LateIngester::new();
         let instance = server.local_addr().to_string();
         let (cluster, peers) = surroundings(&parts, &data, &grpc, &instance, &late).await?;
@@ -162,7 +165,18 @@ impl Process {
         let querier = parts.querier(&peers, &data);
         let alertmanager = parts.alertmanager(&data, &base_url).await?;
         if let Some(alertmanager) = alertmanager.clone() {
-            reload_on(reload_alertmanager, alertmanager, &parts.scope);
+            reload_on(reload_alertmanager, &parts.scope, move || {
+                let alertmanager = alertmanager.clone();
+                async move { drop(alertmanager.reload().await) }
+            });
+        }
+        let ruler =
+            parts.ruler(querier.as_ref(), distributor.as_ref(), alertmanager.as_ref(), &base_url).await?;
+        if let Some(ruler) = ruler.clone() {
+            reload_on(reload_rules, &parts.scope, move || {
+                let ruler = ruler.clone();
+                async move { drop(ruler.reload().await) }
+            });
         }
         let owners = compaction::owners(&parts, cluster.as_ref());
         let compactor = parts.compactor(&data, owners);
@@ -173,14 +187,15 @@ impl Process {
             config_yaml: parts.config.to_yaml(),
             base_url,
         };
-        let router = parts.router(
-            distributor.as_ref(),
-            querier.as_ref(),
-            &late,
-            alertmanager.as_ref(),
-            compactor.as_ref(),
-            pages,
-        );
+        let serving = ServingRoles {
+            distributor: distributor.as_ref(),
+            querier: querier.as_ref(),
+            ingester: &late,
+            ruler: ruler.as_ref(),
+            alertmanager: alertmanager.as_ref(),
+            compactor: compactor.as_ref(),
+        };
+        let router = parts.router(serving, pages);
         let drain = Arc::new(Notify::new());
         let drain_begun = Arc::clone(&drain);
         let http = parts.scope.spawn("http", async move {
@@ -198,7 +213,7 @@ impl Process {
             compactor.start();
         }
         let mut running =
-            Running { readiness, http, drain, grpc, background, cluster, node, late, alertmanager };
+            Running { readiness, http, drain, grpc, background, cluster, node, late, ruler, alertmanager };
         tokio::select! {
             biased;
             () = stop.notified() => {}
@@ -344,12 +359,15 @@ impl Running {
                 self.readiness.set(Phase::Starting(PLACE));
                 cluster.joined(parts, ingester).await?;
             }
-            if parts.roles.distributor || parts.roles.querier {
+            if parts.roles.distributor || parts.roles.querier || parts.roles.ruler {
                 self.readiness.set(Phase::Starting(VIEW));
                 cluster.known(parts).await;
             }
         }
         self.readiness.set(Phase::Ready);
+        if let Some(ruler) = &self.ruler {
+            ruler.begin().await?;
+        }
         if let Some(distributor) = distributor {
             // In a cluster many processes may listen on the same address of their own hosts; names differ.
             let label = self.cluster.as_ref().map_or(instance, |_| parts.name.clone());
@@ -391,6 +409,9 @@ impl Running {
             }
             self.background.cancel();
             self.background.join(&*parts.clock, JOIN_TIMEOUT).await;
+            if let Some(ruler) = self.ruler {
+                ruler.stop().await;
+            }
             if let Some(alertmanager) = self.alertmanager {
                 alertmanager.stop().await;
             }
@@ -421,19 +442,20 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Reads the Alertmanager's configuration again whenever that is asked for.
-fn reload_on(asked: Arc<Notify>, alertmanager: Alertmanager, scope: &Scope) {
+/// Has something read again whenever that is asked for. How it went has been logged.
+fn reload_on<R>(asked: Arc<Notify>, scope: &Scope, reload: impl Fn() -> R + Send + 'static)
+where
+    R: Future<Output = ()> + Send + 'static,
+{
     let cancelled = scope.cancelled();
-    // The scope ends the task; how a reload went has been logged.
-    drop(scope.spawn("alertmanager reload", async move {
+    // The scope ends the task.
+    drop(scope.spawn("reload", async move {
         let mut cancelled = std::pin::pin!(cancelled);
         loop {
             tokio::select! {
                 biased;
                 () = &mut cancelled => break,
-                () = asked.notified() => {
-                    let _ = alertmanager.reload().await;
-                }
+                () = asked.notified() => reload().await,
             }
         }
     }));

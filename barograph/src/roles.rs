@@ -10,18 +10,21 @@ pub(crate) struct Roles {
     pub(crate) distributor: bool,
     pub(crate) ingester: bool,
     pub(crate) querier: bool,
+    pub(crate) ruler: bool,
     pub(crate) alertmanager: bool,
     pub(crate) compactor: bool,
     pub(crate) metastore: bool,
 }
 
 impl Roles {
-    /// The roles that a configuration names. In a cluster, processes with all roles have no Alertmanager: each would tell
-    /// of alerts by itself.
+    /// The roles that a configuration names. In a cluster, processes with all roles have neither ruler nor Alertmanager: each
+    /// would evaluate all rules, and tell of alerts, by itself.
     pub(crate) fn of(config: &Config) -> Self {
         let mut roles = Self::new(&config.process.target);
-        let named = config.process.target.contains(&Target::Alertmanager);
-        roles.alertmanager = named || (roles.alertmanager && !roles.in_cluster(config));
+        let named = |role| config.process.target.contains(&role);
+        let alone = !roles.in_cluster(config);
+        roles.ruler = named(Target::Ruler) || (roles.ruler && alone);
+        roles.alertmanager = named(Target::Alertmanager) || (roles.alertmanager && alone);
         roles
     }
 
@@ -33,6 +36,7 @@ impl Roles {
             distributor: all || has(Target::Distributor),
             ingester: all || has(Target::Ingester),
             querier: all || has(Target::Querier),
+            ruler: all || has(Target::Ruler),
             alertmanager: all || has(Target::Alertmanager),
             compactor: all || has(Target::Compactor),
             metastore: has(Target::Metastore),
@@ -45,6 +49,7 @@ impl Roles {
             (self.distributor, "distributor"),
             (self.ingester, "ingester"),
             (self.querier, "querier"),
+            (self.ruler, "ruler"),
             (self.alertmanager, "alertmanager"),
             (self.compactor, "compactor"),
             (self.metastore, "metastore"),
@@ -54,7 +59,7 @@ impl Roles {
 
     /// Whether any role of the data plane is among them.
     pub(crate) fn data_plane(self) -> bool {
-        self.distributor || self.ingester || self.querier
+        self.distributor || self.ingester || self.querier || self.ruler
     }
 
     /// Whether the Alertmanager is all there is, and has the paths of the root.
@@ -102,6 +107,7 @@ impl Roles {
     pub(crate) fn that_serves(path: &str) -> Option<&'static str> {
         match path {
             "/api/v1/push" | "/api/v1/write" => Some("distributor"),
+            "/prometheus/api/v1/rules" | "/prometheus/api/v1/alerts" | "/api/v1/rules" => Some("ruler"),
             "/federate" => Some("querier"),
             _ if path.starts_with("/alertmanager/") || path.starts_with("/api/v2/") => Some("alertmanager"),
             _ if path.starts_with("/ingester/") => Some("ingester"),
@@ -128,6 +134,7 @@ mod tests {
         check("/api/v1/write", Some("distributor"));
         check("/api/v1/query", Some("querier"));
         check("/prometheus/api/v1/read", Some("querier"));
+        check("/prometheus/api/v1/rules", Some("ruler"));
         check("/federate", Some("querier"));
         check("/ingester/prepare-shutdown", Some("ingester"));
         check("/compactor", Some("compactor"));
@@ -138,10 +145,10 @@ mod tests {
     #[test]
     fn a_target_names_roles() {
         let names = |target: &[Target]| Roles::new(target).names().join(",");
-        assert_eq!(names(&[Target::All]), "distributor,ingester,querier,alertmanager,compactor");
+        assert_eq!(names(&[Target::All]), "distributor,ingester,querier,ruler,alertmanager,compactor");
         assert_eq!(
             names(&[Target::All, Target::Metastore]),
-            "distributor,ingester,querier,alertmanager,compactor,metastore"
+            "distributor,ingester,querier,ruler,alertmanager,compactor,metastore"
         );
         assert_eq!(names(&[Target::Querier, Target::Distributor]), "distributor,querier");
     }

@@ -1,6 +1,7 @@
 //! How roles meet: service traits, their messages, and one closed error enum. In one process the traits are called
 //! directly; between processes the same traits are carried over the network. Nothing here knows about sockets.
 
+pub mod alerts;
 pub mod cardinality;
 pub mod checksums;
 pub mod error;
@@ -8,10 +9,12 @@ mod generated;
 mod late;
 pub mod peers;
 pub mod push;
+pub mod query;
 pub mod read;
 mod stored;
 pub mod take_over;
 
+pub use alerts::{PostAlerts, PostedAlert};
 pub use cardinality::{
     ActiveSeries, ActiveSeriesStream, CardinalityRequest, Counted, IndexStats, LabelNameCardinality,
     LabelValueCardinality, LabelValuesCardinality, Stat,
@@ -29,6 +32,7 @@ pub use push::{
     Frame, IngesterWrite, MetadataEntry, PushRequest, PushResponse, RejectReason, Rejection, SeriesBatch,
     Source, SymbolTable, Version, Write, WriteRequest, WriteResponse, Written,
 };
+pub use query::{InstantQuery, NewestRequest, NewestSample, Query};
 pub use read::{
     Chunk, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest, LabelValuesRequest,
     MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,

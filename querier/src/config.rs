@@ -15,6 +15,8 @@ settings::section! {
         /// How many queries of all tenants may wait for their turn. Further ones are refused with 503. See also
         /// limits.max_queued_queries.
         max_queued: usize = "1000", range "0"..="100000";
+        /// How many queries of rules are evaluated at the same time, beside those of people; further ones wait.
+        rules_max_concurrent: usize = "20", range "1"..="10000";
         /// On how many threads parts of one query may run at the same time, and of all queries together about as many; 0 for
         /// one per processor.
         compute_threads: usize = "0", range "0"..="1024";

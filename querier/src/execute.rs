@@ -25,7 +25,7 @@ use crate::error::{ApiError, ErrorType};
 use crate::memory::{ProcessMemory, QueryMemory};
 use crate::report::{Cost, Report, Reporter, Stage};
 use crate::select::{Budget, Selection, held_bytes};
-use crate::service::{QueryRequest, StatsWanted};
+use crate::service::{QueryClass, QueryRequest, StatsWanted};
 use crate::source::{Fetched, Prefetched, contains};
 use crate::sources::Sources;
 use crate::streamed::Reader;
@@ -40,6 +40,8 @@ const RETRY_AFTER: Duration = Duration::from_secs(5);
 pub(crate) struct Executor {
     pub(crate) config: QuerierConfig,
     pub(crate) admission: Admission,
+    /// Of rules.
+    pub(crate) rule_admission: Admission,
     /// Of remote reads and federations.
     pub(crate) read_admission: Admission,
     pub(crate) memory: Arc<ProcessMemory>,
@@ -99,8 +101,11 @@ impl Executor {
         let begun = self.clock.monotonic();
         let parsed =
             (!is_dear_to_parse(&request.query)).then(|| prepare_here(&engine, request)).transpose()?;
-        let admitted = self
-            .admission
+        let admission = match request.class {
+            QueryClass::User => &self.admission,
+            QueryClass::Rule => &self.rule_admission,
+        };
+        let admitted = admission
             .admit(&request.tenant, Share::of(limits))
             .instrument(request_span!("querier.queue"))
             .await;

@@ -18,6 +18,8 @@ pub struct QuerierMetrics {
     pub(crate) waited: Histogram,
     pub(crate) stages: Family<StageLabels, FloatCounter>,
     pub(crate) admission: AdmissionMetrics,
+    /// Of rules.
+    pub(crate) rule_admission: AdmissionMetrics,
     /// Of remote reads and federations.
     pub(crate) read_admission: AdmissionMetrics,
     pub(crate) memory: Gauge,
@@ -95,6 +97,21 @@ impl AdmissionMetrics {
         }
     }
 
+    fn register_rules(registry: &Registry) -> Self {
+        Self {
+            queue_length: registry.gauge("rule_queue_length", "Queries of rules that wait for their turn"),
+            running: registry.gauge("rule_queries_running", "Queries of rules that are being evaluated"),
+            queue_left: registry.counter(
+                "rule_queue_left",
+                "Queries of rules that were given up, or timed out, while they waited",
+            ),
+            refusals: registry.family(
+                "rule_queries_refused",
+                "Queries of rules that were refused, by what there was too much of",
+            ),
+        }
+    }
+
     fn register_reads(registry: &Registry) -> Self {
         Self {
             queue_length: registry
@@ -133,6 +150,7 @@ impl QuerierMetrics {
             ),
             stages: registry.family("query_stage_seconds", "Time that queries spent, by stage"),
             admission: AdmissionMetrics::register(&registry),
+            rule_admission: AdmissionMetrics::register_rules(&registry),
             read_admission: AdmissionMetrics::register_reads(&registry),
             memory: registry
                 .gauge("query_memory_bytes", "Memory that running queries hold and have set aside, together"),

@@ -9,6 +9,7 @@ use axum::Router;
 use env::{Clock, FileSystem, Scope};
 use model::TenantId;
 use promql::{ParseOptions, PreparedQuery, QueryTime, QueryValue, SampleCounts, SeriesSource};
+use proto::{NewestRequest, NewestSample};
 use settings::Overrides;
 use telemetry::{Registry, trace};
 use tracing::{Instrument as _, field};
@@ -24,6 +25,7 @@ use crate::http;
 use crate::ingesters::Ingesters;
 use crate::memory::ProcessMemory;
 use crate::metrics::{FailureLabels, QuerierMetrics, QueryLabels};
+use crate::newest;
 use crate::report::{Cost, Report, Reporter};
 use crate::sources::Sources;
 
@@ -67,6 +69,18 @@ pub struct QueryRequest {
     pub timeout: Option<Duration>,
     /// What is to be counted about it.
     pub stats: StatsWanted,
+    /// With which others it waits for its turn.
+    pub class: QueryClass,
+}
+
+/// Who asks. Each class has its own queue and its own room, so that none keeps the other waiting.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum QueryClass {
+    /// People and their dashboards.
+    #[default]
+    User,
+    /// Rules.
+    Rule,
 }
 
 /// What is to be counted about a query besides what is always counted. It costs as much again as reading the series.
@@ -128,6 +142,11 @@ impl Querier {
         Self {
             inner: Arc::new(Executor {
                 admission: Admission::new(config.max_concurrent, config.max_queued, admission.clone()),
+                rule_admission: Admission::new(
+                    config.rules_max_concurrent,
+                    config.max_queued,
+                    metrics.rule_admission.clone(),
+                ),
                 read_admission: Admission::new(
                     config.remote_read_max_concurrent,
                     config.max_queued,
@@ -251,6 +270,18 @@ impl Querier {
     /// What the queries of a tenant may be written with.
     pub(crate) fn parse_options(&self, tenant: &TenantId) -> ParseOptions {
         engine_options(&self.inner.config, &self.limits(tenant)).parse_options()
+    }
+
+    /// The newest sample of each series, for whoever evaluates rules; within the time that a query may take.
+    pub(crate) async fn newest_samples(&self, request: NewestRequest) -> Result<Vec<NewestSample>, ApiError> {
+        let inner = &self.inner;
+        tokio::select! {
+            biased;
+            found = newest::newest(inner, request) => found,
+            () = inner.clock.sleep(inner.config.timeout) => {
+                Err(ApiError::new(ErrorType::Timeout, "query timed out in reading the newest samples"))
+            }
+        }
     }
 
     pub(crate) fn config(&self) -> &QuerierConfig {

@@ -228,6 +228,7 @@ impl Clients {
             lookback: None,
             timeout: None,
             stats: StatsWanted::None,
+            class: querier::QueryClass::User,
         };
         let asking = scope.spawn("client's query", async move {
             querier.query(request).await.map(|response| response.value)

@@ -2,7 +2,6 @@
 
 mod args;
 mod check;
-mod glob;
 mod test;
 
 pub(crate) use args::command;

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use ::rules::unit_test::{FileReport, NamedText, TestFile, TestOptions, junit};
 use clap::ArgMatches;
-use env::{FileSystem, OpenOptions, write_all_at};
+use env::{FileSystem, OpenOptions, glob, write_all_at};
 use serde_json::{Value, json};
 
-use super::{args, glob, print, print_json, read};
+use super::{args, print, print_json, read};
 use crate::output;
 
 pub(super) fn test(fs: &dyn FileSystem, asked: &ArgMatches, now_ms: i64) -> ExitCode {

@@ -15,6 +15,7 @@ mod prometheus;
 mod promql_http;
 mod query_command;
 mod remote_write_cases;
+mod ruler;
 mod rules_command;
 mod running_queries;
 mod start_timestamps;

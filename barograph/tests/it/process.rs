@@ -86,7 +86,10 @@ fn every_metric_has_our_prefix_or_a_name_that_dashboards_know() {
     let (_, metrics) = get(barograph.addr, "/metrics");
     let names = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     for name in names {
-        assert!(["barograph_", "process_", "alertmanager_"].iter().any(|p| name.starts_with(p)), "{name}");
+        assert!(
+            ["barograph_", "process_", "alertmanager_", "prometheus_"].iter().any(|p| name.starts_with(p)),
+            "{name}"
+        );
     }
 }
 
@@ -178,7 +181,7 @@ fn flags_of_absent_parts_get_an_answer() {
     refused(&["--replication-factor", "9"], "replication_factor");
     refused(
         &["--target", "nothing"],
-        "expected one of all, distributor, ingester, querier, alertmanager, compactor, metastore",
+        "expected one of all, distributor, ingester, querier, ruler, alertmanager, compactor, metastore",
     );
     refused(&["--no-such-flag"], "--no-such-flag");
 }

@@ -9,6 +9,7 @@ pub mod clock;
 pub mod compute;
 pub mod executor;
 pub mod fs;
+pub mod glob;
 pub mod rng;
 pub mod scope;
 mod standstill;

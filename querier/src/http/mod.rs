@@ -53,7 +53,6 @@ pub(crate) fn router(querier: Querier) -> Router {
         .route("/metadata", get(series::metadata))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/tsdb", get(status::tsdb))
-        .route("/rules", get(status::rules))
         .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
         .route("/search/label_names", get(search::label_names).post(search::label_names))
         .route("/search/label_values", get(search::label_values).post(search::label_values))
@@ -71,10 +70,7 @@ pub(crate) fn router(querier: Querier) -> Router {
     for prefix in PREFIXES {
         routes = routes.nest(prefix, api.clone());
     }
-    let routes = routes
-        .route("/prometheus/api/v1/alerts", get(status::alerts))
-        .route("/prometheus/federate", federation.clone())
-        .route("/federate", federation);
+    let routes = routes.route("/prometheus/federate", federation.clone()).route("/federate", federation);
     // The setting has been checked; of one that is wrong no origin would match.
     let origins = CorsOrigins::matching(&querier.config().cors_origin);
     let origins = origins.unwrap_or_else(|_| CorsOrigins::none());

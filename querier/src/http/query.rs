@@ -9,7 +9,7 @@ use promql::{QueryTime, QueryValue};
 use rpc::Tenant;
 
 use crate::error::ApiError;
-use crate::service::{Querier, QueryRequest};
+use crate::service::{Querier, QueryClass, QueryRequest};
 
 use super::answer::{Annotations, query_success, success};
 use super::json::push_text;
@@ -113,6 +113,7 @@ async fn run(
         lookback: lookback.and_then(positive),
         timeout: timeout.map(|ms| positive(ms).unwrap_or(Duration::ZERO)),
         stats: wanted,
+        class: QueryClass::User,
     };
     let mut response = querier.query(request).await?;
     let stats = super::stats::json(&response, wanted);

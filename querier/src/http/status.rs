@@ -1,4 +1,4 @@
-//! `status/buildinfo`, `status/tsdb`, and what is empty because nobody can have any: rules and alerts.
+//! `status/buildinfo` and `status/tsdb`.
 
 use axum::extract::State;
 use axum::response::Response;
@@ -78,14 +78,4 @@ fn push_stat(out: &mut Vec<u8>, stat: &Stat) {
     out.extend_from_slice(b"{\"name\":");
     push_text(out, &stat.name);
     out.extend_from_slice(format!(",\"value\":{}}}", stat.value).as_bytes());
-}
-
-/// The rules of the tenant: nothing evaluates rules, so there are none. Grafana asks every data source for them.
-pub(super) async fn rules() -> Response {
-    success(&Annotations::default(), |out| out.extend_from_slice(b"{\"groups\":[]}"))
-}
-
-/// The alerts of the tenant's rules: none, as there are no rules.
-pub(super) async fn alerts() -> Response {
-    success(&Annotations::default(), |out| out.extend_from_slice(b"{\"alerts\":[]}"))
 }

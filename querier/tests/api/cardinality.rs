@@ -193,16 +193,3 @@ async fn tsdb_status() {
         api.expect_error(&format!("status/tsdb?limit={limit}"), 400, "bad_data", message).await;
     }
 }
-
-#[tokio::test]
-async fn there_are_no_rules_and_no_alerts() {
-    let api = api(fake());
-    api.expect("rules", r#"{"groups":[]}"#).await;
-    let alerts = |path: &str| Request::get(path.to_owned()).body(Body::empty()).unwrap();
-    assert_eq!(
-        api.send(alerts("/prometheus/api/v1/alerts")).await.body,
-        r#"{"status":"success","data":{"alerts":[]}}"#
-    );
-    // This one belongs to the alertmanager's configuration.
-    assert_eq!(api.send(alerts("/api/v1/alerts")).await.status.as_u16(), 404);
-}

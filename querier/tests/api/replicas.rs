@@ -128,6 +128,7 @@ async fn the_querier_answers_without_http() {
             lookback: None,
             timeout: None,
             stats: StatsWanted::None,
+            class: querier::QueryClass::User,
         })
         .await
         .unwrap();

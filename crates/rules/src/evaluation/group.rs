@@ -250,6 +250,12 @@ impl Group {
         self.rules.iter().flat_map(|rule| &rule.written).chain(&self.orphans)
     }
 
+    /// Markers for all series that it wrote last, for a group that ends at that time.
+    pub fn ended(&self, at_ms: i64) -> Vec<RuleSample> {
+        let sample_ms = self.query_time_ms(at_ms);
+        self.series().map(|labels| marker(labels, sample_ms)).collect()
+    }
+
     /// Alerts of all its rules that are pending or firing.
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
         self.rules.iter().filter_map(Rule::alerting).flat_map(AlertingRule::alerts)

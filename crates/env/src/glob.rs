@@ -2,13 +2,13 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use env::FileSystem;
+use crate::FileSystem;
 
 /// How many files a pattern may mean; what is beyond is left out.
 const MAX_FILES: usize = 100_000;
 
 /// The files and folders that a pattern means, in order. A star does not cross folders.
-pub(super) fn files(fs: &dyn FileSystem, pattern: &Path) -> Vec<PathBuf> {
+pub fn files(fs: &dyn FileSystem, pattern: &Path) -> Vec<PathBuf> {
     let mut found = vec![PathBuf::new()];
     for component in pattern.components() {
         found = match component {
@@ -116,7 +116,7 @@ mod tests {
             std::fs::write(path, "").expect("a file");
         }
         let found = |pattern: &str| -> Vec<String> {
-            let files = files(&env::RealFs, &folder.path().join(pattern));
+            let files = files(&crate::RealFs, &folder.path().join(pattern));
             files.iter().map(|path| path.strip_prefix(folder.path()).unwrap().display().to_string()).collect()
         };
         assert_eq!(found("*/*.yml"), ["x/a.yml", "y/c.yml"]);

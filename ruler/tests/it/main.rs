@@ -1,0 +1,10 @@
+//! The ruler in simulated time: a storage in memory, the real engine, and an Alertmanager that takes everything down.
+
+mod alert_generator;
+mod api;
+mod naive;
+mod notifications;
+mod reloads;
+mod restarts;
+mod schedule;
+mod world;
