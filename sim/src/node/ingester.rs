@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ::ingester::{Deps, Ingester, IngesterConfig, Limits, Presence};
@@ -31,6 +32,8 @@ pub(crate) struct RunningIngester {
     presence: Presence,
     dial: Arc<dyn Dial>,
     rng: Arc<dyn env::Rng>,
+    /// Whether it was asked to leave.
+    leaving: Arc<AtomicBool>,
 }
 
 impl RunningIngester {
@@ -40,8 +43,12 @@ impl RunningIngester {
         self.ingester.stop().await;
     }
 
-    /// Hands over what it has and leaves the ring. Whether it has.
+    /// Hands over what it has and leaves the ring. Whether it has. As a process does that once, at its end, whoever asks again
+    /// has no effect.
     pub(crate) async fn leave(&self) -> bool {
+        if self.leaving.swap(true, Ordering::Relaxed) {
+            return false;
+        }
         let (dial, view) = (Arc::clone(&self.dial), self.presence.view.clone());
         let all = RemoteIngesters::new(dial, view, Arc::clone(&self.rng));
         let successors = self.site.successors(all);
@@ -113,5 +120,13 @@ pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
         let _ = ingester.published(Vec::new()).await;
     }
     let (dial, rng) = (around.dial, process.draw.rng());
-    Ok(Part::Ingester(Box::new(RunningIngester { site: process.site, ingester, presence, dial, rng })))
+    let leaving = Arc::default();
+    Ok(Part::Ingester(Box::new(RunningIngester {
+        site: process.site,
+        ingester,
+        presence,
+        dial,
+        rng,
+        leaving,
+    })))
 }
