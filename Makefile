@@ -114,9 +114,10 @@ prerequisites: ## Install what building needs and is missing.
 	@scripts/prerequisites.sh
 
 .PHONY: test-peers
-test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter, amtool, an S3 server) into .tools.
+test-peers: ## Bring the programs that tests need (Prometheus, promtool, node exporter, amtool, an S3 server) into .tools, and Chromium.
 	@scripts/peers.sh prometheus promtool prometheus-node-exporter prometheus-alertmanager
 	@scripts/s3-server.sh
+	@scripts/browser.sh
 
 .PHONY: peers
 peers: test-peers ## Bring, besides, the one that comparisons need (VictoriaMetrics).
