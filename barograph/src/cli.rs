@@ -217,6 +217,8 @@ fn check_file(schema: &Schema, fs: &dyn FileSystem, check: &ArgMatches) -> Resul
     loader.register(config.distributor_limits);
     loader.register(config.ingester_limits);
     loader.register(config.querier_limits);
+    loader.register(config.compactor_limits);
+    loader.register(config.ruler_limits);
     let loaded = loader.load(&overrides, &text).map_err(Refused::Wrong)?;
     Ok(format!("{file}: good\n{overrides}: good, {} tenants\n", loaded.tenants))
 }

@@ -36,6 +36,7 @@ pub(crate) struct Limits {
     ingester: Overrides<ingester::Limits>,
     read: Overrides<querier::QuerierLimits>,
     compaction: Overrides<compactor::CompactorLimits>,
+    rules: Overrides<ruler::RulerLimits>,
 }
 
 impl Limits {
@@ -46,6 +47,7 @@ impl Limits {
             ingester: loader.register(config.ingester_limits.clone()),
             read: loader.register(config.querier_limits.clone()),
             compaction: loader.register(config.compactor_limits.clone()),
+            rules: loader.register(config.ruler_limits.clone()),
         }
     }
 }
@@ -160,12 +162,13 @@ impl Parts {
     }
 
     /// The ruler, if this process has one: it asks `querier`, writes to `distributor`, and tells `alertmanager` if nobody else
-    /// is to be told. Users reach the process at `url`.
+    /// is to be told. Users reach the process at `url`; what they set is in `data`.
     pub(crate) async fn ruler(
         &self,
         querier: Option<&Querier>,
         distributor: Option<&Arc<Distributor>>,
         alertmanager: Option<&Alertmanager>,
+        data: &DataDir,
         url: &str,
     ) -> Result<Option<Ruler>, ruler::StartError> {
         let (Some(querier), Some(distributor), true) = (querier, distributor, self.roles.ruler) else {
@@ -184,6 +187,9 @@ impl Parts {
             write: Arc::clone(distributor) as _,
             alertmanagers,
             files: self.config.process.rules.clone(),
+            dir: data.role("ruler").join("rules"),
+            sole: self.config.ruler.sole || !self.roles.in_cluster(&self.config),
+            limits: self.limits.rules.clone(),
             external_url: url.to_owned(),
         };
         Ruler::start(self.config.ruler.clone(), deps).await.map(Some)
@@ -267,6 +273,7 @@ impl Parts {
 }
 
 /// The roles that run in this process, as far as they serve something.
+#[derive(Clone, Copy)]
 pub(crate) struct ServingRoles<'a> {
     pub(crate) distributor: Option<&'a Arc<Distributor>>,
     pub(crate) querier: Option<&'a Querier>,

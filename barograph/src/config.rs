@@ -18,7 +18,7 @@ use querier::{BlocksConfig, QuerierConfig};
 use rpc::ServerConfig;
 use rpc::grpc::{GrpcConfig, GrpcTlsConfig};
 use rpc::overload::OverloadConfig;
-use ruler::RulerConfig;
+use ruler::{RulerConfig, RulerLimits};
 use settings::{Location, Problem, Problems, Schema, Shown, Values};
 use telemetry::trace::TraceConfig;
 
@@ -196,6 +196,7 @@ pub(crate) fn schema() -> Schema {
         .with::<ingester::Limits>()
         .with::<querier::QuerierLimits>()
         .with::<CompactorLimits>()
+        .with::<RulerLimits>()
 }
 
 /// The configuration of a process, by who needs it.
@@ -225,6 +226,7 @@ pub(crate) struct Config {
     pub(crate) ingester_limits: ingester::Limits,
     pub(crate) querier_limits: querier::QuerierLimits,
     pub(crate) compactor_limits: CompactorLimits,
+    pub(crate) ruler_limits: RulerLimits,
 }
 
 impl Config {
@@ -255,6 +257,7 @@ impl Config {
             ingester_limits: values.get()?,
             querier_limits: values.get()?,
             compactor_limits: values.get()?,
+            ruler_limits: values.get()?,
         };
         let known = Roles::of(&config).check(&config);
         known.map_err(|message| Problem::new(Location::Default, message))?;
@@ -308,6 +311,7 @@ impl Config {
         shown.add(&self.ingester_limits);
         shown.add(&self.querier_limits);
         shown.add(&self.compactor_limits);
+        shown.add(&self.ruler_limits);
         shown
     }
 }

@@ -170,8 +170,9 @@ impl Process {
                 async move { drop(alertmanager.reload().await) }
             });
         }
-        let ruler =
-            parts.ruler(querier.as_ref(), distributor.as_ref(), alertmanager.as_ref(), &base_url).await?;
+        let ruler = parts
+            .ruler(querier.as_ref(), distributor.as_ref(), alertmanager.as_ref(), &data, &base_url)
+            .await?;
         if let Some(ruler) = ruler.clone() {
             reload_on(reload_rules, &parts.scope, move || {
                 let ruler = ruler.clone();

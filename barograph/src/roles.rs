@@ -108,6 +108,10 @@ impl Roles {
         match path {
             "/api/v1/push" | "/api/v1/write" => Some("distributor"),
             "/prometheus/api/v1/rules" | "/prometheus/api/v1/alerts" | "/api/v1/rules" => Some("ruler"),
+            _ if path.starts_with("/api/v1/rules/") || path.starts_with("/ruler/") => Some("ruler"),
+            _ if path.strip_prefix("/prometheus").unwrap_or(path).starts_with("/config/v1/rules") => {
+                Some("ruler")
+            }
             "/federate" => Some("querier"),
             _ if path.starts_with("/alertmanager/") || path.starts_with("/api/v2/") => Some("alertmanager"),
             _ if path.starts_with("/ingester/") => Some("ingester"),
@@ -135,6 +139,9 @@ mod tests {
         check("/api/v1/query", Some("querier"));
         check("/prometheus/api/v1/read", Some("querier"));
         check("/prometheus/api/v1/rules", Some("ruler"));
+        check("/prometheus/config/v1/rules/namespace", Some("ruler"));
+        check("/config/v1/rules", Some("ruler"));
+        check("/api/v1/rules/namespace/group", Some("ruler"));
         check("/federate", Some("querier"));
         check("/ingester/prepare-shutdown", Some("ingester"));
         check("/compactor", Some("compactor"));

@@ -11,6 +11,9 @@ use settings::Nested;
 settings::section! {
     /// The ruler: evaluates rules.
     pub struct RulerConfig ("ruler") {
+        /// In a cluster: no other process has the role ruler, so that tenants may set rules by its API. They are kept below its
+        /// data folder, and no other process knows them. Without a cluster this is always so.
+        sole: bool = "false";
         /// The tenant that rules of files belong to.
         tenant: TenantId = "anonymous";
         /// How often files of rules are looked at for changes. SIGHUP and POST /-/reload look at once.
@@ -44,6 +47,16 @@ settings::section! {
         stop_grace: Duration = "10s", range "0s"..="5m";
     }
     check ruler_is_consistent;
+}
+
+settings::limits! {
+    /// What a tenant's rules may be, where the tenant sets them by the API.
+    pub struct RulerLimits {
+        /// How many groups of rules the tenant may set; 0 means any number.
+        ruler_max_rule_groups_per_tenant: usize = "10000";
+        /// How many rules a group may have that the tenant sets; 0 means any number.
+        ruler_max_rules_per_rule_group: usize = "1000";
+    }
 }
 
 fn ruler_is_consistent(config: &RulerConfig) -> Result<(), String> {

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use env::TaskError;
 use thiserror::Error;
 
+use crate::stored::MAX_NAMESPACE_NAME_BYTES;
+
 /// Why files of rules cannot be used. The rules in use stay.
 #[derive(Debug, Error)]
 pub enum LoadError {
@@ -35,12 +37,69 @@ pub enum LoadError {
     Task(#[from] TaskError),
 }
 
+/// Why what a tenant has set is not changed.
+#[derive(Debug, Error)]
+pub(crate) enum ChangeError {
+    /// There is no such group.
+    #[error("group does not exist")]
+    Absent,
+    /// There is no such namespace.
+    #[error("group namespace does not exist")]
+    NamespaceAbsent,
+    /// A namespace cannot be called so.
+    #[error("a namespace has a name of 1 to {MAX_NAMESPACE_NAME_BYTES} bytes")]
+    Name,
+    /// The group is wrong; a line for each thing that is.
+    #[error("{0}")]
+    Refused(String),
+    /// There would be too many.
+    #[error("per-user {what} limit (limit: {max} actual: {count}) exceeded; the limit is {limit}")]
+    Limit {
+        /// Of what there would be too many.
+        what: &'static str,
+        /// What the limit is called.
+        limit: &'static str,
+        /// How many there would be.
+        count: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// The namespace would be too large.
+    #[error(
+        "the namespace would be larger than what is kept of one; put some of its groups into another namespace"
+    )]
+    TooLarge,
+    /// It cannot be kept.
+    #[error("the rules cannot be kept: {0}")]
+    Unkept(String),
+    /// Tenants set no rules here.
+    #[error(
+        "in a cluster tenants set rules where one process alone has the role ruler and is told so by ruler.sole; here rules \
+         are those of files"
+    )]
+    NotHere,
+}
+
 /// Why a ruler cannot start.
 #[derive(Debug, Error)]
 pub enum StartError {
     /// Its rules cannot be used.
     #[error(transparent)]
     Rules(#[from] LoadError),
+    /// What tenants have set cannot be read.
+    #[error(
+        "what tenants have set cannot be read; put the file right, or move it away and have its rules set again"
+    )]
+    Stored(#[source] io::Error),
+    /// Tenants have set rules, and may not here.
+    #[error(
+        "{}: tenants have set rules, which no other process knows; set ruler.sole if no other process has the role ruler, or \
+         move the folder away", dir.display()
+    )]
+    NotSole {
+        /// Where they are.
+        dir: PathBuf,
+    },
     /// An Alertmanager cannot be reached by what was given.
     #[error("alertmanager_url: {url:?} refused; expected a URL such as http://alertmanager:9093")]
     AlertmanagerUrl {

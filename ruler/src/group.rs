@@ -14,6 +14,28 @@ use crate::metrics::{GroupMetrics, Metrics};
 /// Where a group is: file and name. Groups are shown in this order.
 pub(crate) type GroupKey = (String, String);
 
+/// A group as it is described.
+#[derive(Debug, Clone)]
+pub(crate) struct Described {
+    /// Its file; or its namespace, where a tenant has set it.
+    pub(crate) file: String,
+    pub(crate) group: Arc<RuleGroup>,
+    /// Whether a tenant has set it.
+    pub(crate) stored: bool,
+}
+
+impl Described {
+    /// Where it is.
+    pub(crate) fn key(&self) -> GroupKey {
+        (self.file.clone(), self.group.name.clone())
+    }
+
+    /// What its times come from: many tenants set the same groups, which are not to be evaluated all at once.
+    fn timed_by(&self, tenant: &TenantId) -> String {
+        if self.stored { format!("{tenant}/{}", self.file) } else { self.file.clone() }
+    }
+}
+
 /// A group of a tenant.
 pub(crate) struct Unit {
     pub(crate) tenant: TenantId,
@@ -21,7 +43,7 @@ pub(crate) struct Unit {
     pub(crate) name: String,
     pub(crate) settings: Arc<Settings>,
     /// What it was made of: the group is the same as long as this is.
-    pub(crate) source: RuleGroup,
+    pub(crate) source: Arc<RuleGroup>,
     /// Rules that may be evaluated at the same time, by their places, one batch after the other.
     pub(crate) batches: Vec<Vec<usize>>,
     pub(crate) metrics: GroupMetrics,
@@ -49,23 +71,24 @@ pub(crate) struct Timing {
 }
 
 impl Unit {
-    /// The group that a file describes, for a tenant that has so many others. With `restores`, alerts may have been before.
+    /// A group of a tenant, where there are so many others. With `restores`, alerts may have been before.
     pub(crate) fn new(
         tenant: TenantId,
-        file: &str,
-        source: RuleGroup,
+        described: Described,
         settings: Arc<Settings>,
         metrics: (&Metrics, usize),
         restores: bool,
     ) -> Result<Self, ParseError> {
-        let group = Group::new(file, &source, Arc::clone(&settings), !restores)?;
+        let group =
+            Group::new(&described.timed_by(&tenant), &described.group, Arc::clone(&settings), !restores)?;
+        let Described { file, group: source, .. } = described;
         let (registered, number) = metrics;
         let metrics = registered.of_group(tenant.as_str(), &format!("{file};{}", source.name), number);
         metrics.rules.set(i64::try_from(source.rules.len()).unwrap_or(i64::MAX));
         metrics.interval.set(group.interval_ms() as f64 / 1_000.0);
         Ok(Self {
             tenant,
-            file: file.to_owned(),
+            file,
             name: source.name.clone(),
             settings,
             batches: group.batches(),
@@ -95,21 +118,9 @@ impl Unit {
         }
     }
 
-    /// Whether another description means the same: where it stands in the file does not matter.
-    pub(crate) fn is_of(&self, other: &RuleGroup) -> bool {
-        let (own, other) = (&self.source, other);
-        let times = |group: &RuleGroup| (group.interval_ms, group.query_offset_ms, group.limit);
-        times(own) == times(other)
-            && own.labels == other.labels
-            && own.rules.len() == other.rules.len()
-            && own.rules.iter().zip(&other.rules).all(|(a, b)| {
-                a.kind == b.kind
-                    && a.name == b.name
-                    && (a.hold_ms, a.keep_firing_ms) == (b.hold_ms, b.keep_firing_ms)
-                    && a.labels == b.labels
-                    && a.annotations == b.annotations
-                    && a.expr.to_string() == b.expr.to_string()
-            })
+    /// Whether another description means the same.
+    pub(crate) fn is_of(&self, other: &Arc<RuleGroup>) -> bool {
+        Arc::ptr_eq(&self.source, other) || self.source.means(other)
     }
 
     /// Whether a rule may ask for more while its texts are filled in.

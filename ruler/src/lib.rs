@@ -1,8 +1,9 @@
 //! The ruler: it evaluates rules on time, writes what they record, and tells Alertmanagers what they alert of.
 //!
-//! What rules mean is in the crate `rules`, which decides and does nothing. Here is who does: [`Ruler`] reads files and runs a
-//! task for each group; a task asks the querier, hands results to the group, writes what comes out through the distributor, and
-//! gives alerts to the queues of Alertmanagers. Queriers, distributors and Alertmanagers are known as [`proto`]'s traits only.
+//! What rules mean is in the crate `rules`, which decides and does nothing. Here is who does: [`Ruler`] reads files, keeps what
+//! tenants set by the API that Mimir has for it, and runs a task for each group; a task asks the querier, hands results to the
+//! group, writes what comes out through the distributor, and gives alerts to the queues of Alertmanagers. Queriers,
+//! distributors and Alertmanagers are known as [`proto`]'s traits only.
 
 mod config;
 mod error;
@@ -15,10 +16,13 @@ mod notify;
 mod restore;
 mod running;
 mod service;
+mod stored;
+mod taking;
 mod template_queries;
+mod turns;
 mod write;
 
-pub use config::RulerConfig;
+pub use config::{RulerConfig, RulerLimits};
 pub use error::{LoadError, StartError};
 pub use notify::{HttpAlertmanager, Target};
 pub use service::{Deps, Ruler};

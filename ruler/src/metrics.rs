@@ -32,6 +32,7 @@ pub(crate) struct Metrics {
     rules: Family<GroupLabels, Gauge>,
     last_samples: Family<GroupLabels, Gauge>,
     pub(crate) groups: Gauge,
+    pub(crate) unusable_groups: Gauge,
     pub(crate) write_failures: Counter,
     pub(crate) reload_successful: Gauge,
     pub(crate) reload_succeeded_at: FloatGauge,
@@ -100,6 +101,10 @@ impl Metrics {
                 "The number of samples returned during the last rule group evaluation.",
             ),
             groups: own.gauge("groups", "Groups of rules that this process evaluates"),
+            unusable_groups: own.gauge(
+                "unusable_groups",
+                "Groups that tenants have set, and that cannot be evaluated any more",
+            ),
             write_failures: own
                 .counter("write_failures", "Writes of what rules made that failed, in the end or in part"),
             reload_successful: own.gauge("last_reload_successful", "Whether the files of rules could be used"),

@@ -1,4 +1,4 @@
-//! The role: the groups of tenants, and the files that they come from.
+//! The role: the groups of tenants, the files that they come from, and what tenants have set themselves.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,20 +10,25 @@ use env::{Clock, FileSystem, Scope};
 use model::TenantId;
 use parking_lot::Mutex;
 use proto::{Query, Write};
-use rules::RuleFile;
 use rules::evaluation::Settings;
+use settings::Overrides;
 use telemetry::Registry;
 use tokio::sync::Semaphore;
 
-use crate::config::{RulerConfig, whole_ms};
+use crate::config::{RulerConfig, RulerLimits, whole_ms};
 use crate::error::{LoadError, StartError};
 use crate::evaluate::Evaluator;
 use crate::files::Texts;
-use crate::group::{GroupKey, Unit};
+use crate::group::{Described, GroupKey, Unit};
 use crate::http;
 use crate::metrics::Metrics;
 use crate::notify::{Notifier, Target};
-use crate::running::{Running, bury};
+use crate::running::Running;
+use crate::stored::{RuleDir, Stored};
+use crate::turns::Turns;
+
+/// How many groups are named at a start that are kept and cannot be evaluated.
+const MAX_NAMED: usize = 100;
 
 /// What the role is handed.
 pub struct Deps {
@@ -43,31 +48,46 @@ pub struct Deps {
     pub alertmanagers: Vec<Target>,
     /// The files of rules, as patterns.
     pub files: Vec<PathBuf>,
+    /// The folder of what tenants set by the API. It is made when one does.
+    pub dir: PathBuf,
+    /// Whether no other process evaluates rules, so that tenants may set them here.
+    pub sole: bool,
+    /// The limits of tenants.
+    pub limits: Overrides<RulerLimits>,
     /// Where people reach the process, without a slash at the end.
     pub external_url: String,
 }
 
 /// The groups of a tenant.
-type Groups = BTreeMap<GroupKey, Running>;
+pub(crate) type Groups = BTreeMap<GroupKey, Running>;
 
 pub(crate) struct Shared {
-    evaluator: Arc<Evaluator>,
+    pub(crate) evaluator: Arc<Evaluator>,
     fs: Arc<dyn FileSystem>,
     files: Vec<PathBuf>,
-    settings: Arc<Settings>,
-    groups: Mutex<BTreeMap<TenantId, Groups>>,
+    pub(crate) dir: RuleDir,
+    /// Whether tenants may set rules.
+    pub(crate) keeps: bool,
+    pub(crate) limits: Overrides<RulerLimits>,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) groups: Mutex<BTreeMap<TenantId, Groups>>,
     /// The same as they are shown: while groups change, those from before.
-    shown: Mutex<BTreeMap<TenantId, Vec<Arc<Unit>>>>,
+    pub(crate) shown: Mutex<BTreeMap<TenantId, Vec<Arc<Unit>>>>,
     /// What was read last, whether it was good or not.
     texts: Mutex<Texts>,
+    /// What the files say that are in use.
+    pub(crate) said: Mutex<Vec<Described>>,
+    /// What tenants have set, as it is kept.
+    pub(crate) stored: Mutex<Stored>,
     /// Whether groups have begun: those of the first time may have been before.
-    begun: AtomicBool,
-    /// Held while groups change.
-    changing: tokio::sync::Mutex<()>,
+    pub(crate) begun: AtomicBool,
+    /// Held while files are read and taken.
+    reloading: tokio::sync::Mutex<()>,
+    pub(crate) turns: Turns,
     /// Where files are read and watched.
-    scope: Scope,
+    pub(crate) scope: Scope,
     /// Where groups are evaluated.
-    evaluating: Scope,
+    pub(crate) evaluating: Scope,
     /// Where alerts are sent.
     sending: Scope,
 }
@@ -77,12 +97,19 @@ pub(crate) struct Shared {
 pub struct Ruler(pub(crate) Arc<Shared>);
 
 impl Ruler {
-    /// Reads the files of rules. Nothing is evaluated before [`Ruler::begin`].
+    /// Reads the files of rules, and what tenants have set. Nothing is evaluated before [`Ruler::begin`].
     ///
     /// # Errors
-    /// When they cannot be used.
+    /// When the files cannot be used; when what tenants have set is damaged, or is not to be here.
     pub async fn start(config: RulerConfig, deps: Deps) -> Result<Self, StartError> {
-        let Deps { fs, clock, scope, registry, query, write, alertmanagers, files, external_url } = deps;
+        let Deps { fs, clock, scope, registry, query, write, alertmanagers, files, external_url, .. } = deps;
+        let dir = RuleDir { fs: Arc::clone(&fs), dir: deps.dir };
+        let (reading, asking) = (dir.clone(), Arc::clone(&query));
+        let stored = scope.run_blocking(move || reading.load(|tenant| asking.parse_options(tenant))).await;
+        let stored = stored.map_err(LoadError::from)?.map_err(StartError::Stored)?;
+        if !deps.sole && !stored.is_empty() {
+            return Err(StartError::NotSole { dir: dir.dir });
+        }
         let metrics = Metrics::register(&registry);
         let sending = scope.child("sending");
         let notifier = Notifier::start(&config, alertmanagers, &clock, &metrics.notifications, &sending);
@@ -99,12 +126,18 @@ impl Ruler {
             evaluator: Arc::new(evaluator),
             fs,
             files,
+            dir,
+            keeps: deps.sole,
+            limits: deps.limits,
             settings,
             groups: Mutex::default(),
             shown: Mutex::default(),
             texts: Mutex::default(),
+            said: Mutex::default(),
+            stored: Mutex::new(stored),
             begun: AtomicBool::new(false),
-            changing: tokio::sync::Mutex::new(()),
+            reloading: tokio::sync::Mutex::new(()),
+            turns: Turns::default(),
             evaluating: scope.child("evaluating"),
             sending,
             scope,
@@ -112,6 +145,7 @@ impl Ruler {
         let texts = shared.read().await?;
         shared.parse(&texts)?;
         *shared.texts.lock() = texts;
+        shared.count_unusable(MAX_NAMED);
         Ok(Self(shared))
     }
 
@@ -120,15 +154,28 @@ impl Ruler {
     /// # Errors
     /// When the files cannot be used any more.
     pub async fn begin(&self) -> Result<(), LoadError> {
-        let texts = self.0.texts.lock().clone();
-        self.0.take(&texts).await?;
-        self.0.begun.store(true, Ordering::Release);
-        self.0.watch();
+        let shared = &self.0;
+        let texts = shared.texts.lock().clone();
+        shared.take(&texts).await?;
+        let tenants = || shared.stored.lock().keys().cloned().collect::<Vec<_>>();
+        for tenant in tenants() {
+            // What a tenant has set keeps no process from starting.
+            if let Err(error) = shared.apply(&tenant).await {
+                tracing::error!(%tenant, %error, "what a tenant has set cannot be evaluated");
+            }
+        }
+        shared.begun.store(true, Ordering::Release);
+        // What was set meanwhile.
+        for tenant in tenants() {
+            shared.apply_soon(&tenant);
+        }
+        shared.watch();
         Ok(())
     }
 
-    /// The API, for tenants: `/prometheus/api/v1/rules`, `/prometheus/api/v1/alerts` and `/api/v1/rules`. To be served behind
-    /// a [`rpc::TenantLayer`].
+    /// The API, for tenants: `/prometheus/api/v1/rules`, `/prometheus/api/v1/alerts`, `/api/v1/rules`, and what Mimir has to set
+    /// rules, below `/prometheus/config/v1/rules`, `/config/v1/rules` and `/api/v1/rules`. To be served behind a
+    /// [`rpc::TenantLayer`].
     pub fn router(&self) -> Router {
         http::router(self)
     }
@@ -168,11 +215,17 @@ impl Shared {
         self.scope.run_blocking(move || Texts::read(&*fs, &files)).await?
     }
 
-    fn parse(&self, texts: &Texts) -> Result<Vec<(String, RuleFile)>, LoadError> {
-        texts.parse(self.evaluator.query.parse_options(&self.evaluator.config.tenant))
+    fn parse(&self, texts: &Texts) -> Result<Vec<Described>, LoadError> {
+        let files = texts.parse(self.evaluator.query.parse_options(&self.evaluator.config.tenant))?;
+        let of_file = |(file, said): (String, rules::RuleFile)| {
+            let groups = said.groups.into_iter();
+            groups.map(move |group| Described { file: file.clone(), group: Arc::new(group), stored: false })
+        };
+        Ok(files.into_iter().flat_map(of_file).collect())
     }
 
     async fn reload(self: &Arc<Self>) -> Result<(), LoadError> {
+        let _reloading = self.reloading.lock().await;
         let taken = match self.read().await {
             Ok(texts) => {
                 let taken = self.take(&texts).await;
@@ -190,65 +243,18 @@ impl Shared {
 
     /// Evaluates what the files say from now on.
     async fn take(self: &Arc<Self>, texts: &Texts) -> Result<(), LoadError> {
-        let files = self.parse(texts)?;
+        let before = std::mem::replace(&mut *self.said.lock(), self.parse(texts)?);
         let tenant = self.evaluator.config.tenant.clone();
         let shared = Arc::clone(self);
         // It is not left halfway where whoever asked for it goes away.
-        let replacing = self.scope.spawn("rules", async move { shared.replace(&tenant, files).await });
-        replacing.await??;
+        let applying = self.scope.spawn("rules", async move { shared.apply(&tenant).await });
+        if let Err(error) = applying.await? {
+            *self.said.lock() = before;
+            return Err(error);
+        }
         let metrics = &self.evaluator.metrics;
         metrics.reload_successful.set(1);
         metrics.reload_succeeded_at.set(self.evaluator.clock.now_ms() as f64 / 1_000.0);
-        Ok(())
-    }
-
-    /// Makes these the groups of a tenant. Those that stay as they are go on undisturbed; those that change keep their
-    /// state.
-    async fn replace(&self, tenant: &TenantId, files: Vec<(String, RuleFile)>) -> Result<(), LoadError> {
-        let _changing = self.changing.lock().await;
-        let mut old = self.groups.lock().remove(tenant).unwrap_or_default();
-        let restores = !self.begun.load(Ordering::Acquire);
-        let (mut kept, mut fresh, mut problems) = (Groups::new(), Vec::new(), Vec::new());
-        for (file, said) in files {
-            for group in said.groups {
-                let key = (file.clone(), group.name.clone());
-                if old.get(&key).is_some_and(|running| running.unit.is_of(&group)) {
-                    kept.extend(old.remove_entry(&key));
-                    continue;
-                }
-                let (metrics, number) = (&self.evaluator.metrics, kept.len() + fresh.len());
-                let settings = Arc::clone(&self.settings);
-                let place = group.place;
-                match Unit::new(tenant.clone(), &file, group, settings, (metrics, number), restores) {
-                    Ok(unit) => fresh.push((key, Arc::new(unit))),
-                    Err(error) => problems.push(format!("{file}: {place}: {error}")),
-                }
-            }
-        }
-        if !problems.is_empty() {
-            kept.append(&mut old);
-            self.groups.lock().insert(tenant.clone(), kept);
-            return Err(LoadError::Wrong { problems });
-        }
-        let stopping = old.into_iter().map(|(key, running)| async { (key, running.stop().await) });
-        let mut stopped: BTreeMap<GroupKey, Arc<Unit>> =
-            futures::future::join_all(stopping).await.into_iter().collect();
-        for (key, unit) in fresh {
-            if let Some(before) = stopped.remove(&key) {
-                unit.adopt(&before);
-            }
-            kept.insert(key, Running::start(unit, &self.evaluator, &self.evaluating));
-        }
-        for unit in stopped.into_values() {
-            self.evaluator.metrics.forget(&unit.metrics);
-            bury(unit, Arc::clone(&self.evaluator), &self.evaluating);
-        }
-        let units = kept.values().map(|running| Arc::clone(&running.unit)).collect();
-        self.shown.lock().insert(tenant.clone(), units);
-        let mut groups = self.groups.lock();
-        groups.insert(tenant.clone(), kept);
-        let count: usize = groups.values().map(BTreeMap::len).sum();
-        self.evaluator.metrics.groups.set(i64::try_from(count).unwrap_or(i64::MAX));
         Ok(())
     }
 

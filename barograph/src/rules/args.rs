@@ -12,7 +12,11 @@ Examples:
       Do alerts fire and recordings come out as unit tests in promtool's format say?
 
   cat rules.yml | barograph rules check --json
-      The same for a program, from standard input.";
+      The same for a program, from standard input.
+
+  barograph rules diff --tenant team-a rules/*.yml
+  barograph rules sync --tenant team-a rules/*.yml
+      What a server's rules of the tenant differ in; and making them the same.";
 
 const CHECK: &str = "\
 A file is as Prometheus documents it: groups with name, interval, query_offset, limit, labels, and rules with record or
@@ -55,7 +59,7 @@ Examples:
 /// The command with its subcommands.
 pub(crate) fn command() -> Command {
     Command::new("rules")
-        .about("Check rule files, and run unit tests of rules")
+        .about("Check rule files, run unit tests of rules, and take rules to a server")
         .after_long_help(EXAMPLES)
         .subcommand_required(true)
         .arg_required_else_help(true)
@@ -95,6 +99,85 @@ pub(crate) fn command() -> Command {
                 )
                 .args(shared()),
         )
+        .subcommands(remote())
+}
+
+const REMOTE: &str = "\
+A file is a rule file. Its namespace is its name without .yml, or what it says itself under `namespace`, as files for
+mimirtool do. Groups are set, changed and removed one by one: what was done before a failure stays.
+
+The server may be Barograph or Mimir. Barograph keeps what tenants set in one process; see docs/operations/rules.md.
+
+Exit code: 0 where all is well; 1 where `diff` has found something; 2 where something went wrong.
+
+Examples:
+  barograph rules diff --url http://barograph:9009 --tenant team-a rules/*.yml
+      + team/new           a group that only the files have
+      ~ team/changed       one that differs, and the lines that do
+      - team/old           one that only the server has
+
+  barograph rules sync --url http://barograph:9009 --tenant team-a rules/*.yml
+      Makes it so: what the namespaces of the files have besides is removed. Other namespaces stay, but with --all.
+
+  barograph rules get team changed
+  barograph rules delete team changed";
+
+/// The commands that talk to a server.
+fn remote() -> [Command; 5] {
+    let argument =
+        |name: &'static str, value: &'static str, help| Arg::new(name).value_name(value).help(help);
+    let namespace = |required| argument("namespace", "NAMESPACE", "The namespace").required(required);
+    let group = || argument("group", "GROUP", "The group in it; without one, all of them");
+    let files = || files("The rule files").required(true);
+    let into = || {
+        argument("in", "NAMESPACE", "The namespace of all files, rather than what they say or are called")
+            .long("namespace")
+    };
+    let all = || switch("all", "Compare all namespaces of the server: those that no file names are to go");
+    let command = |name: &'static str, about: &'static str| {
+        Command::new(name).about(about).after_long_help(REMOTE).args(server())
+    };
+    [
+        command("load", "Set the groups of rule files on a server").arg(files()).arg(into()),
+        command("get", "Print the rules of a server").arg(namespace(false)).arg(group()),
+        command("diff", "Say how the rules of a server differ from rule files")
+            .arg(files())
+            .arg(into())
+            .arg(all()),
+        command("sync", "Set, change and remove groups on a server, so that it has what rule files say")
+            .arg(files())
+            .arg(into())
+            .arg(all()),
+        command("delete", "Remove a namespace, or a group of it, from a server")
+            .arg(namespace(true))
+            .arg(group()),
+    ]
+}
+
+/// Which server, as whom, and how it is said what came of it.
+fn server() -> [Arg; 6] {
+    let text = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    [
+        text("url", "URL", "The server, up to what comes before /prometheus")
+            .default_value("http://127.0.0.1:9009"),
+        text("tenant", "TENANT", "Whose rules, sent as X-Scope-OrgID"),
+        text(
+            "header",
+            "NAME: VALUE",
+            "A header for requests, such as `Authorization: Bearer …`; may be repeated",
+        )
+        .action(ArgAction::Append),
+        text(
+            "ca-file",
+            "FILE",
+            "Certificates in PEM of the authorities to trust, rather than those of the system",
+        )
+        .value_parser(clap::value_parser!(std::path::PathBuf)),
+        text("timeout", "DURATION", "How long to wait for each answer").default_value("30s"),
+        switch("json", "Print the outcome as JSON"),
+    ]
 }
 
 fn files(help: &'static str) -> Arg {

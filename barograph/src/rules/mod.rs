@@ -1,7 +1,8 @@
-//! `barograph rules …`: rule files checked and tested, for people at a shell and for CI.
+//! `barograph rules …`: rule files checked, tested, and taken to a server, for people at a shell and for CI.
 
 mod args;
 mod check;
+mod remote;
 mod test;
 
 pub(crate) use args::command;
@@ -22,7 +23,8 @@ pub(crate) fn run(fs: &dyn FileSystem, matches: &ArgMatches, now_ms: i64) -> Exi
     match matches.subcommand() {
         Some(("check", asked)) => check::check(fs, asked),
         Some(("test", asked)) => test::test(fs, asked, now_ms),
-        _ => ExitCode::from(2),
+        Some((command, asked)) => remote::run(fs, command, asked),
+        None => ExitCode::from(2),
     }
 }
 

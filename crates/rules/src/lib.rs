@@ -7,6 +7,7 @@
 pub mod evaluation;
 pub mod file;
 pub mod template;
+pub mod tree;
 pub mod unit_test;
 
 pub use evaluation::{
@@ -14,3 +15,4 @@ pub use evaluation::{
 };
 pub use file::{FileError, FileOptions, FileRule, Place, RuleFile, RuleGroup, RuleKind};
 pub use template::{NoQueries, TemplateQueries};
+pub use tree::Tree;

@@ -1,7 +1,8 @@
-//! The API that Prometheus has for rules and alerts.
+//! The API that Prometheus has for rules and alerts, and the one that Mimir has to set rules.
 
 mod alerts;
 mod answer;
+mod config;
 mod params;
 mod rules;
 mod time;
@@ -20,6 +21,7 @@ pub(crate) fn router(ruler: &Ruler) -> Router {
         .route("/prometheus/api/v1/rules", get(rules::list))
         .route("/api/v1/rules", get(rules::list))
         .route("/prometheus/api/v1/alerts", get(alerts::list))
+        .merge(config::router())
         .with_state(ruler.clone())
 }
 

@@ -2,6 +2,7 @@
 
 mod alert_generator;
 mod api;
+mod config_api;
 mod naive;
 mod notifications;
 mod reloads;

@@ -1,6 +1,7 @@
 //! What a ruler sees: time that is simulated, series in memory, Alertmanagers that take down what they are told.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,8 +18,9 @@ use proto::{
     Code, Error, InstantQuery, NewestRequest, NewestSample, PostAlerts, PostedAlert, Query, Write,
     WriteRequest, WriteResponse,
 };
-use ruler::{Deps, Ruler, RulerConfig, Target};
+use ruler::{Deps, Ruler, RulerConfig, RulerLimits, StartError, Target};
 use serde_json::Value;
+use settings::Overrides;
 use telemetry::Registry;
 use testseries::{Loaded, LoadedValue, Storage};
 use tower::ServiceExt as _;
@@ -27,10 +29,13 @@ use wire::rw1::{RequestField, SeriesField};
 /// Where simulated time begins: 2026-01-01, in milliseconds since 1970.
 pub(crate) const START_MS: i64 = 1_767_225_600_000;
 
-/// Series in memory.
+/// A series' floats: when and what.
+pub(crate) type Floats = (Labels, Vec<(i64, f64)>);
+
+/// Series in memory, of each tenant its own.
 pub(crate) struct World {
     engine: Engine,
-    pub(crate) storage: RwLock<Storage>,
+    storage: RwLock<BTreeMap<TenantId, Storage>>,
     pub(crate) clock: SimClock,
     /// Queries that contain this text take so long.
     pub(crate) slow: Mutex<Option<(String, Duration)>>,
@@ -57,14 +62,26 @@ impl World {
 
     /// Appends a sample of now.
     pub(crate) fn put(&self, series: &str, value: f64) {
-        let (labels, _) = promql::parse_metric_prefix(series).expect("a series");
-        let loaded = Loaded { timestamp_ms: self.now_ms(), start_ms: 0, value: LoadedValue::Float(value) };
-        self.storage.write().append_one(&labels, loaded).expect("in order");
+        self.put_of(&TenantId::anonymous(), series, value);
     }
 
-    /// All floats of the series that have this name, by labels: when and what.
-    pub(crate) fn floats(&self, name: &str) -> Vec<(Labels, Vec<(i64, f64)>)> {
+    /// Appends a sample of now to what a tenant has.
+    pub(crate) fn put_of(&self, tenant: &TenantId, series: &str, value: f64) {
+        let (labels, _) = promql::parse_metric_prefix(series).expect("a series");
+        let loaded = Loaded { timestamp_ms: self.now_ms(), start_ms: 0, value: LoadedValue::Float(value) };
+        let mut storage = self.storage.write();
+        storage.entry(tenant.clone()).or_default().append_one(&labels, loaded).expect("in order");
+    }
+
+    /// All floats of the series that have this name, by labels.
+    pub(crate) fn floats(&self, name: &str) -> Vec<Floats> {
+        self.floats_of(&TenantId::anonymous(), name)
+    }
+
+    /// The same of what a tenant has.
+    pub(crate) fn floats_of(&self, tenant: &TenantId, name: &str) -> Vec<Floats> {
         let storage = self.storage.read();
+        let Some(storage) = storage.get(tenant) else { return Vec::new() };
         let series = storage.written().filter(|(labels, _)| labels.metric_name() == Some(name));
         series
             .map(|(labels, samples)| {
@@ -89,12 +106,15 @@ impl Query for World {
         if let Some(error) = self.failing.lock().clone() {
             return Err(error);
         }
-        let result = self.engine.instant(&query.text, query.time_ms, &*self.storage.read());
+        let (storage, nothing) = (self.storage.read(), Storage::default());
+        let storage = storage.get(&query.tenant).unwrap_or(&nothing);
+        let result = self.engine.instant(&query.text, query.time_ms, storage);
         result.map(|result| result.value).map_err(|error| Error::new(Code::Unprocessable, error.to_string()))
     }
 
     async fn newest(&self, request: NewestRequest) -> Result<Vec<NewestSample>, Error> {
         let storage = self.storage.read();
+        let Some(storage) = storage.get(&request.tenant) else { return Ok(Vec::new()) };
         let matching = storage.written().filter(|(labels, _)| {
             request.matchers.iter().all(|matcher| matcher.matches(labels.get_or_empty(matcher.name())))
         });
@@ -128,7 +148,9 @@ impl Write for World {
                         let labels = Labels::from_pairs(pairs.iter().map(|(name, value)| (name, value)));
                         let value = LoadedValue::Float(sample.value);
                         let loaded = Loaded { timestamp_ms: sample.timestamp_ms, start_ms: 0, value };
-                        if let Err(refused) = self.storage.write().append_one(&labels, loaded) {
+                        let mut storage = self.storage.write();
+                        let storage = storage.entry(request.tenant.clone()).or_default();
+                        if let Err(refused) = storage.append_one(&labels, loaded) {
                             error.get_or_insert(Error::invalid(format!("{labels}: {refused}")));
                         }
                     }
@@ -144,6 +166,8 @@ impl Write for World {
 pub(crate) struct Told {
     pub(crate) clock: SimClock,
     pub(crate) alerts: Mutex<Vec<(i64, PostedAlert)>>,
+    /// Whose they were, with their labels.
+    pub(crate) of: Mutex<Vec<(TenantId, Labels)>>,
     /// What it answers instead, if it does not take alerts.
     pub(crate) refusing: Mutex<Option<Error>>,
     /// How long it takes.
@@ -155,6 +179,7 @@ impl Told {
         Arc::new(Self {
             clock: world.clock.clone(),
             alerts: Mutex::default(),
+            of: Mutex::default(),
             refusing: Mutex::default(),
             taking: Mutex::default(),
         })
@@ -171,7 +196,7 @@ impl Told {
 
 #[async_trait]
 impl PostAlerts for Told {
-    async fn post(&self, _tenant: &TenantId, alerts: &[PostedAlert]) -> Result<(), Error> {
+    async fn post(&self, tenant: &TenantId, alerts: &[PostedAlert]) -> Result<(), Error> {
         let taking = *self.taking.lock();
         if !taking.is_zero() {
             self.clock.sleep(taking).await;
@@ -181,6 +206,7 @@ impl PostAlerts for Told {
         }
         let now_ms = self.clock.now_ms();
         self.alerts.lock().extend(alerts.iter().map(|alert| (now_ms, alert.clone())));
+        self.of.lock().extend(alerts.iter().map(|alert| (tenant.clone(), alert.labels.clone())));
         Ok(())
     }
 }
@@ -189,6 +215,8 @@ impl PostAlerts for Told {
 pub(crate) struct Site {
     pub(crate) ruler: Ruler,
     pub(crate) registry: Registry,
+    /// The limits of its tenants.
+    pub(crate) limits: Overrides<RulerLimits>,
     scope: Scope,
 }
 
@@ -200,7 +228,22 @@ impl Site {
         alertmanagers: Vec<Target>,
         settings: &[(&str, &str)],
     ) -> Self {
+        // Nobody sets rules, so that nothing is ever there.
+        let dir = std::env::temp_dir().join("no-rules-are-kept-here");
+        let site = Self::start_in(&dir, false, world, (files, alertmanagers), settings).await;
+        site.expect("good rules")
+    }
+
+    /// The same with what tenants set kept in a folder; where it is not the only one, they cannot.
+    pub(crate) async fn start_in(
+        dir: &Path,
+        sole: bool,
+        world: &Arc<World>,
+        (files, alertmanagers): (&[PathBuf], Vec<Target>),
+        settings: &[(&str, &str)],
+    ) -> Result<Self, StartError> {
         let config: RulerConfig = settings::section::with_values(settings).expect("settings");
+        let limits = Overrides::fixed(settings::section::with_values(&[]).expect("limits"));
         let (registry, scope) = (Registry::new(), Scope::simulated("test"));
         let deps = Deps {
             fs: Arc::new(RealFs),
@@ -211,11 +254,14 @@ impl Site {
             write: Arc::clone(world) as _,
             alertmanagers,
             files: files.to_vec(),
+            dir: dir.to_owned(),
+            sole,
+            limits: limits.clone(),
             external_url: "http://barograph.example".to_owned(),
         };
-        let ruler = Ruler::start(config, deps).await.expect("good rules");
+        let ruler = Ruler::start(config, deps).await?;
         ruler.begin().await.expect("good rules");
-        Self { ruler, registry, scope }
+        Ok(Self { ruler, registry, limits, scope })
     }
 
     /// Ends as a crash does.
@@ -223,15 +269,26 @@ impl Site {
         self.scope.abort();
     }
 
-    /// What a path of the API answers: status and body.
-    pub(crate) async fn ask(&self, path: &str) -> (u16, Value) {
-        let mut request = Request::get(path).body(Body::empty()).expect("a request");
-        request.extensions_mut().insert(rpc::Tenant(TenantId::anonymous()));
+    /// What a request of a tenant is answered: status and body.
+    pub(crate) async fn send(&self, tenant: &str, method: &str, path: &str, body: &str) -> (u16, String) {
+        let request = Request::builder().method(method).uri(path).body(Body::from(body.to_owned()));
+        let mut request = request.expect("a request");
+        request.extensions_mut().insert(rpc::Tenant(TenantId::new(tenant).expect("a tenant")));
         let response = self.ruler.router().oneshot(request).await.expect("an answer");
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.expect("a body").to_bytes();
-        let json = serde_json::from_slice(&body);
-        (status, json.unwrap_or_else(|_| panic!("{path}: {}", String::from_utf8_lossy(&body))))
+        (status, String::from_utf8(body.to_vec()).expect("text"))
+    }
+
+    /// What a path of the API answers: status and body.
+    pub(crate) async fn ask(&self, path: &str) -> (u16, Value) {
+        self.ask_of(model::tenant::ANONYMOUS, path).await
+    }
+
+    /// The same for a tenant.
+    pub(crate) async fn ask_of(&self, tenant: &str, path: &str) -> (u16, Value) {
+        let (status, body) = self.send(tenant, "GET", path, "").await;
+        (status, serde_json::from_str(&body).unwrap_or_else(|_| panic!("{path}: {body}")))
     }
 
     /// The data of a path of the API.

@@ -3,6 +3,7 @@
 mod alert_generator;
 mod beside_prometheus;
 mod files;
+mod remote;
 
 use std::net::SocketAddr;
 use std::path::Path;

@@ -39,6 +39,13 @@ pub(super) fn groups(root: &Node, options: &FileOptions) -> Result<Vec<RawGroup>
     reader.finish(groups)
 }
 
+/// The one group that a document is.
+pub(super) fn one(root: &Node, options: &FileOptions) -> Result<Vec<RawGroup>, Vec<FileError>> {
+    let mut reader = Reader::new(options.ignore_unknown_fields);
+    let group = group(&mut reader, root);
+    reader.finish(vec![group])
+}
+
 /// What stands in the `spec` of a manifest of kind `PrometheusRule`.
 fn spec(root: &Node) -> Option<&Node> {
     let Kind::Mapping(entries) = &root.kind else { return None };

@@ -110,8 +110,41 @@ impl RuleFile {
         Ok(Self { groups: validate::groups(raw, options)?, second_document })
     }
 
+    /// Reads a text that is a group by itself, as it stands in a file's list of groups. Nothing where the text is empty.
+    ///
+    /// # Errors
+    /// All that is wrong with it.
+    pub fn parse_group(text: &str, options: &FileOptions) -> Result<Option<RuleGroup>, Vec<FileError>> {
+        let root = yaml::parse(text).map_err(|problem| vec![FileError::of_yaml(problem)])?;
+        let Some(root) = root.filter(|root| !root.is_null()) else { return Ok(None) };
+        Ok(validate::groups(decode::one(&root, options)?, options)?.pop())
+    }
+
     /// How many rules it has.
     pub fn rule_count(&self) -> usize {
         self.groups.iter().map(|group| group.rules.len()).sum()
+    }
+}
+
+impl RuleGroup {
+    /// Whether another one means the same. Where they stand does not matter, nor how expressions are laid out.
+    pub fn means(&self, other: &Self) -> bool {
+        let times = |group: &Self| (group.interval_ms, group.query_offset_ms, group.limit);
+        self.name == other.name
+            && times(self) == times(other)
+            && self.labels == other.labels
+            && self.rules.len() == other.rules.len()
+            && self.rules.iter().zip(&other.rules).all(|(a, b)| a.means(b))
+    }
+}
+
+impl FileRule {
+    fn means(&self, other: &Self) -> bool {
+        self.kind == other.kind
+            && self.name == other.name
+            && (self.hold_ms, self.keep_firing_ms) == (other.hold_ms, other.keep_firing_ms)
+            && self.labels == other.labels
+            && self.annotations == other.annotations
+            && self.expr.to_string() == other.expr.to_string()
     }
 }

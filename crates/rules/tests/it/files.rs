@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use rules::file::duplicates;
-use rules::{FileOptions, RuleFile, RuleKind};
+use rules::{FileOptions, RuleFile, RuleGroup, RuleKind, Tree};
 
 use crate::support::{conformance, errors, read, yaml_files};
 
@@ -206,6 +206,71 @@ fn real_rule_files_are_accepted_and_can_be_evaluated() {
     );
     assert_eq!(files.len(), 141);
     assert!(rules > 2_000, "{rules}");
+}
+
+fn group(text: &str) -> RuleGroup {
+    RuleFile::parse_group(text, &FileOptions::default()).expect("a good group").expect("a group")
+}
+
+#[test]
+fn a_group_is_read_by_itself() {
+    let parsed = group("name: g\nrules:\n  - {record: r, expr: sum(up)}\n");
+    assert_eq!((parsed.name.as_str(), parsed.rules.len(), parsed.rules[0].place.line), ("g", 1, 3));
+    let errors = |text: &str| match RuleFile::parse_group(text, &FileOptions::default()) {
+        Ok(found) => vec![format!("{found:?}")],
+        Err(errors) => errors.iter().map(ToString::to_string).collect(),
+    };
+    assert_eq!(errors("# nothing"), ["None"]);
+    assert_eq!(errors("rules: []"), ["1:1: Groupname must not be empty"]);
+    assert_eq!(errors("[g]"), ["1:1: cannot unmarshal !!seq into rulefmt.RuleGroup"]);
+    let wrong = errors("name: g\nrules:\n  - record: r\n    expr: sum(\n");
+    assert!(
+        wrong[0].starts_with("4:11: group \"g\", rule 1, \"r\": could not parse expression"),
+        "{wrong:?}"
+    );
+    assert_eq!(errors("name: g\n---\nname: h\n").len(), 1);
+}
+
+#[test]
+fn what_groups_mean_does_not_depend_on_how_they_are_written() {
+    let one = group("name: g\ninterval: 60s\nrules: [{record: r, expr: 'sum  by(job)(up)'}]");
+    let same = group(
+        "interval: 1m\nname: g\n\nrules:\n  - expr: sum by (job) (up)\n    record: r\n    labels: {}\n",
+    );
+    assert!(one.means(&same) && same.means(&one));
+    for other in [
+        "name: h\ninterval: 1m\nrules: [{record: r, expr: sum by (job) (up)}]",
+        "name: g\nrules: [{record: r, expr: sum by (job) (up)}]",
+        "name: g\ninterval: 1m\nlimit: 1\nrules: [{record: r, expr: sum by (job) (up)}]",
+        "name: g\ninterval: 1m\nrules: [{record: r, expr: sum by (job) (up), labels: {a: b}}]",
+        "name: g\ninterval: 1m\nrules: [{alert: r, expr: sum by (job) (up)}]",
+        "name: g\ninterval: 1m\nrules: []",
+    ] {
+        assert!(!one.means(&group(other)), "{other}");
+    }
+}
+
+#[test]
+fn groups_of_real_files_mean_the_same_when_they_are_written_again() {
+    let Some(folder) = conformance("rules_dashboards/rules") else { return };
+    let mut count = 0;
+    for path in yaml_files(&folder) {
+        let (Ok(file), Ok(Some(tree))) =
+            (RuleFile::parse(&read(&path), &FileOptions::default()), Tree::parse(&read(&path)))
+        else {
+            continue;
+        };
+        let root = tree.get("groups").or_else(|| tree.get("spec")?.get("groups"));
+        let written = root.map(Tree::items).unwrap_or_default();
+        assert_eq!(written.len(), file.groups.len(), "{}", path.display());
+        for (tree, expected) in written.iter().zip(&file.groups) {
+            let text = tree.to_yaml();
+            assert!(group(&text).means(expected), "{}: {text}", path.display());
+            assert_eq!(Tree::parse(&text).expect("YAML").as_ref(), Some(tree));
+            count += 1;
+        }
+    }
+    assert!(count > 300, "{count}");
 }
 
 proptest! {
