@@ -16,6 +16,10 @@ pub const MAX_FILE_BYTES: usize = 64 << 20;
 /// How many nodes a file may have once its aliases are written out.
 pub const MAX_NODES: usize = 1_000_000;
 
+/// So many bytes of a text count as one node more where an alias stands for it: short aliases of long texts would be many times
+/// as long as the file.
+const BYTES_PER_NODE: usize = 64;
+
 /// How deep lists and mappings may stand in each other: walking over trees recurses.
 pub const MAX_DEPTH: usize = 256;
 
@@ -388,9 +392,12 @@ fn merge(node: &Node, entries: &mut Vec<(Key, Node)>, seen: &mut HashSet<String>
 
 fn count(node: &Node) -> usize {
     match &node.kind {
-        Kind::Scalar { .. } => 1,
+        Kind::Scalar { text, .. } => 1 + text.len() / BYTES_PER_NODE,
         Kind::Sequence(items) => 1 + items.iter().map(count).sum::<usize>(),
-        Kind::Mapping(entries) => 1 + entries.iter().map(|(_, value)| count(value)).sum::<usize>(),
+        Kind::Mapping(entries) => {
+            let sizes = entries.iter().map(|(key, value)| 1 + key.text.len() / BYTES_PER_NODE + count(value));
+            1 + sizes.sum::<usize>()
+        }
     }
 }
 
@@ -427,6 +434,15 @@ mod tests {
         let Kind::Mapping(inner) = &entries[0].1.kind else { panic!("a mapping") };
         let places: Vec<(usize, usize)> = inner.iter().map(|(_, node)| (node.line, node.column)).collect();
         assert_eq!(places, [(2, 9), (4, 6)]);
+    }
+
+    #[test]
+    fn aliases_of_long_texts_are_bounded() {
+        let file = |bytes: usize| format!("a: &a {}\nb: [{}]\n", "x".repeat(bytes), "*a, ".repeat(1_000));
+        assert!(parse(&file(1_000)).is_ok());
+        for text in [file(100_000), file(100_000).replace("&a ", "&a {").replace("\nb", ": 1}\nb")] {
+            assert!(parse(&text).unwrap_err().message.contains("aliases written out"));
+        }
     }
 
     #[test]
