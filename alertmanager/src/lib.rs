@@ -8,6 +8,7 @@ pub mod config;
 pub mod dispatch;
 mod error;
 mod glob;
+mod health;
 pub mod inhibit;
 pub mod interval;
 pub mod matcher;

@@ -116,7 +116,8 @@ impl Silence {
         self.matchers.iter().any(|matchers| all_match(matchers, labels))
     }
 
-    fn check(&self, language: Language) -> Result<(), SilenceError> {
+    /// Refuses what cannot be a silence.
+    pub(crate) fn check(&self, language: Language) -> Result<(), SilenceError> {
         if self.matchers.is_empty() {
             return Err(SilenceError::NoMatchers);
         }

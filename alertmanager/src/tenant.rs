@@ -10,6 +10,7 @@ use tokio::sync::{Notify, mpsc, oneshot};
 
 use crate::alert::Alert;
 use crate::dispatch::{DispatchLimits, Dispatcher, Flushed, Notification, Outcome, Pushed};
+use crate::health::Healths;
 use crate::moment::Moment;
 use crate::notification_log::{LogEntry, LogKey};
 use crate::notify::{KINDS, Reason, SendError, Sending, Sent, Telling};
@@ -30,6 +31,8 @@ struct Reload(Arc<Setup>, oneshot::Sender<()>);
 pub(crate) struct Tenant {
     pub(crate) id: TenantId,
     pub(crate) dispatcher: Mutex<Dispatcher>,
+    /// How telling goes, for people who look.
+    pub(crate) health: Mutex<Healths>,
     setup: RwLock<Arc<Setup>>,
     /// Wakes the task: something may be due earlier.
     changed: Notify,
@@ -60,6 +63,7 @@ impl Tenant {
         let tenant = Self {
             id,
             dispatcher: Mutex::new(dispatcher),
+            health: Mutex::new(Healths::default()),
             setup: RwLock::new(setup),
             changed: Notify::new(),
             reloads,
@@ -197,6 +201,7 @@ impl Runner {
         self.end_sending().await;
         self.sending = self.scope.child("sending");
         *self.tenant.setup.write() = Arc::clone(&setup);
+        self.tenant.health.lock().reload(&setup.config);
         self.tenant.dispatcher.lock().reload(&setup.config, self.shared.now());
     }
 
@@ -229,6 +234,7 @@ async fn tell(tenant: &Tenant, shared: &Shared, notification: &Notification, sen
     let outcome = match &sent.failed {
         None => {
             let at = shared.now();
+            tenant.health.lock().told(&notification.key, at);
             let entry: (LogKey, LogEntry) = tenant.dispatcher.lock().log_entry(notification, at);
             shared.record(&tenant.id, vec![entry]).await;
             Outcome::Sent
@@ -242,6 +248,10 @@ async fn tell(tenant: &Tenant, shared: &Shared, notification: &Notification, sen
                 attempts = sent.attempts,
                 "a notification was given up: {error}"
             );
+            // What was called off says nothing of the receiver.
+            if error.reason != Reason::Canceled {
+                tenant.health.lock().failed(&notification.key, &error.message, shared.now());
+            }
             Outcome::Failed
         }
     };

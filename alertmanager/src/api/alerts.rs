@@ -88,10 +88,14 @@ pub(super) fn pairs(labels: &Labels) -> BTreeMap<String, String> {
 
 /// Which alerts are wanted.
 pub(super) struct AlertFilter {
-    matchers: Vec<Matcher>,
-    active: bool,
-    silenced: bool,
-    inhibited: bool,
+    /// Those that all of these let pass.
+    pub(super) matchers: Vec<Matcher>,
+    /// Those that are told.
+    pub(super) active: bool,
+    /// Those that are silenced.
+    pub(super) silenced: bool,
+    /// Those that are inhibited.
+    pub(super) inhibited: bool,
     /// Whose.
     pub(super) receivers: ReceiverFilter,
 }

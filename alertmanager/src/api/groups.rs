@@ -18,6 +18,7 @@ use crate::notify::template_limits;
 use crate::service::{Alertmanager, Shared};
 use crate::setup::Setup;
 use crate::template::{AlertData, Data};
+use crate::tenant::Tenant as Owner;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,25 +40,7 @@ pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, u
     };
     let tenant = role.0.shown(&id);
     let (setup, now) = (tenant.setup(), role.0.now());
-    let mut wanted: Vec<(GroupView, Vec<AlertStatus>)> = Vec::new();
-    {
-        let dispatcher = tenant.dispatcher.lock();
-        for mut group in dispatcher.groups(now) {
-            if !filter.receivers.any(&setup.config, &[&group.receiver]) {
-                continue;
-            }
-            let mut statuses = Vec::new();
-            group.alerts.retain(|alert| {
-                let status = filter.status(alert, &dispatcher, now);
-                let keeps = status.is_some();
-                statuses.extend(status);
-                keeps
-            });
-            if !group.alerts.is_empty() {
-                wanted.push((group, statuses));
-            }
-        }
-    }
+    let wanted = wanted(&tenant, &filter, now);
     let told = told(&wanted);
     let muted = params.wanted("muted");
     let shown: Vec<ShownGroup> = wanted
@@ -66,6 +49,33 @@ pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, u
         .map(|(group, statuses)| show(&role.0, &setup, &group, statuses, &told, now))
         .collect();
     json(StatusCode::OK, &shown)
+}
+
+/// The groups that are wanted, with what becomes of each of their alerts that is.
+pub(super) fn wanted(
+    tenant: &Owner,
+    filter: &AlertFilter,
+    now: Moment,
+) -> Vec<(GroupView, Vec<AlertStatus>)> {
+    let setup = tenant.setup();
+    let dispatcher = tenant.dispatcher.lock();
+    let mut wanted = Vec::new();
+    for mut group in dispatcher.groups(now) {
+        if !filter.receivers.any(&setup.config, &[&group.receiver]) {
+            continue;
+        }
+        let mut statuses = Vec::new();
+        group.alerts.retain(|alert| {
+            let status = filter.status(alert, &dispatcher, now);
+            let keeps = status.is_some();
+            statuses.extend(status);
+            keeps
+        });
+        if !group.alerts.is_empty() {
+            wanted.push((group, statuses));
+        }
+    }
+    wanted
 }
 
 /// Who is told of each alert.

@@ -1,8 +1,10 @@
-//! The HTTP API, version 2, as upstream's specification has it; what operates the role; and the limits of requests.
+//! The HTTP API, version 2, as upstream's specification has it; pages for people; what operates the role; and the limits of
+//! requests.
 
 mod alerts;
 mod answer;
 mod groups;
+mod page;
 mod params;
 mod read;
 mod silences;
@@ -38,7 +40,7 @@ pub(crate) fn router(alertmanager: &Alertmanager) -> Router {
         )
         .route("/api/v2/{*path}", axum::routing::any(no_path))
         .layer(from_fn(shared_headers));
-    v2.with_state(alertmanager.clone())
+    v2.merge(page::router(alertmanager)).with_state(alertmanager.clone())
 }
 
 /// What operates the role.

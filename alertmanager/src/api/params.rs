@@ -19,7 +19,8 @@ impl Params {
         Self(query.take(MAX_PARAMS).map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
-    fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+    /// The values of a parameter, in order.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
@@ -66,6 +67,17 @@ pub(super) struct ReceiverFilter {
 }
 
 impl ReceiverFilter {
+    /// All of them.
+    pub(super) fn any_of_all() -> Self {
+        Self { name: None, labels: Vec::new() }
+    }
+
+    /// The one of that name.
+    pub(super) fn named(name: &str) -> Result<Self, model::MatcherError> {
+        let name = Anchored::new("receiver", MatchOp::Equal, name)?;
+        Ok(Self { name: Some(name), labels: Vec::new() })
+    }
+
     /// Whether any of these receivers is wanted by its name, and any by its labels.
     pub(super) fn any(&self, config: &Config, receivers: &[&str]) -> bool {
         let by_name = |name: &Anchored| receivers.iter().any(|receiver| name.matches(receiver));

@@ -97,7 +97,9 @@ impl Email {
             }
             return Ok(Some(match mechanism.as_str() {
                 "CRAM-MD5" => Mechanism::CramMd5 { user, secret },
-                "PLAIN" => Mechanism::Plain { identity: config.auth_identity.clone(), user, password: secret },
+                "PLAIN" => {
+                    Mechanism::Plain { identity: config.auth_identity.clone(), user, password: secret }
+                }
                 _ => Mechanism::Login { user, password: secret },
             }));
         }

@@ -45,7 +45,7 @@ impl Server {
         thread(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 // How a dialogue ends is the client's affair.
-                let _ = dialogue(stream, plain, secured, &tls, &taken);
+                let _ = dialogue(&stream, plain, secured, &tls, &taken);
             }
         });
         Self { address, authority, mails }
@@ -64,7 +64,7 @@ impl Server {
 }
 
 fn dialogue(
-    stream: TcpStream,
+    stream: &TcpStream,
     plain: Offers,
     secured: Offers,
     tls: &Arc<ServerConfig>,

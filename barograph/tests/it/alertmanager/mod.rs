@@ -1,12 +1,15 @@
 //! The Alertmanager in a process of its own: its API, its receivers, its files, and the tools that people point at it.
 
 mod api;
+mod browser;
 mod chats;
 mod clients;
 mod mail;
 mod pagers;
+mod pages;
 mod receivers;
 mod restarts;
+mod seen;
 mod services;
 mod shell;
 mod side_by_side;

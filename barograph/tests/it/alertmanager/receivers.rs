@@ -84,21 +84,27 @@ fn what_fails_is_tried_again_where_that_may_help() {
 }
 
 #[test]
-fn a_receiver_that_hangs_delays_no_other() {
+fn receivers_that_hang_or_fail_delay_no_other() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (slow, quick) = (Receiver::start(), Receiver::start());
+    let (slow, broken, quick) = (Receiver::start(), Receiver::start(), Receiver::start());
     slow.answer(Reply::new(200, "").after(std::time::Duration::from_secs(600)));
+    broken.answer(Reply::new(500, "not today"));
     let config = format!(
-        "route: {{receiver: slow, group_by: ['...'], group_wait: 100ms, routes: [{{matchers: [to=quick], receiver: quick}}]}}\n\
-         receivers:\n- {{name: slow, webhook_configs: [{{url: '{}'}}]}}\n- {{name: quick, webhook_configs: [{{url: '{}'}}]}}\n",
+        "route: {{receiver: slow, group_by: ['...'], group_wait: 100ms, routes: [\
+         {{matchers: [to=broken], receiver: broken}}, {{matchers: [to=quick], receiver: quick}}]}}\n\
+         receivers:\n- {{name: slow, webhook_configs: [{{url: '{}'}}]}}\n\
+         - {{name: broken, webhook_configs: [{{url: '{}'}}]}}\n- {{name: quick, webhook_configs: [{{url: '{}'}}]}}\n",
         slow.url("/"),
+        broken.url("/"),
         quick.url("/")
     );
     let barograph = start(folder.path(), &config);
     let labels =
         |to: &str| (0..200).map(|n| json!({"alertname": n.to_string(), "to": to})).collect::<Vec<_>>();
     push(barograph.addr, &labels("slow"));
+    push(barograph.addr, &labels("broken"));
     requests(&slow, 1);
+    requests(&broken, 200);
     push(barograph.addr, &labels("quick"));
     assert_eq!(requests(&quick, 200).len(), 200);
 }

@@ -117,7 +117,7 @@ fn sns_is_asked_with_a_profile() {
     let receiver = Receiver::start();
     std::fs::create_dir(folder.path().join(".aws")).expect("made");
     let write = |name: &str, text: &str| {
-        std::fs::write(folder.path().join(".aws").join(name), text).expect("written")
+        std::fs::write(folder.path().join(".aws").join(name), text).expect("written");
     };
     write("config", "[profile mine]\nregion = eu-north-1\n");
     write(

@@ -43,12 +43,12 @@ struct Scenario {
     steps: Vec<Step>,
 }
 
-fn alert(labels: Value) -> Value {
+fn alert(labels: &Value) -> Value {
     json!({"labels": labels, "annotations": {"summary": "it <b>hurts</b>", "runbook": "http://x/?a=b&c"},
            "startsAt": START, "generatorURL": "http://prometheus/graph?g0.expr=up"})
 }
 
-fn resolved(labels: Value) -> Value {
+fn resolved(labels: &Value) -> Value {
     let mut alert = alert(labels);
     alert["endsAt"] = json!(END);
     alert
@@ -63,64 +63,54 @@ fn scenarios() -> Vec<Scenario> {
     let push = |alerts: &[Value]| Step::Push(Value::Array(alerts.to_vec()));
     let scenario = |name, route, steps| Scenario { name, route, steps };
     vec![
-        scenario("one", group, vec![push(&[alert(a.clone())]), Step::Told(1)]),
-        scenario("two in a group", group, vec![push(&[alert(b.clone()), alert(a.clone())]), Step::Told(1)]),
+        scenario("one", group, vec![push(&[alert(&a)]), Step::Told(1)]),
+        scenario("two in a group", group, vec![push(&[alert(&b), alert(&a)]), Step::Told(1)]),
         scenario(
             "two groups",
             group,
-            vec![push(&[alert(a.clone())]), Step::Told(1), push(&[alert(other.clone())]), Step::Told(2)],
+            vec![push(&[alert(&a)]), Step::Told(1), push(&[alert(&other)]), Step::Told(2)],
         ),
         scenario(
             "one more",
             group,
-            vec![push(&[alert(a.clone())]), Step::Told(1), push(&[alert(b.clone())]), Step::Told(2)],
+            vec![push(&[alert(&a)]), Step::Told(1), push(&[alert(&b)]), Step::Told(2)],
         ),
         scenario(
             "resolved",
             group,
-            vec![push(&[alert(a.clone())]), Step::Told(1), push(&[resolved(a.clone())]), Step::Told(2)],
+            vec![push(&[alert(&a)]), Step::Told(1), push(&[resolved(&a)]), Step::Told(2)],
         ),
         scenario(
             "one of two resolved",
             group,
-            vec![
-                push(&[alert(a.clone()), alert(b.clone())]),
-                Step::Told(1),
-                push(&[resolved(b.clone())]),
-                Step::Told(2),
-            ],
+            vec![push(&[alert(&a), alert(&b)]), Step::Told(1), push(&[resolved(&b)]), Step::Told(2)],
         ),
         scenario(
             "silenced",
             group,
-            vec![
-                Step::Silence("i", "one"),
-                push(&[alert(a.clone()), alert(b.clone())]),
-                Step::Told(1),
-                Step::Wait(1_500),
-            ],
+            vec![Step::Silence("i", "one"), push(&[alert(&a), alert(&b)]), Step::Told(1), Step::Wait(1_500)],
         ),
         scenario(
             "inhibited",
             "{receiver: all, group_wait: 2s, group_interval: 1s}\ninhibit_rules: [{source_matchers: [severity=critical], target_matchers: [severity=warning], equal: [alertname]}]",
-            vec![push(&[alert(critical)]), push(&[alert(other.clone())]), Step::Told(1), Step::Wait(1_500)],
+            vec![push(&[alert(&critical)]), push(&[alert(&other)]), Step::Told(1), Step::Wait(1_500)],
         ),
         scenario(
             "every alert by itself",
             "{receiver: all, group_by: ['...'], group_wait: 2s}",
             vec![
-                push(&[alert(a.clone())]),
+                push(&[alert(&a)]),
                 Step::Told(1),
-                push(&[alert(b.clone())]),
+                push(&[alert(&b)]),
                 Step::Told(2),
-                push(&[alert(other.clone())]),
+                push(&[alert(&other)]),
                 Step::Told(3),
             ],
         ),
         scenario(
             "two routes",
             "{receiver: all, group_wait: 2s, routes: [{matchers: ['alertname=a'], group_by: [i], continue: true, receiver: all}, {matchers: ['i=~\"one|two\"'], receiver: all}]}",
-            vec![push(&[alert(a)]), Step::Told(2), Step::Wait(1_500)],
+            vec![push(&[alert(&a)]), Step::Told(2), Step::Wait(1_500)],
         ),
     ]
 }
