@@ -67,12 +67,7 @@ impl NotificationTemplates {
         now: Moment,
         limits: Limits,
     ) -> Result<String, TemplateError> {
-        if text.is_empty() {
-            return Ok(String::new());
-        }
-        let mut templates = self.templates.clone();
-        functions::add(&mut templates, now);
-        RouteLabels::of(data, limits).render(templates, text, Templates::execute)
+        self.render_by(Templates::execute, text, data, (now, limits))
     }
 
     /// Renders a text of the configuration into HTML: what data puts into it is escaped for where it stands.
@@ -83,12 +78,22 @@ impl NotificationTemplates {
         now: Moment,
         limits: Limits,
     ) -> Result<String, TemplateError> {
+        self.render_by(Templates::execute_html, text, data, (now, limits))
+    }
+
+    fn render_by(
+        &self,
+        execute: Execute,
+        text: &str,
+        data: &Data,
+        (now, limits): (Moment, Limits),
+    ) -> Result<String, TemplateError> {
         if text.is_empty() {
             return Ok(String::new());
         }
         let mut templates = self.templates.clone();
         functions::add(&mut templates, now);
-        RouteLabels::of(data, limits).render(templates, text, Templates::execute_html)
+        RouteLabels::of(data, limits).render(templates, text, execute)
     }
 
     /// Renders the labels of the route in `data`, so that they are texts from then on.
