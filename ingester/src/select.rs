@@ -26,7 +26,7 @@ const BATCH_SERIES: usize = 1024;
 /// The chunks of so many series are read together: the more, the nearer to each other they lie in the files.
 const READ_SERIES: usize = 16 << 10;
 /// But not more than so many bytes, where one series alone has not.
-const READ_BYTES: usize = 32 << 20;
+const READ_BYTES: usize = 8 << 20;
 /// The index is locked for the texts of so many series at a time: some hundred microseconds.
 const LOCKED_SERIES: usize = 1024;
 /// A batch is also cut at this many bytes of chunks.

@@ -33,8 +33,8 @@ settings::section! {
         /// others hold.
         max_total_memory_bytes: ByteSize = "4GiB", min "1MiB";
         /// A selection of more bytes of series and chunks than this is read while its query runs, a part at a time, rather than
-        /// held until its end; not where the query needs it more than once, nor for range queries that sum.
-        stream_selections_from: ByteSize = "64MiB", min "1KiB";
+        /// held until its end, unless the query needs it more than once.
+        stream_selections_from: ByteSize = "16MiB", min "1KiB";
         /// Whether running queries are written down in the data directory, so that those that ran when the process
         /// ended are logged at the next start.
         active_query_log: bool = "true";

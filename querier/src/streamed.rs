@@ -20,7 +20,7 @@ use crate::select::{Budget, Selection, held_bytes};
 use crate::source::{BATCH_SERIES, selected};
 
 /// So many bytes of series and chunks are read at a time, about.
-const PART_BYTES: u64 = 8 << 20;
+const PART_BYTES: u64 = 4 << 20;
 
 /// Requests for parts that wait: the engine asks for one after the other.
 const ASKED_MAX: usize = 1;
@@ -262,8 +262,7 @@ impl SeriesSet for StreamedSet {
         Ok(if self.batch.is_empty() { None } else { Some(&self.batch) })
     }
 
-    /// Range queries that sum want series by shards, so that they have to hold them all.
-    fn rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+    fn gathered_rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
         self.advance(usize::MAX)?;
         loop {
             let more = self.parts.next(usize::MAX)?;

@@ -48,8 +48,16 @@ type Series = (Labels, Vec<(i64, f64)>);
 struct Data {
     series: Vec<Series>,
     sorted: bool,
-    /// Whether all series can be read at once, in any order.
-    at_hand: bool,
+    /// When all series can be read at once, in any order.
+    whole: Whole,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whole {
+    Never,
+    /// Where they would have to be gathered.
+    Gathered,
+    AtHand,
 }
 
 /// Mixes bits (SplitMix64).
@@ -91,12 +99,12 @@ impl Data {
             }
         }
         series.sort_by(|a, b| a.0.cmp(&b.0));
-        Self { series, sorted: true, at_hand: false }
+        Self { series, sorted: true, whole: Whole::Never }
     }
 
-    /// The same, all of it at hand: it may be read in another order.
-    fn at_hand(&self) -> Self {
-        Self { at_hand: true, ..self.clone() }
+    /// The same, all of it at hand, or to be gathered: it may be read in another order.
+    fn whole(&self, whole: Whole) -> Self {
+        Self { whole, ..self.clone() }
     }
 
     fn shuffled(&self, seed: u64) -> Self {
@@ -114,8 +122,8 @@ impl SeriesSource for Data {
         let matches =
             |labels: &Labels| hints.matchers.iter().all(|m| m.matches(labels.get_or_empty(m.name())));
         let series = self.series.iter().filter(|(labels, _)| matches(labels)).collect();
-        let (sorted, at_hand) = (self.sorted, self.at_hand);
-        Ok(Box::new(Set { series, next: 0, sorted, at_hand, batch: Batch(Vec::new()) }))
+        let (sorted, whole) = (self.sorted, self.whole);
+        Ok(Box::new(Set { series, next: 0, sorted, whole, batch: Batch(Vec::new()) }))
     }
 }
 
@@ -123,8 +131,15 @@ struct Set<'d> {
     series: Vec<&'d Series>,
     next: usize,
     sorted: bool,
-    at_hand: bool,
+    whole: Whole,
     batch: Batch<'d>,
+}
+
+impl<'d> Set<'d> {
+    fn all_left(&mut self) -> &Batch<'d> {
+        self.batch = Batch(self.series.split_off(self.next));
+        &self.batch
+    }
 }
 
 struct Batch<'d>(Vec<&'d Series>);
@@ -154,11 +169,11 @@ impl SeriesSet for Set<'_> {
     }
 
     fn rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
-        if !self.at_hand {
-            return Ok(None);
-        }
-        self.batch = Batch(self.series.split_off(self.next));
-        Ok(Some(&self.batch))
+        Ok(if self.whole == Whole::AtHand { Some(self.all_left()) } else { None })
+    }
+
+    fn gathered_rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        Ok(if self.whole == Whole::Never { None } else { Some(self.all_left()) })
     }
 
     fn next_batch(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
@@ -263,12 +278,21 @@ fn threads_and_order_of_data_change_no_bit() {
             let result = engine.range(query, range, &data);
             assert_eq!(noted, result.as_ref().ok().map(counted), "{query} on {width}");
             assert_eq!(expected, bits(result), "{query} on {width}");
-            let at_hand = data.at_hand();
+            let at_hand = data.whole(Whole::AtHand);
             let result = engine.range(query, range, &at_hand);
             assert_eq!(noted, result.as_ref().ok().map(counted), "{query} on {width}, at hand");
             assert_eq!(expected, bits(result), "{query} on {width}, at hand");
             let found = bits(engine.instant(query, 1_500_000, &at_hand));
             assert_eq!(instant, found, "{query} on {width}, instant, at hand");
+            // By labels at first, and from some batch on, a sooner or a later one, by shards.
+            for max_open_shards_bytes in [0, 20_000, 80_000] {
+                let options = EngineOptions { max_open_shards_bytes, ..options.clone() };
+                let engine = Engine::new(options).with_executor(Arc::clone(&threads) as Arc<dyn Executor>);
+                let result = engine.range(query, range, &data.whole(Whole::Gathered));
+                let case = format!("{query} on {width}, gathered from {max_open_shards_bytes} bytes on");
+                assert_eq!(noted, result.as_ref().ok().map(counted), "{case}");
+                assert_eq!(expected, bits(result), "{case}");
+            }
             let shuffled = data.shuffled(width as u64);
             assert_eq!(expected, bits(engine.range(query, range, &shuffled)), "{query} on {width}, shuffled");
             assert_eq!(

@@ -76,10 +76,14 @@ async fn memory_is_that_of_parts() {
     // Some forty megabytes of series and chunks, of which eight are granted.
     let little = ("max_total_memory_bytes", "14MiB");
     let query = "query?query=sum(up)";
-    let held = api_with(vec![many(150_000, 20)], &[little], &[]).get(query).await;
+    let large = ("stream_selections_from", "1GiB");
+    let held = api_with(vec![many(150_000, 20)], &[little, large], &[]).get(query).await;
     assert_eq!(held.status.as_u16(), 422, "{}", held.body);
     let api = api_with(vec![many(150_000, 20)], &[little, SMALL], &[]);
     let answer = api.get(query).await;
+    assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
+    // Sums over a range, too, as long as there are few of them.
+    let answer = api.get(&range("sum(up)")).await;
     assert_eq!(answer.status.as_u16(), 200, "{}", answer.body);
     assert_eq!(value(&api, "barograph_querier_query_memory_bytes"), 0.0);
     // Who needs the series twice has to hold them.

@@ -14,6 +14,10 @@ pub struct EngineOptions {
     pub max_samples: u64,
     /// How many bytes of samples and series a query may hold in memory at once. Default 2 GiB.
     pub max_memory_bytes: u64,
+    /// An aggregation that is given series by labels, because not all are at hand, may have sums of so many bytes, about, to
+    /// which more series may come. Beyond that, the rest of the series is gathered, which changes nothing but what is held.
+    /// Default 16 MiB.
+    pub max_open_shards_bytes: usize,
     /// How many steps a range query may have. Default 11,000, as in Prometheus.
     pub max_steps: u64,
     /// Experimental functions and aggregations. Default off.
@@ -37,6 +41,7 @@ impl Default for EngineOptions {
             default_subquery_step_ms: 60_000,
             max_samples: 50_000_000,
             max_memory_bytes: 2 << 30,
+            max_open_shards_bytes: 16 << 20,
             max_steps: 11_000,
             experimental_functions: false,
             extended_range_selectors: false,

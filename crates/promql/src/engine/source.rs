@@ -43,7 +43,7 @@ pub struct SelectHints {
 
 /// Gives series to a query.
 pub trait SeriesSource {
-    /// Selects series.
+    /// Selects series. Of what a prepared query says that it will select, a run selects each at most once.
     fn select(&self, hints: &SelectHints) -> Result<Box<dyn SeriesSet + '_>, SourceError>;
 }
 
@@ -68,6 +68,12 @@ pub trait SeriesSet {
     /// All of the next series at once, where they are at hand: for who wants them in another order.
     fn rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
         Ok(None)
+    }
+
+    /// All of the next series at once, gathered if need be: for who had them in batches, and holds more for want of an
+    /// order than they take. `None` where that is not possible.
+    fn gathered_rest(&mut self) -> Result<Option<&dyn SeriesBatch>, SourceError> {
+        self.rest()
     }
 
     /// What went wrong without being fatal; asked for at the end.

@@ -32,6 +32,9 @@ const SHARDS: usize = 64;
 /// From so many steps on, sums of all shards at once are worth avoiding.
 const STEPS_FOR_SHARDS: usize = 16;
 
+/// What a shard takes for each step, at most.
+pub(super) const SHARD_STEP_BYTES: usize = size_of::<Mean>();
+
 /// Sums of one kind of one shard, per step.
 #[derive(Debug, Clone)]
 enum Sums {
@@ -197,7 +200,8 @@ impl Evaluator<'_> {
                 labels,
                 drop_name: false,
                 gathered: Gathered::of(plan.op, steps.count),
-                rank: u32::MAX,
+                // Those whose series come by labels come before those whose first series has a place.
+                rank: column.place.map_or(i as u32, |place| place.rank),
                 broken: Presence::none(steps.count),
             });
         }
@@ -255,6 +259,7 @@ impl Evaluator<'_> {
                 } else {
                     let shard = self.shard(e.op, &mut column.points, steps.count)?;
                     shards.insert(at, (Block { first: number, size: 1 }, shard));
+                    self.shards_opened.set(self.shards_opened.get() + 1);
                 }
                 if matches!(e.op, AggregateOp::Sum | AggregateOp::Avg)
                     && column.points.histograms.is_some()
@@ -264,7 +269,7 @@ impl Evaluator<'_> {
                 }
                 if !known && column.place.is_some() {
                     // No more series come of the shards before it.
-                    self.combine_before_last(e, shards, number, &mut group.broken);
+                    self.combine_before(e, shards, at, &mut group.broken);
                 }
             }
             Gathered::Counts(counts) => {
@@ -378,6 +383,9 @@ impl Evaluator<'_> {
 
     /// Combines shards along the tree, those nodes of it that are complete if all shards before number `until` are.
     fn combine_shards(&self, e: &AggregatePlan, shards: &mut Shards, until: usize, broken: &mut Presence) {
+        if shards.len() < 2 {
+            return;
+        }
         let mut combined = Shards::with_capacity(shards.len());
         for next in shards.drain(..) {
             self.combine_last(e, &mut combined, next.0.first, broken);
@@ -387,18 +395,14 @@ impl Evaluator<'_> {
         *shards = combined;
     }
 
-    /// As [`Self::combine_shards`], but the last shard, which is still being added to, stays by itself; those before it are
-    /// combined as far as they were when it was not there.
-    fn combine_before_last(
-        &self,
-        e: &AggregatePlan,
-        shards: &mut Shards,
-        until: usize,
-        broken: &mut Presence,
-    ) {
-        let Some(last) = shards.pop() else { return };
-        self.combine_last(e, shards, until, broken);
-        shards.push(last);
+    /// Combines the shards before the one at `at`, to which series come now: no more come to those.
+    fn combine_before(&self, e: &AggregatePlan, shards: &mut Shards, at: usize, broken: &mut Presence) {
+        // Where series came by labels at first, some are behind it already, and several before it are not combined yet.
+        let mut behind = shards.split_off(shards.len().min(at + 1));
+        let Some(current) = shards.pop() else { return };
+        self.combine_shards(e, shards, current.0.first, broken);
+        shards.push(current);
+        shards.append(&mut behind);
     }
 
     /// Combines the last two shards as long as they are all that their node will have.

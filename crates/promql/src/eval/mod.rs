@@ -61,6 +61,8 @@ pub(crate) struct Evaluator<'a> {
     pub(crate) work: Cell<u64>,
     pub(crate) series_read: Cell<u64>,
     pub(crate) samples_read: Cell<u64>,
+    /// How many shards aggregations have begun to add up.
+    pub(crate) shards_opened: Cell<usize>,
     /// The aggregations of the query that read their series together.
     pub(crate) together: Vec<Together<'a>>,
 }
@@ -108,6 +110,7 @@ impl<'a> Evaluator<'a> {
             work: Cell::new(0),
             series_read: Cell::new(0),
             samples_read: Cell::new(0),
+            shards_opened: Cell::new(0),
             together: Vec::new(),
         }
     }

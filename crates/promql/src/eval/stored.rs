@@ -11,6 +11,7 @@ use crate::engine::source::{
     Samples, SelectHints, SelectedSeries, SeriesBatch, SeriesSet, SeriesSource, SourceError,
 };
 
+use super::aggregate_each::SHARD_STEP_BYTES;
 use super::column::{Column, Place, shard_of};
 use super::selectors::keep_stats_only;
 use super::{Evaluator, HISTOGRAM_WORK, Held, Sink};
@@ -50,6 +51,8 @@ const APPROACHED: usize = 8;
 struct Batch<'b> {
     series: &'b dyn SeriesBatch,
     order: Option<&'b [Place]>,
+    /// How many series came before those of the source's batch.
+    before: u32,
 }
 
 impl<'b> Batch<'b> {
@@ -63,7 +66,7 @@ impl<'b> Batch<'b> {
 
     /// The number that a series has in the source's batch.
     fn number(&self, number: usize) -> usize {
-        self.place(number).map_or(number, |place| place.rank as usize)
+        self.place(number).map_or(number, |place| (place.rank - self.before) as usize)
     }
 
     fn series(&self, number: usize) -> SelectedSeries<'b> {
@@ -92,6 +95,15 @@ impl SeriesSource for Nothing {
     }
 }
 
+/// How many series a batch has.
+fn count(series: &dyn SeriesBatch) -> Result<u32, QueryError> {
+    u32::try_from(series.len()).map_err(|_| too_many())
+}
+
+fn too_many() -> QueryError {
+    QueryError::internal("more series than can be counted")
+}
+
 impl Evaluator<'_> {
     /// Reads series and hands on, in order of their labels, the columns that `evaluate` makes of them.
     pub(super) fn stored_series(
@@ -106,15 +118,25 @@ impl Evaluator<'_> {
         let mut held = Held::new();
         let mut take = |column| if sorted { sink(column) } else { held.push(self, column) };
         let mut samples = Samples::default();
-        let rest = if order == Order::Shards && sorted { set.rest()? } else { None };
+        let by_shards = order == Order::Shards && sorted;
+        let rest = if by_shards { set.rest()? } else { None };
         if let Some(series) = rest {
-            for order in self.by_shards(series)?.chunks(BATCH_SERIES) {
-                let batch = Batch { series, order: Some(order) };
-                self.batch(batch, steps, hints, evaluate, &mut take)?;
-            }
+            self.rest_by_shards((series, 0), steps, hints, evaluate, &mut take)?;
         } else if set.has_batches() {
+            let open_before = self.shards_opened.get();
+            let mut before = 0;
             while let Some(series) = set.next_batch()? {
-                self.batch(Batch { series, order: None }, steps, hints, evaluate, &mut take)?;
+                let batch = Batch { series, order: None, before };
+                self.batch(batch, steps, hints, evaluate, &mut take)?;
+                before = before.saturating_add(count(series)?);
+                let open = self.shards_opened.get().saturating_sub(open_before);
+                if by_shards
+                    && open.saturating_mul(steps * SHARD_STEP_BYTES) > self.options.max_open_shards_bytes
+                {
+                    let Some(series) = set.gathered_rest()? else { continue };
+                    self.rest_by_shards((series, before), steps, hints, evaluate, &mut take)?;
+                    break;
+                }
             }
         } else {
             while let Some(series) = set.next_series()? {
@@ -148,15 +170,29 @@ impl Evaluator<'_> {
         Ok(())
     }
 
-    /// The places of series, those of the first shard first.
-    fn by_shards(&self, series: &dyn SeriesBatch) -> Result<Vec<Place>, QueryError> {
+    /// The columns of all series that are left, shard by shard; so many came before them.
+    fn rest_by_shards(
+        &self,
+        (series, before): (&dyn SeriesBatch, u32),
+        steps: usize,
+        hints: &SelectHints,
+        evaluate: OfSeries<'_>,
+        take: &mut dyn FnMut(Column) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
+        for order in self.by_shards(series, before)?.chunks(BATCH_SERIES) {
+            let batch = Batch { series, order: Some(order), before };
+            self.batch(batch, steps, hints, evaluate, take)?;
+        }
+        Ok(())
+    }
+
+    /// The places of series, those of the first shard first; so many came before them.
+    fn by_shards(&self, series: &dyn SeriesBatch, before: u32) -> Result<Vec<Place>, QueryError> {
         let mut places = Vec::with_capacity(series.len());
-        for rank in 0..series.len() {
+        let end = before.checked_add(count(series)?).ok_or_else(too_many)?;
+        for (number, rank) in (before..end).enumerate() {
             self.spend(1)?;
-            let shard = shard_of(&series.labels(rank));
-            let rank =
-                u32::try_from(rank).map_err(|_| QueryError::internal("more series than can be counted"))?;
-            places.push(Place { shard, rank });
+            places.push(Place { shard: shard_of(&series.labels(number)), rank });
         }
         places.sort_unstable();
         Ok(places)
