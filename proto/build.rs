@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// Every file; a file that is not here is not compiled.
-const FILES: [&str; 7] = [
+const FILES: [&str; 9] = [
     "rpc/v1/error.proto",
     "ingester/v1/ingester.proto",
     "ingester/v1/take_over.proto",
@@ -14,6 +14,8 @@ const FILES: [&str; 7] = [
     "metastore/v1/raft.proto",
     "metastore/v1/metastore.proto",
     "metastore/v1/records.proto",
+    "ruler/v1/ruler.proto",
+    "alertmanager/v1/alertmanager.proto",
 ];
 
 /// Messages of the file whose fields are listed for [`KnownFields`].

@@ -39,6 +39,9 @@ distributor-1  distributor  zone-a
 distributor-2  distributor  zone-b
 querier-1      querier      zone-a
 querier-2      querier      zone-b
+ruler-1        ruler        zone-a
+ruler-2        ruler        zone-b
+ruler-3        ruler        zone-c
 "
 
 fail() {
@@ -98,7 +101,7 @@ flags() {
     echo "--instance-id=$name"
     echo "--zone=$(field "$name" 3)"
     echo "--http=$(listen "$name" http)"
-    if [[ $role == metastore || $role == ingester ]]; then
+    if [[ $role == metastore || $role == ingester || $role == ruler ]]; then
         echo "--grpc=$(listen "$name" grpc)"
         echo "--grpc.advertise=$(address "$name" grpc)"
     fi
@@ -197,6 +200,7 @@ run() {
 The cluster is ready.
   Prometheus   remote_write: [{url: http://$(address distributor-1 http)/api/v1/push}]    (or http://$(address distributor-2 http)/…)
   Grafana      data source of type Prometheus, URL http://$(address querier-1 http)/prometheus    (or http://$(address querier-2 http)/…)
+  Rules        $BIN rules load --url http://$(address ruler-1 http) FILE...    (or at any other ruler)
   Metastore    $BIN metastore status --endpoint $(address metastore-1 grpc) --secret-file $DIR/secret
   Processes    scripts/cluster.sh status | restart NAME | kill NAME | start NAME
 Ctrl-C stops it; data stays in $DIR.

@@ -12,7 +12,7 @@ port=9009
 
 head_of_file() {
     cat <<'END'
-# A cluster of Barograph on one machine: three metastores, three ingesters in three zones, two distributors, two queriers,
+# A cluster of Barograph on one machine: three metastores, three ingesters in three zones, two distributors, two queriers, three rulers,
 # and Prometheus, which scrapes them all and writes through the distributors. docs/operations/docker.md says how to use
 # it. Made by scripts/compose.sh of scripts/cluster.sh: every container has exactly the flags of `make cluster`.
 version: '3.8'
@@ -37,7 +37,7 @@ service() {
     done < <("$cluster" flags "$name")
     printf "    volumes: ['%s:/var/lib/barograph']\n" "$name"
     case $name in
-    distributor-* | querier-*)
+    distributor-* | querier-* | ruler-*)
         printf "    ports: ['127.0.0.1:%s:9009']\n" "$port"
         port=$((port + 1))
         ;;

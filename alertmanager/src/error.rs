@@ -36,6 +36,9 @@ pub enum StartError {
     /// What it kept cannot be used.
     #[error(transparent)]
     State(#[from] StateError),
+    /// What tenants have set cannot be read.
+    #[error("the configurations that tenants have set cannot be read")]
+    Configs(#[source] std::io::Error),
     /// Its start was cut short.
     #[error("the start was cut short")]
     Task(#[from] env::TaskError),

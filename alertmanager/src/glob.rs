@@ -35,29 +35,53 @@ pub(crate) fn files(fs: &dyn FileSystem, dir: &Path, pattern: &str) -> Vec<PathB
     found
 }
 
+/// Whether a name, which is no path, is of a pattern.
+pub(crate) fn is_of(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    matches(&pattern, &name)
+}
+
+/// Whether a pattern may name more than the one file of its name.
+pub(crate) fn is_pattern(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+}
+
 /// Whether a name is of a pattern: `*` is any text, `?` any character, `[a-z]` and `[^a-z]` one of these or none of them.
-fn matches(pattern: &[char], name: &[char]) -> bool {
-    let Some((first, rest)) = pattern.split_first() else { return name.is_empty() };
+fn matches(mut pattern: &[char], mut name: &[char]) -> bool {
+    // What is behind the last `*`, and where in the name that was tried: an earlier one needs no other try.
+    let mut star = None;
+    loop {
+        if let Some(('*', rest)) = pattern.split_first() {
+            (pattern, star) = (rest, Some((rest, name)));
+            continue;
+        }
+        let Some((c, behind)) = name.split_first() else { return pattern.is_empty() };
+        match (step(pattern, *c), star) {
+            (Some(rest), _) => (pattern, name) = (rest, behind),
+            (None, Some((rest, [_, tried @ ..]))) => {
+                (pattern, name, star) = (rest, tried, Some((rest, tried)));
+            }
+            (None, _) => return false,
+        }
+    }
+}
+
+/// What is left of a pattern whose first part, which is no `*`, is of this character.
+fn step(pattern: &[char], c: char) -> Option<&[char]> {
+    let (first, rest) = pattern.split_first()?;
     match first {
-        '*' => (0..=name.len()).any(|skip| matches(rest, &name[skip..])),
-        '?' => name.split_first().is_some_and(|(_, name)| matches(rest, name)),
+        '?' => Some(rest),
         '[' => {
-            let Some(end) = rest.iter().skip(1).position(|c| *c == ']').map(|at| at + 1) else {
-                return false;
-            };
-            let Some((c, name)) = name.split_first() else { return false };
+            let end = rest.iter().skip(1).position(|c| *c == ']')? + 1;
             let (class, behind) = (&rest[..end], &rest[end + 1..]);
             let (negated, class) = match class.split_first() {
                 Some(('^', class)) => (true, class),
                 _ => (false, class),
             };
-            in_class(class, *c) != negated && matches(behind, name)
+            (in_class(class, c) != negated).then_some(behind)
         }
-        '\\' => match (rest.split_first(), name.split_first()) {
-            (Some((escaped, rest)), Some((c, name))) => escaped == c && matches(rest, name),
-            _ => false,
-        },
-        first => name.split_first().is_some_and(|(c, name)| c == first && matches(rest, name)),
+        '\\' => rest.split_first().filter(|(escaped, _)| **escaped == c).map(|(_, rest)| rest),
+        first => (*first == c).then_some(rest),
     }
 }
 
@@ -86,6 +110,16 @@ mod tests {
     use env::SimFs;
 
     use super::*;
+
+    #[test]
+    fn a_pattern_of_many_stars_takes_no_longer() {
+        let pattern = "*a".repeat(100) + "*b";
+        assert!(!is_of(&pattern, &"a".repeat(1_000)));
+        assert!(is_of(&pattern, &("a".repeat(1_000) + "b")));
+        assert!(
+            is_of("*", "") && is_of("a*", "a") && !is_of("a?", "a") && is_of(r"\*[a-c]*.tmpl", "*b.x.tmpl")
+        );
+    }
 
     #[test]
     fn patterns_name_files() {

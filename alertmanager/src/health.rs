@@ -9,11 +9,13 @@ use crate::notification_log::LogKey;
 /// The most characters of a failure that are shown.
 const MAX_MESSAGE_CHARS: usize = 500;
 
-/// A notification that was given up.
+/// A notification that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// When.
     pub(crate) at: Moment,
+    /// Whether it is tried again, rather than given up.
+    pub(crate) again: bool,
     /// Why, without secrets.
     pub(crate) message: String,
 }
@@ -23,12 +25,12 @@ pub(crate) struct Failure {
 pub(crate) struct Health {
     /// When it last took a notification.
     pub(crate) told_at: Option<Moment>,
-    /// The last notification that was given up.
+    /// The last attempt that failed.
     pub(crate) failure: Option<Failure>,
 }
 
 impl Health {
-    /// Whether the last notification was given up.
+    /// Whether the last attempt failed.
     pub(crate) fn fails(&self) -> bool {
         self.failure.as_ref().is_some_and(|failure| self.told_at.is_none_or(|told_at| failure.at > told_at))
     }
@@ -51,10 +53,19 @@ impl Healths {
         self.of(key).told_at = Some(now);
     }
 
+    /// An attempt failed, and is to be repeated.
+    pub(crate) fn failing(&mut self, key: &LogKey, message: &str, now: Moment) {
+        self.note(key, message, now, true);
+    }
+
     /// A notification was given up.
     pub(crate) fn failed(&mut self, key: &LogKey, message: &str, now: Moment) {
+        self.note(key, message, now, false);
+    }
+
+    fn note(&mut self, key: &LogKey, message: &str, at: Moment, again: bool) {
         let message = message.chars().take(MAX_MESSAGE_CHARS).collect();
-        self.of(key).failure = Some(Failure { at: now, message });
+        self.of(key).failure = Some(Failure { at, again, message });
     }
 
     /// Forgets ways that another configuration does not have.
@@ -98,7 +109,10 @@ mod tests {
         healths.told(&key, Moment::from_millis(2));
         let health = healths.get("r", &way).expect("a way");
         assert!(!health.fails() && health.failure.is_some());
-        healths.failed(&key, "again", Moment::from_millis(3));
+        healths.failing(&key, "once", Moment::from_millis(3));
+        let health = healths.get("r", &way).expect("a way");
+        assert!(health.fails() && health.failure.as_ref().is_some_and(|failure| failure.again));
+        healths.failed(&key, "again", Moment::from_millis(4));
         assert!(healths.get("r", &way).expect("a way").fails());
 
         healths.reload(&config("{name: r, webhook_configs: [{url: 'http://x'}]}"));

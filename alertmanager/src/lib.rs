@@ -4,6 +4,7 @@
 
 pub mod alert;
 mod api;
+mod cluster;
 pub mod config;
 pub mod dispatch;
 mod error;
@@ -11,11 +12,14 @@ mod glob;
 mod health;
 pub mod inhibit;
 pub mod interval;
+mod keeper;
+mod limits;
 pub mod matcher;
 mod metrics;
 pub mod moment;
 pub mod notification_log;
 mod notify;
+mod own;
 mod post;
 pub mod route;
 mod service;
@@ -27,10 +31,12 @@ pub mod template;
 mod tenant;
 
 pub use alert::{Alert, AlertError, Fingerprint};
+pub use cluster::{AlertmanagerService, ClusterDeps, RemoteAlertmanagers};
 pub use config::{Config, ConfigError};
 pub use error::{SetupError, StartError};
+pub use limits::AlertmanagerLimits;
 pub use moment::Moment;
-pub use service::{Alertmanager, Deps};
+pub use service::{Alertmanager, Deps, RuleGroups};
 pub use settings::AlertmanagerConfig;
 pub use setup::Checked;
 pub use state::StateError;

@@ -68,6 +68,14 @@ pub(crate) struct Metrics {
     pub(crate) snapshots: Counter,
     pub(crate) snapshots_failed: Counter,
     pub(crate) unrecorded: Counter,
+    pub(crate) own_configs: Gauge,
+    pub(crate) own_configs_unusable: Gauge,
+    pub(crate) cluster_enabled: Gauge,
+    pub(crate) members: Gauge,
+    pub(crate) uncommitted: Gauge,
+    pub(crate) without_metastore: Gauge,
+    pub(crate) dispatched_tenants: Gauge,
+    pub(crate) spreads_failed: Counter,
 }
 
 impl Metrics {
@@ -82,10 +90,32 @@ impl Metrics {
                     failed.get_or_create(&[("integration", kind), ("reason", reason.as_str())]);
             }
         }
-        let enabled =
+        let cluster_enabled =
             registry.gauge("cluster_enabled", "Indicates whether the clustering is enabled or not.");
-        enabled.set(0);
+        cluster_enabled.set(0);
         Self {
+            cluster_enabled,
+            members: registry.gauge("cluster_members", "Number indicating current number of members in cluster."),
+            uncommitted: registry.gauge(
+                "cluster_uncommitted_notifications",
+                "Notifications that went out and that the metastore has not taken down yet, so that a failover may repeat them",
+            ),
+            without_metastore: registry.gauge(
+                "cluster_without_metastore",
+                "1 while the metastore is gone and this process tells by what it knows; notifications may be repeated then",
+            ),
+            dispatched_tenants: registry
+                .gauge("cluster_dispatched_tenants", "Tenants whose alerts this process tells receivers of"),
+            spreads_failed: registry.counter(
+                "cluster_alerts_unsent",
+                "Times that another Alertmanager of the cluster could not be told of alerts that were posted to this one",
+            ),
+            own_configs: registry
+                .gauge("tenant_configs", "Tenants that have set a configuration of their own"),
+            own_configs_unusable: registry.gauge(
+                "tenant_configs_unusable",
+                "Tenants whose own configuration cannot be used any more, so that nobody is told of their alerts",
+            ),
             received: registry.family("alerts_received", "The total number of received alerts."),
             invalid: registry
                 .counter("alerts_invalid", "The total number of received alerts that were invalid."),

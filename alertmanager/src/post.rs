@@ -33,10 +33,9 @@ impl PostAlerts for Alertmanager {
                 }
             }
         }
-        let pushed = tenant.push(good, now);
-        shared.metrics.groups_refused.inc_by(pushed.groups_refused as u64);
+        let pushed = shared.push(&tenant, good, now).await;
+        let pushed = pushed.map_err(|why| Error::unavailable(why, RETRY_AFTER))?;
         if pushed.refused {
-            shared.metrics.refused.inc();
             let max = shared.config.max_alerts;
             let message = format!("there are {max} alerts, as many as alertmanager.max_alerts allows");
             return Err(Error::unavailable(message, RETRY_AFTER));
@@ -45,7 +44,8 @@ impl PostAlerts for Alertmanager {
     }
 }
 
-fn taken(posted: &PostedAlert, now: Moment) -> Alert {
+/// An alert as it was posted.
+pub(crate) fn taken(posted: &PostedAlert, now: Moment) -> Alert {
     Alert {
         labels: posted.labels.clone(),
         annotations: Arc::clone(&posted.annotations),

@@ -2,27 +2,34 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use axum::Router;
 use env::{Clock, FileSystem, Rng, Scope};
 use model::TenantId;
 use parking_lot::{Mutex, RwLock};
+use settings::Overrides;
 use telemetry::Registry;
 
+use crate::alert::Alert;
 use crate::api;
-use crate::dispatch::DispatchLimits;
+use crate::cluster::{Cluster, ClusterDeps};
+use crate::dispatch::{DispatchLimits, Pushed};
 use crate::error::{SetupError, StartError};
+use crate::keeper::Keeper;
+use crate::limits::AlertmanagerLimits;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
 use crate::notification_log::{LogEntry, LogKey};
 use crate::notify::{Files, Surroundings};
+use crate::own::{Own, OwnText};
 use crate::settings::AlertmanagerConfig;
 use crate::setup::{Setup, Source};
 use crate::silence::SilenceState;
-use crate::state::{self, Record, Sink, Store, StoreDeps, TenantState};
+use crate::state::{Record, Sink, TenantState};
 use crate::tenant::Tenant;
 
 /// How long a stop waits for what is kept.
@@ -49,6 +56,17 @@ pub struct Deps {
     pub config_file: Option<PathBuf>,
     /// Where people reach it, without a slash at the end.
     pub external_url: String,
+    /// What tenants may have.
+    pub limits: Overrides<AlertmanagerLimits>,
+    /// The cluster that the process is in. Without one it keeps everything itself.
+    pub cluster: Option<ClusterDeps>,
+}
+
+/// Who evaluates rules in this process, for the page of rules.
+#[async_trait]
+pub trait RuleGroups: Send + Sync {
+    /// The groups of a tenant, as Prometheus' API answers at `/api/v1/rules`; or why they are not known.
+    async fn groups(&self, tenant: &TenantId) -> Result<serde_json::Value, String>;
 }
 
 /// The tenants that there are.
@@ -56,11 +74,11 @@ pub struct Deps {
 pub(crate) struct Tenants(Mutex<BTreeMap<TenantId, Arc<Tenant>>>);
 
 impl Tenants {
-    fn get(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+    pub(crate) fn get(&self, id: &TenantId) -> Option<Arc<Tenant>> {
         self.0.lock().get(id).cloned()
     }
 
-    fn list(&self) -> Vec<Arc<Tenant>> {
+    pub(crate) fn list(&self) -> Vec<Arc<Tenant>> {
         self.0.lock().values().cloned().collect()
     }
 }
@@ -101,12 +119,19 @@ pub(crate) struct Shared {
     pub(crate) started: Moment,
     /// The time that was told last, in nanoseconds.
     last_moment: AtomicI64,
+    pub(crate) scope: Scope,
+    pub(crate) tenants: Arc<Tenants>,
+    pub(crate) keeper: Keeper,
+    pub(crate) limits: Overrides<AlertmanagerLimits>,
+    pub(crate) surroundings: Surroundings,
+    /// What tenants have set.
+    pub(crate) own: RwLock<BTreeMap<TenantId, Arc<Own>>>,
+    /// Who evaluates rules in this process, if anybody does.
+    pub(crate) rule_groups: OnceLock<Arc<dyn RuleGroups>>,
+    /// Held while a tenant's configuration is kept.
+    pub(crate) changing_own: tokio::sync::Mutex<()>,
     fs: Arc<dyn FileSystem>,
-    scope: Scope,
-    tenants: Arc<Tenants>,
-    store: Store,
     source: Source,
-    surroundings: Surroundings,
     setup: RwLock<Arc<Setup>>,
     /// Held while the configuration is read again.
     reloading: tokio::sync::Mutex<()>,
@@ -121,37 +146,30 @@ impl Alertmanager {
     ///
     /// # Errors
     /// When either cannot be read, or the configuration is wrong.
-    pub async fn start(config: AlertmanagerConfig, deps: Deps) -> Result<Self, StartError> {
-        let Deps { fs, clock, rng, scope, registry, dir, config_file, external_url } = deps;
-        let metrics = Metrics::register(&registry);
+    pub async fn start(config: AlertmanagerConfig, mut deps: Deps) -> Result<Self, StartError> {
+        let metrics = Metrics::register(&deps.registry);
         let surroundings = Surroundings {
-            files: Files::new(Arc::clone(&fs), scope.clone()),
-            clock: Arc::clone(&clock),
-            rng: Arc::clone(&rng),
+            files: Files::new(Arc::clone(&deps.fs), deps.scope.clone()),
+            clock: Arc::clone(&deps.clock),
+            rng: Arc::clone(&deps.rng),
             roots: Surroundings::machine_roots(),
             dir: PathBuf::new(),
         };
-        let source = Source { file: config_file, language: config.language() };
-        let (reading, files, around) = (source.clone(), Arc::clone(&fs), surroundings.clone());
-        let setup = scope.run_blocking(move || reading.read(&*files, &around)).await??;
-        let (files, folder) = (Arc::clone(&fs), dir.clone());
-        let recovered = scope.run_blocking(move || state::recover(&*files, &folder)).await??;
-        if recovered.damaged > 0 {
-            tracing::error!(
-                places = recovered.damaged,
-                "some of what was kept cannot be read: silences may be missing, and notifications be repeated"
-            );
-        }
-        tracing::info!(records = recovered.records, "silences and what was told have been read");
+        let source = Source { file: deps.config_file.clone(), language: config.language() };
+        let (reading, files, around) = (source.clone(), Arc::clone(&deps.fs), surroundings.clone());
+        let setup = deps.scope.run_blocking(move || reading.read(&*files, &around)).await??;
         let tenants = Arc::new(Tenants::default());
-        let store_deps = StoreDeps {
-            fs: Arc::clone(&fs),
-            clock: Arc::clone(&clock),
-            scope: scope.child("state"),
-            registry,
-            dir,
+        let (keeper, kept, lease) = match deps.cluster.take() {
+            Some(cluster) => {
+                let (cluster, lease) = Cluster::new(cluster, &config, &metrics, (&deps.clock, &deps.scope));
+                (Keeper::Cluster(Arc::new(cluster)), BTreeMap::new(), Some(lease))
+            }
+            None => {
+                let (keeper, recovered) = Keeper::folder(&deps, &tenants).await?;
+                (keeper, recovered.tenants, None)
+            }
         };
-        let store = Store::open(store_deps, &recovered, Arc::clone(&tenants) as _)?;
+        let Deps { fs, clock, rng, scope, external_url, limits, .. } = deps;
         let shared = Arc::new(Shared {
             started: Moment::from_millis(clock.now_ms()),
             config,
@@ -160,18 +178,26 @@ impl Alertmanager {
             metrics,
             external_url,
             last_moment: AtomicI64::new(0),
-            fs,
             scope: scope.child("tenants"),
             tenants,
-            store,
-            source,
+            keeper,
+            limits,
             surroundings,
+            own: RwLock::default(),
+            rule_groups: OnceLock::new(),
+            changing_own: tokio::sync::Mutex::new(()),
+            fs,
+            source,
             setup: RwLock::new(Arc::new(setup)),
             reloading: tokio::sync::Mutex::new(()),
         });
         shared.in_use();
-        for (id, state) in recovered.tenants {
+        shared.read_own().await?;
+        for (id, state) in kept {
             shared.add(id, state);
+        }
+        if let (Some(cluster), Some(lease)) = (shared.keeper.cluster(), lease) {
+            cluster.start(&shared, lease, &scope);
         }
         shared.maintain(&scope);
         Ok(Self(shared))
@@ -180,6 +206,18 @@ impl Alertmanager {
     /// The API, for tenants: `/api/v2/…`. To be served behind a [`rpc::TenantLayer`].
     pub fn router(&self) -> Router {
         api::router(self)
+    }
+
+    /// Shows these groups of rules on the page of rules; to be said once.
+    pub fn show_rules(&self, rules: Arc<dyn RuleGroups>) {
+        // Whoever said so first is shown.
+        let _ = self.0.rule_groups.set(rules);
+    }
+
+    /// Mimir's API for configurations of tenants: `/api/v1/alerts`, which is at the root wherever the other paths are. To be
+    /// served behind a [`rpc::TenantLayer`].
+    pub fn configs(&self) -> Router {
+        api::configs(self)
     }
 
     /// What operates it: `/-/reload`.
@@ -195,6 +233,14 @@ impl Alertmanager {
         self.0.reload().await
     }
 
+    /// Tells nobody of anything any more, so that others can: what is on its way ends, and is kept. To be called before the lease
+    /// of the process is released. Alone it does nothing.
+    pub async fn let_go(&self) {
+        if let Some(cluster) = self.0.keeper.cluster() {
+            cluster.let_go(&self.0).await;
+        }
+    }
+
     /// Sends no more, gives what is on its way time to end, and makes everything durable.
     pub async fn stop(&self) {
         let shared = &self.0;
@@ -204,7 +250,7 @@ impl Alertmanager {
         let closing = async {
             // What was snapshot is read faster by the next start; the log has it all the same.
             shared.snapshot().await;
-            shared.store.close().await;
+            shared.keeper.close().await;
         };
         tokio::select! {
             biased;
@@ -240,27 +286,62 @@ impl Shared {
         Ok(self.add(id.clone(), TenantState::default()))
     }
 
+    /// The tenant, if there is anything of it.
+    pub(crate) fn known(&self, id: &TenantId) -> Option<Arc<Tenant>> {
+        self.tenants.get(id)
+    }
+
+    /// The configuration that a tenant has.
+    pub(crate) fn setup_of(&self, id: &TenantId) -> Arc<Setup> {
+        match self.own.read().get(id) {
+            Some(own) => Arc::clone(&own.setup),
+            None => Arc::clone(&self.setup.read()),
+        }
+    }
+
+    /// Takes alerts in: here, and at the other Alertmanagers of the cluster.
+    ///
+    /// # Errors
+    /// Where too few of them have answered: they may have them all the same.
+    pub(crate) async fn push(
+        &self,
+        tenant: &Tenant,
+        alerts: Vec<Alert>,
+        now: Moment,
+    ) -> Result<Pushed, String> {
+        let told = self.keeper.cluster().map(|cluster| cluster.spread(&tenant.id, &alerts));
+        let pushed = tenant.push(alerts, now);
+        self.metrics.groups_refused.inc_by(pushed.groups_refused as u64);
+        if pushed.refused {
+            self.metrics.refused.inc();
+        }
+        if let Some(told) = told {
+            told.await?;
+        }
+        Ok(pushed)
+    }
+
     /// The tenant as it is shown: one that is not known has nothing, and is not known afterwards.
     pub(crate) fn shown(&self, id: &TenantId) -> Arc<Tenant> {
         self.tenants.get(id).unwrap_or_else(|| {
-            let setup = Arc::clone(&self.setup.read());
-            Tenant::new(id.clone(), setup, self.limits(), TenantState::default()).0
+            let setup = self.setup_of(id);
+            Tenant::new(id.clone(), setup, self.dispatch_limits(), TenantState::default()).0
         })
     }
 
-    fn add(self: &Arc<Self>, id: TenantId, state: TenantState) -> Arc<Tenant> {
+    pub(crate) fn add(self: &Arc<Self>, id: TenantId, state: TenantState) -> Arc<Tenant> {
         let mut tenants = self.tenants.0.lock();
         if let Some(tenant) = tenants.get(&id) {
             return Arc::clone(tenant);
         }
-        let setup = Arc::clone(&self.setup.read());
-        let (tenant, start) = Tenant::new(id.clone(), setup, self.limits(), state);
+        let (tenant, start) = Tenant::new(id.clone(), self.setup_of(&id), self.dispatch_limits(), state);
+        let dispatches = self.keeper.cluster().is_none_or(|cluster| cluster.owns(&id));
         tenants.insert(id, Arc::clone(&tenant));
-        start.run(Arc::clone(&tenant), Arc::clone(self), &self.scope);
+        start.run(Arc::clone(&tenant), Arc::clone(self), (&self.scope, dispatches));
         tenant
     }
 
-    fn limits(&self) -> DispatchLimits {
+    fn dispatch_limits(&self) -> DispatchLimits {
         DispatchLimits {
             groups: self.config.max_groups,
             alerts: self.config.max_alerts,
@@ -284,19 +365,33 @@ impl Shared {
         )
     }
 
-    /// Keeps records; they are durable then.
-    pub(crate) async fn keep(&self, records: &[Record]) -> Result<(), String> {
-        self.store.keep(records).await.map_err(|error| format!("cannot be kept: {error}"))
-    }
-
     /// Keeps what was told. Where that fails it is known as long as the process runs.
     pub(crate) async fn record(&self, tenant: &TenantId, told: Vec<(LogKey, LogEntry)>) {
+        if let Some(cluster) = self.keeper.cluster() {
+            cluster.keep_told(tenant, told).await;
+            return;
+        }
         let records: Vec<Record> =
             told.into_iter().map(|(key, entry)| Record::Log(tenant.clone(), key, entry)).collect();
-        if let Err(error) = self.keep(&records).await {
+        if let Err(error) = self.keeper.keep(&records).await {
             self.metrics.unrecorded.inc_by(records.len() as u64);
             tracing::error!(%tenant, "what was told {error}; a restart may repeat it");
         }
+    }
+
+    /// Reads the configurations that tenants have set, where this process keeps them.
+    async fn read_own(&self) -> Result<(), StartError> {
+        let Keeper::Folder { configs, .. } = &self.keeper else { return Ok(()) };
+        let (configs, language, around) =
+            (configs.clone(), self.config.language(), self.surroundings.clone());
+        let read = self.scope.run_blocking(move || {
+            let made = |(id, text): (TenantId, OwnText)| (id, Arc::new(text.kept(language, &around)));
+            configs.load().map(|all| all.into_iter().map(made).collect::<Vec<_>>())
+        });
+        for (id, own) in read.await?.map_err(StartError::Configs)? {
+            self.use_own(&id, Some(own));
+        }
+        Ok(())
     }
 
     async fn reload(&self) -> Result<(), SetupError> {
@@ -315,10 +410,9 @@ impl Shared {
             }
         };
         *self.setup.write() = Arc::clone(&setup);
-        let reloading = self.tenants.list().into_iter().map(|tenant| {
-            let setup = Arc::clone(&setup);
-            async move { tenant.reload(setup).await }
-        });
+        let own: BTreeMap<TenantId, Arc<Own>> = self.own.read().clone();
+        let others = self.tenants.list().into_iter().filter(|tenant| !own.contains_key(&tenant.id));
+        let reloading = others.map(|tenant| async move { tenant.reload(self.setup_of(&tenant.id)).await });
         futures::future::join_all(reloading).await;
         self.in_use();
         tracing::info!("the configuration was read again");
@@ -361,7 +455,8 @@ impl Shared {
     }
 
     async fn snapshot(&self) {
-        match self.store.snapshot().await {
+        let Keeper::Folder { store, .. } = &self.keeper else { return };
+        match store.snapshot().await {
             Ok(bytes) => {
                 self.metrics.snapshots.inc();
                 self.metrics.snapshot_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));

@@ -40,6 +40,9 @@ settings::section! {
         max_silences: usize = "100000", range "1"..="10000000";
         /// The largest request that is taken.
         max_request: ByteSize = "32MiB", range "1KiB"..="1GiB";
+        /// How much longer than the moment the lease of this process has to hold for a receiver to be told what another process
+        /// would tell in its place, where it is one of several.
+        lease_margin: Duration = "3s", range "0s"..="1m";
         /// How long what is being sent may take to end when the configuration changes or the process stops; then it is
         /// called off.
         send_grace: Duration = "5s", range "0s"..="1m";

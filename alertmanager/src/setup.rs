@@ -10,6 +10,7 @@ use crate::error::SetupError;
 use crate::glob;
 use crate::matcher::Language;
 use crate::notify::{Integrations, Surroundings};
+use crate::own::{self, OwnText};
 use crate::template::NotificationTemplates;
 
 /// The configuration of those who have none: it tells nobody.
@@ -55,6 +56,39 @@ impl Setup {
         let integrations =
             Integrations::new(&config, around).map_err(|error| SetupError::Receiver(error.to_string()))?;
         Ok(Self { config, templates: Arc::new(templates), integrations })
+    }
+
+    /// Everything that is made of a tenant's configuration, which has no files. Blocks.
+    pub(crate) fn of_tenant(
+        own: &OwnText,
+        language: Language,
+        around: &Surroundings,
+    ) -> Result<Self, String> {
+        let config = Config::parse(&own.yaml, language).map_err(|error| error.to_string())?;
+        own::refuse(&config)?;
+        let named = own
+            .templates
+            .iter()
+            .filter(|(name, _)| config.templates.iter().any(|pattern| glob::is_of(pattern, name)));
+        if let Some(pattern) = config
+            .templates
+            .iter()
+            .find(|pattern| !glob::is_pattern(pattern) && !own.templates.contains_key(*pattern))
+        {
+            return Err(format!("templates: {pattern:?} is not among template_files"));
+        }
+        let templates = NotificationTemplates::new(named.map(|(name, text)| (name.as_str(), text.as_str())));
+        let templates = templates.map_err(|error| format!("failed to parse templates: {error}"))?;
+        let integrations = Integrations::new(&config, around).map_err(|error| error.to_string())?;
+        Ok(Self { config, templates: Arc::new(templates), integrations })
+    }
+
+    /// A configuration that tells nobody.
+    pub(crate) fn nobody(language: Language, around: &Surroundings) -> Self {
+        let config = Config::parse(NOBODY, language).expect("it is upstream's least configuration");
+        let templates = NotificationTemplates::new([]).expect("the default templates are right");
+        let integrations = Integrations::new(&config, around).expect("its receiver has no ways");
+        Self { config, templates: Arc::new(templates), integrations }
     }
 }
 

@@ -89,6 +89,14 @@ pub enum SilenceError {
     /// There is none of that name.
     #[error("silence not found")]
     NotFound,
+    /// It is larger than it may be.
+    #[error("silence maximum size exceeded: {bytes} bytes (limit: {limit} bytes)")]
+    TooLarge {
+        /// How many bytes it has as it is kept.
+        bytes: usize,
+        /// How many it may have.
+        limit: usize,
+    },
     /// There are as many as there may be.
     #[error("exceeded maximum number of silences: {count} (limit: {limit})")]
     TooMany {
@@ -209,6 +217,11 @@ impl Silences {
                 self.all.insert(silence.id.clone(), silence);
             }
         }
+    }
+
+    /// Forgets the silence of that name.
+    pub fn remove(&mut self, id: &str) {
+        self.all.remove(id);
     }
 
     /// The silence of that name.

@@ -11,21 +11,34 @@ use tokio::sync::{Notify, mpsc, oneshot};
 use crate::alert::Alert;
 use crate::dispatch::{DispatchLimits, Dispatcher, Flushed, Notification, Outcome, Pushed};
 use crate::health::Healths;
+use crate::keeper::Keeper;
 use crate::moment::Moment;
 use crate::notification_log::{LogEntry, LogKey};
-use crate::notify::{KINDS, Reason, SendError, Sending, Sent, Telling};
+use crate::notify::{Attempts, KINDS, Reason, SendError, Sending, Sent, Telling};
 use crate::service::Shared;
 use crate::setup::Setup;
 use crate::silence::{Silence, SilenceError};
 use crate::state::{Record, TenantState};
 
-/// How many changes of the configuration may wait to be taken.
-const MAX_WAITING_RELOADS: usize = 16;
+/// How many orders may wait to be carried out.
+const MAX_WAITING_ORDERS: usize = 16;
+/// How often a process that does not tell looks what another one has told.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(15);
+/// How often a change of a silence is decided on anew because somebody else was faster.
+const MAX_DECISIONS: u32 = 16;
 /// A clock may jump, so that nothing is waited for longer than this.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
 
-/// Another configuration, and whom to tell that it is in use.
-struct Reload(Arc<Setup>, oneshot::Sender<()>);
+/// What the task is to do.
+enum Order {
+    /// To use another configuration.
+    Reload(Arc<Setup>),
+    /// To tell receivers, or to leave that to another process.
+    Dispatch(bool),
+}
+
+/// An order, and whom to tell that it was carried out.
+struct Ordered(Order, oneshot::Sender<()>);
 
 /// A tenant.
 pub(crate) struct Tenant {
@@ -36,7 +49,7 @@ pub(crate) struct Tenant {
     setup: RwLock<Arc<Setup>>,
     /// Wakes the task: something may be due earlier.
     changed: Notify,
-    reloads: mpsc::Sender<Reload>,
+    orders: mpsc::Sender<Ordered>,
     /// Held while a silence is decided on and kept, so that no other is decided on in between.
     changing: tokio::sync::Mutex<()>,
 }
@@ -58,7 +71,7 @@ impl Tenant {
         limits: DispatchLimits,
         state: TenantState,
     ) -> (Arc<Self>, Start) {
-        let (reloads, receiver) = mpsc::channel(MAX_WAITING_RELOADS);
+        let (orders, receiver) = mpsc::channel(MAX_WAITING_ORDERS);
         let dispatcher = Dispatcher::with_state(&setup.config, limits, state.silences, state.log);
         let tenant = Self {
             id,
@@ -66,7 +79,7 @@ impl Tenant {
             health: Mutex::new(Healths::default()),
             setup: RwLock::new(setup),
             changed: Notify::new(),
-            reloads,
+            orders,
             changing: tokio::sync::Mutex::new(()),
         };
         (Arc::new(tenant), Start(receiver))
@@ -94,51 +107,109 @@ impl Tenant {
     /// Creates or changes a silence: what it is called. It is durable then.
     pub(crate) async fn set_silence(&self, shared: &Shared, silence: Silence) -> Result<String, ChangeError> {
         let _changing = self.changing.lock().await;
-        let (language, limit) = (shared.config.language(), shared.config.max_silences);
-        let id = shared.new_id();
-        let decided = {
-            let dispatcher = self.dispatcher.lock();
-            dispatcher.silences().change(silence, &id, language, limit, shared.now())
-        };
-        let change = decided.map_err(ChangeError::Refused)?;
-        self.keep(shared, change.store).await?;
-        Ok(change.id)
+        let limit = self.max_silences(shared);
+        for _ in 0..MAX_DECISIONS {
+            let known = self.known_revision(shared, &silence.id)?;
+            let (language, id) = (shared.config.language(), shared.new_id());
+            let decided = {
+                let dispatcher = self.dispatcher.lock();
+                dispatcher.silences().change(silence.clone(), &id, language, limit, shared.now())
+            };
+            let change = decided.map_err(ChangeError::Refused)?;
+            if self.keep(shared, change.store, known).await? {
+                return Ok(change.id);
+            }
+        }
+        Err(contended())
     }
 
     /// Ends a silence. Its end is durable then.
     pub(crate) async fn expire_silence(&self, shared: &Shared, id: &str) -> Result<(), ChangeError> {
         let _changing = self.changing.lock().await;
-        let decided = self.dispatcher.lock().silences().expire(id, shared.now());
-        match decided.map_err(ChangeError::Refused)? {
-            Some(ended) => self.keep(shared, vec![ended]).await,
-            None => Ok(()),
+        for _ in 0..MAX_DECISIONS {
+            let known = self.known_revision(shared, id)?;
+            let decided = self.dispatcher.lock().silences().expire(id, shared.now());
+            let Some(ended) = decided.map_err(ChangeError::Refused)? else { return Ok(()) };
+            if self.keep(shared, vec![ended], known).await? {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
+    fn max_silences(&self, shared: &Shared) -> usize {
+        match shared.limits.of(&self.id).alertmanager_max_silences_count {
+            0 => shared.config.max_silences,
+            count => count.min(shared.config.max_silences),
         }
     }
 
-    async fn keep(&self, shared: &Shared, silences: Vec<Silence>) -> Result<(), ChangeError> {
+    /// What a change of a silence is decided on; to be asked before that.
+    fn known_revision(&self, shared: &Shared, id: &str) -> Result<u64, ChangeError> {
+        match shared.keeper.cluster() {
+            Some(cluster) => cluster.silence_revision(&self.id, id).map_err(ChangeError::Unkept),
+            None => Ok(0),
+        }
+    }
+
+    /// Keeps silences, of which those that are not new are as they were at a revision; whether nobody else was faster.
+    async fn keep(&self, shared: &Shared, silences: Vec<Silence>, known: u64) -> Result<bool, ChangeError> {
         let record = |silence| Record::Silence(self.id.clone(), Box::new(silence));
         let records: Vec<Record> = silences.into_iter().map(record).collect();
-        shared.keep(&records).await.map_err(ChangeError::Unkept)
+        let max = shared.limits.of(&self.id).alertmanager_max_silence_size_bytes;
+        if let Some(bytes) =
+            records.iter().map(|record| record.encode().len()).find(|bytes| max > 0 && *bytes > max)
+        {
+            return Err(ChangeError::Refused(SilenceError::TooLarge { bytes, limit: max }));
+        }
+        match &shared.keeper {
+            Keeper::Folder { .. } => {
+                shared.keeper.keep(&records).await.map(|()| true).map_err(ChangeError::Unkept)
+            }
+            Keeper::Cluster(cluster) => {
+                let kept = cluster.keep_silences(&self.id, &records, known, shared.config.retention).await;
+                kept.map_err(|error| ChangeError::Unkept(format!("cannot be kept: {}", error.message)))
+            }
+        }
     }
 
     /// Takes another configuration; ready when it is in use.
     pub(crate) async fn reload(&self, setup: Arc<Setup>) {
+        self.order(Order::Reload(setup)).await;
+    }
+
+    /// Tells receivers from now on, or leaves that to another process; ready when it is so, and what is on its way has ended.
+    pub(crate) async fn dispatch(&self, dispatches: bool) {
+        self.order(Order::Dispatch(dispatches)).await;
+    }
+
+    async fn order(&self, order: Order) {
         let (done, answer) = oneshot::channel();
-        if self.reloads.send(Reload(setup, done)).await.is_ok() {
+        if self.orders.send(Ordered(order, done)).await.is_ok() {
             // Where the task has ended, nothing is told any more anyway.
             let _ = answer.await;
         }
     }
+
+    /// Something may be due earlier.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+}
+
+fn contended() -> ChangeError {
+    ChangeError::Unkept(format!("cannot be kept: others have changed it {MAX_DECISIONS} times meanwhile"))
 }
 
 /// What has to run for a tenant.
-pub(crate) struct Start(mpsc::Receiver<Reload>);
+pub(crate) struct Start(mpsc::Receiver<Ordered>);
 
 impl Start {
-    /// Runs for a tenant, in a task of `scope`, until that is cancelled.
-    pub(crate) fn run(self, tenant: Arc<Tenant>, shared: Arc<Shared>, scope: &Scope) {
+    /// Runs for a tenant, in a task of the scope, until that is cancelled; it tells receivers at once if it `dispatches`.
+    pub(crate) fn run(self, tenant: Arc<Tenant>, shared: Arc<Shared>, (scope, dispatches): (&Scope, bool)) {
         let scope = scope.clone();
-        let runner = Runner { tenant, shared, sending: scope.child("sending"), scope: scope.clone() };
+        let sending = scope.child("sending");
+        let runner = Runner { tenant, shared, sending, scope: scope.clone(), dispatches };
         // The scope ends the task.
         drop(scope.spawn("tenant", runner.run(self.0)));
     }
@@ -150,29 +221,38 @@ struct Runner {
     scope: Scope,
     /// What is being sent by the present configuration.
     sending: Scope,
+    /// Whether it is this process that tells.
+    dispatches: bool,
 }
 
 impl Runner {
-    async fn run(mut self, mut reloads: mpsc::Receiver<Reload>) {
+    async fn run(mut self, mut orders: mpsc::Receiver<Ordered>) {
         let mut cancelled = std::pin::pin!(self.scope.cancelled());
         let cleanup_interval = self.shared.config.cleanup_interval;
         let mut cleanup_at = self.shared.clock.monotonic() + cleanup_interval;
+        let mut follow_at = Duration::ZERO;
         loop {
-            let next = self.next(cleanup_at);
+            let next = self.next(cleanup_at, follow_at);
             tokio::select! {
                 biased;
                 () = &mut cancelled => break,
-                Some(Reload(setup, done)) = reloads.recv() => {
-                    self.reload(setup).await;
+                Some(Ordered(order, done)) = orders.recv() => {
+                    self.carry_out(order).await;
                     // Who asked may have gone.
                     let _ = done.send(());
                 }
                 () = self.tenant.changed.notified() => {}
                 () = self.shared.clock.sleep(next) => {}
             }
-            self.flush();
-            if self.shared.clock.monotonic() >= cleanup_at {
-                cleanup_at = self.shared.clock.monotonic() + cleanup_interval;
+            let monotonic = self.shared.clock.monotonic();
+            if self.dispatches {
+                self.flush();
+            } else if monotonic >= follow_at {
+                self.tenant.dispatcher.lock().follow(self.shared.now());
+                follow_at = monotonic + FOLLOW_INTERVAL;
+            }
+            if monotonic >= cleanup_at {
+                cleanup_at = monotonic + cleanup_interval;
                 let now = self.shared.now();
                 self.tenant.dispatcher.lock().forget(self.shared.config.retention, now);
             }
@@ -181,12 +261,31 @@ impl Runner {
     }
 
     /// How long there is nothing to do.
-    fn next(&self, cleanup_at: Duration) -> Duration {
-        let cleanup = cleanup_at.saturating_sub(self.shared.clock.monotonic());
+    fn next(&self, cleanup_at: Duration, follow_at: Duration) -> Duration {
+        let monotonic = self.shared.clock.monotonic();
+        let cleanup = cleanup_at.saturating_sub(monotonic);
         let due = self.tenant.dispatcher.lock().next_due();
         match due {
-            Some(due) => due.since(self.shared.now()).min(cleanup).min(LONGEST_SLEEP),
+            Some(due) if self.dispatches => due.since(self.shared.now()).min(cleanup).min(LONGEST_SLEEP),
+            Some(_) => follow_at.saturating_sub(monotonic).min(cleanup),
             None => cleanup,
+        }
+    }
+
+    async fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Reload(setup) => self.reload(setup).await,
+            Order::Dispatch(true) if !self.dispatches => {
+                self.tenant.dispatcher.lock().take_over();
+                self.dispatches = true;
+            }
+            Order::Dispatch(false) if self.dispatches => {
+                self.dispatches = false;
+                self.end_sending().await;
+                self.sending = self.scope.child("sending");
+                self.tenant.dispatcher.lock().call_off();
+            }
+            Order::Dispatch(_) => {}
         }
     }
 
@@ -229,7 +328,7 @@ impl Runner {
 }
 
 /// Sends a notification, keeps that it was sent, and lets its group go on.
-async fn tell(tenant: &Tenant, shared: &Shared, notification: &Notification, sending: &Scope) {
+async fn tell(tenant: &Arc<Tenant>, shared: &Arc<Shared>, notification: &Notification, sending: &Scope) {
     let sent = send(tenant, shared, notification, sending).await;
     let outcome = match &sent.failed {
         None => {
@@ -259,7 +358,12 @@ async fn tell(tenant: &Tenant, shared: &Shared, notification: &Notification, sen
     tenant.changed.notify_one();
 }
 
-async fn send(tenant: &Tenant, shared: &Shared, notification: &Notification, sending: &Scope) -> Sent {
+async fn send(
+    tenant: &Arc<Tenant>,
+    shared: &Arc<Shared>,
+    notification: &Notification,
+    sending: &Scope,
+) -> Sent {
     let setup = tenant.setup();
     let kind = KINDS.into_iter().find(|kind| *kind == notification.key.integration).unwrap_or("webhook");
     let unsent = |message: String| {
@@ -274,7 +378,13 @@ async fn send(tenant: &Tenant, shared: &Shared, notification: &Notification, sen
         Ok(telling) => telling,
         Err(error) => return unsent(format!("labels of the route: {error}")),
     };
+    let attempts = Arc::new(Attempted {
+        tenant: Arc::clone(tenant),
+        shared: Arc::clone(shared),
+        key: notification.key.clone(),
+    });
     let sending_off = Sending {
+        attempts,
         way,
         kind,
         telling,
@@ -284,4 +394,21 @@ async fn send(tenant: &Tenant, shared: &Shared, notification: &Notification, sen
         metrics: shared.metrics.clone(),
     };
     sending_off.run(sending).await
+}
+
+/// What a notification on its way asks and says.
+struct Attempted {
+    tenant: Arc<Tenant>,
+    shared: Arc<Shared>,
+    key: LogKey,
+}
+
+impl Attempts for Attempted {
+    fn may_send(&self) -> bool {
+        self.shared.keeper.cluster().is_none_or(|cluster| cluster.may_act())
+    }
+
+    fn failed(&self, error: &SendError) {
+        self.tenant.health.lock().failing(&self.key, &error.message, self.shared.now());
+    }
 }

@@ -6,9 +6,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alertmanager::RemoteAlertmanagers;
 use distributor::{MetastoreHaTracker, MetastoreHaTrackerDeps};
 use env::{FileSystem, OpenOptions, OsSeededRng};
 use ingester::Ingester;
+use membership::records::{Kind as _, RuleTenants, Rules};
 use membership::rings::{self, Members};
 use membership::shards;
 use membership::{Client, LeaseHolder, Lifecycle, Place, Watcher, WatcherDeps};
@@ -41,6 +43,10 @@ pub(crate) struct Cluster {
     view: watch::Receiver<Arc<RingView>>,
     presence: Presence,
     elections: Option<MetastoreHaTracker>,
+    /// What tenants have set as rules, where they are evaluated.
+    rules: Option<Watcher>,
+    /// What Alertmanagers have in common, where one of them is.
+    alerts: Option<Watcher>,
 }
 
 /// How the others see that the process is there.
@@ -81,6 +87,14 @@ impl Cluster {
             true => Some(elections(parts, client.clone(), &dir).await?),
             false => None,
         };
+        let rules = match parts.roles.ruler {
+            true => Some(rules(parts, client.clone(), &dir).await?),
+            false => None,
+        };
+        let alerts = match parts.roles.alertmanager {
+            true => Some(alerts(parts, client.clone(), &dir).await?),
+            false => None,
+        };
         let view = rings::follow(&watcher, Members::new(RING, quorum), &parts.registry, &scope);
         let addresses: BTreeMap<String, String> = [("grpc", grpc.address.clone()), ("http", Some(http))]
             .into_iter()
@@ -104,7 +118,7 @@ impl Cluster {
             }
             false => Presence::Lease(LeaseHolder::start(client, lease, &scope)),
         };
-        Ok(Self { client: own, watcher, view, presence, elections })
+        Ok(Self { client: own, watcher, view, presence, elections, rules, alerts })
     }
 
     /// The metastore.
@@ -128,6 +142,39 @@ impl Cluster {
             Presence::Lease(holder) => Box::pin(std::future::ready(holder.clone())),
             Presence::Place(lifecycle) => Box::pin(lifecycle.lease()),
         }
+    }
+
+    /// What the ruler of this process has of the cluster, if there is one.
+    pub(crate) fn rulers(&self, parts: &Parts, grpc: &Grpc) -> Option<ruler::ClusterDeps> {
+        let config = &parts.config.membership;
+        Some(ruler::ClusterDeps {
+            client: self.client(),
+            rules: self.rules.clone()?,
+            members: self.watcher(),
+            lease: self.lease(),
+            instance: parts.name.as_str().into(),
+            dial: Arc::clone(&grpc.dial),
+            patience: config.silence_timeout + config.max_staleness,
+        })
+    }
+
+    /// What the Alertmanager of this process has of the cluster, if there is one.
+    pub(crate) fn alertmanagers(&self, parts: &Parts, grpc: &Grpc) -> Option<alertmanager::ClusterDeps> {
+        let config = &parts.config.membership;
+        Some(alertmanager::ClusterDeps {
+            client: self.client(),
+            state: self.alerts.clone()?,
+            members: self.watcher(),
+            lease: self.lease(),
+            instance: parts.name.as_str().into(),
+            dial: Arc::clone(&grpc.dial),
+            patience: config.silence_timeout + config.max_staleness,
+        })
+    }
+
+    /// The Alertmanagers of the cluster, as a process that has none knows them.
+    pub(crate) fn remote_alertmanagers(&self, parts: &Parts, grpc: &Grpc) -> RemoteAlertmanagers {
+        RemoteAlertmanagers::new(self.watcher(), Arc::clone(&grpc.dial), Arc::clone(&parts.clock))
     }
 
     /// The ingesters of the cluster; `late` is the one of this process.
@@ -189,6 +236,12 @@ impl Cluster {
     /// Lets others stand in for this process from now on. Its place is kept.
     pub(crate) async fn pause(&self) {
         self.watcher.save().await;
+        if let Some(rules) = &self.rules {
+            rules.save().await;
+        }
+        if let Some(alerts) = &self.alerts {
+            alerts.save().await;
+        }
         match &self.presence {
             Presence::Lease(holder) => holder.release().await,
             Presence::Place(lifecycle) => lifecycle.pause().await,
@@ -206,6 +259,21 @@ async fn elections(parts: &Parts, client: Client, dir: &Path) -> Result<Metastor
     let clock = Arc::clone(&parts.clock);
     let deps = MetastoreHaTrackerDeps { client, watcher, clock, scope };
     Ok(MetastoreHaTracker::start(&parts.config.distributor, deps))
+}
+
+/// The rules of tenants, which nobody but rulers needs: they are watched by themselves.
+async fn rules(parts: &Parts, client: Client, dir: &Path) -> Result<Watcher, ProcessError> {
+    let scope = parts.scope.child("rules");
+    let deps = WatcherDeps { fs: Arc::clone(&parts.fs), path: dir.join("rules"), scope };
+    let prefixes = vec![Rules::PREFIX.into(), RuleTenants::PREFIX.into()];
+    Ok(Watcher::start(client, prefixes, deps).await?)
+}
+
+/// Silences, what was told, and configurations of tenants, which nobody but Alertmanagers needs.
+async fn alerts(parts: &Parts, client: Client, dir: &Path) -> Result<Watcher, ProcessError> {
+    let scope = parts.scope.child("alerts");
+    let deps = WatcherDeps { fs: Arc::clone(&parts.fs), path: dir.join("alerts"), scope };
+    Ok(Watcher::start(client, alertmanager::ClusterDeps::prefixes(), deps).await?)
 }
 
 /// Whether a quorum of zones has somebody who takes writes.

@@ -20,6 +20,7 @@ use ruler::{HttpAlertmanager, Ruler, Target};
 use settings::{LimitsLoader, Overrides};
 use telemetry::Registry;
 
+use crate::alert_pages;
 use crate::config::Config;
 use crate::data_dir::DataDir;
 use crate::pages::{self, Pages};
@@ -37,6 +38,7 @@ pub(crate) struct Limits {
     read: Overrides<querier::QuerierLimits>,
     compaction: Overrides<compactor::CompactorLimits>,
     rules: Overrides<ruler::RulerLimits>,
+    alerts: Overrides<alertmanager::AlertmanagerLimits>,
 }
 
 impl Limits {
@@ -48,6 +50,7 @@ impl Limits {
             read: loader.register(config.querier_limits.clone()),
             compaction: loader.register(config.compactor_limits.clone()),
             rules: loader.register(config.ruler_limits.clone()),
+            alerts: loader.register(config.alertmanager_limits.clone()),
         }
     }
 }
@@ -119,9 +122,10 @@ impl Parts {
         Some(Querier::build(self.config.querier.clone(), deps))
     }
 
-    /// The Alertmanager, if this process has one, reached at `url`; its data is in `data`.
+    /// The Alertmanager, if this process has one, reached at `url`; its data is in the `cluster`, or else in `data`.
     pub(crate) async fn alertmanager(
         &self,
+        cluster: Option<alertmanager::ClusterDeps>,
         data: &DataDir,
         url: &str,
     ) -> Result<Option<Alertmanager>, alertmanager::StartError> {
@@ -138,6 +142,8 @@ impl Parts {
             dir: data.role("alertmanager"),
             config_file: self.config.process.alertmanager_config.clone(),
             external_url: format!("{url}{path}"),
+            limits: self.limits.alerts.clone(),
+            cluster,
         };
         Alertmanager::start(self.config.alertmanager.clone(), deps).await.map(Some)
     }
@@ -161,13 +167,14 @@ impl Parts {
         Some(Compactor::build(self.config.compactor.clone(), deps))
     }
 
-    /// The ruler, if this process has one: it asks `querier`, writes to `distributor`, and tells `alertmanager` if nobody else
-    /// is to be told. Users reach the process at `url`; what they set is in `data`.
+    /// The ruler, if this process has one: it asks `querier`, writes to `distributor`, and tells `told` if nobody else is to be
+    /// told. Users reach the process at `url`; what they set is in the `cluster`, or else in `data`.
     pub(crate) async fn ruler(
         &self,
+        cluster: Option<ruler::ClusterDeps>,
         querier: Option<&Querier>,
         distributor: Option<&Arc<Distributor>>,
-        alertmanager: Option<&Alertmanager>,
+        told: Option<Target>,
         data: &DataDir,
         url: &str,
     ) -> Result<Option<Ruler>, ruler::StartError> {
@@ -175,8 +182,8 @@ impl Parts {
             return Ok(None);
         };
         let mut alertmanagers = HttpAlertmanager::all(&self.config.process.alertmanager_url)?;
-        if let Some(own) = alertmanager.filter(|_| alertmanagers.is_empty()) {
-            alertmanagers.push(Target { name: "built-in".to_owned(), way: Arc::new(own.clone()) });
+        if alertmanagers.is_empty() {
+            alertmanagers.extend(told);
         }
         let deps = ruler::Deps {
             fs: Arc::clone(&self.fs),
@@ -188,7 +195,7 @@ impl Parts {
             alertmanagers,
             files: self.config.process.rules.clone(),
             dir: data.role("ruler").join("rules"),
-            sole: self.config.ruler.sole || !self.roles.in_cluster(&self.config),
+            cluster,
             limits: self.limits.rules.clone(),
             external_url: url.to_owned(),
         };
@@ -246,10 +253,14 @@ impl Parts {
         let alerts = alertmanager.map(|alertmanager| {
             let served = alertmanager.router().layer(TenantLayer::new(resolver.clone()));
             let served = served.merge(alertmanager.operations());
-            match roles.alertmanager_alone() {
+            let configs = alertmanager.configs().layer(TenantLayer::new(resolver.clone()));
+            let served = match roles.alertmanager_alone() {
                 true => served,
-                false => Router::new().nest(ALERTMANAGER_PATH, served.merge(pages::health(&pages.readiness))),
-            }
+                false => Router::new()
+                    .nest(ALERTMANAGER_PATH, served.merge(pages::health(&pages.readiness)))
+                    .merge(alert_pages::ways(ALERTMANAGER_PATH)),
+            };
+            served.merge(configs)
         });
         let prefix = self.config.web.route_prefix.trim_end_matches('/').to_owned();
         let served = writes

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use alertmanager::AlertmanagerConfig;
+use alertmanager::{AlertmanagerConfig, AlertmanagerLimits};
 use bucket::BucketConfig;
 use compactor::{CompactorConfig, CompactorLimits};
 use distributor::DistributorConfig;
@@ -65,16 +65,15 @@ settings::section! {
         /// The address that HTTP is served on: writes, queries, metrics and the pages.
         http: SocketAddr = "127.0.0.1:9009";
         /// The roles that this process runs: one or several of distributor, ingester, querier, ruler, alertmanager, compactor and
-        /// metastore; all is every one but metastore. With metastore.addresses the first four and compactor are part of a
-        /// cluster; without it the first three are needed together, and do without a metastore. In a cluster the ruler and the
-        /// alertmanager run only where they are named, and each evaluates all of its rules, and tells of all alerts, by itself. A
-        /// compactor without a bucket has nothing to do.
+        /// metastore; all is every one but metastore. With metastore.addresses all are part of a cluster, in which those of one role
+        /// share its work; without it the first three are needed together, and do without a metastore. A compactor without a
+        /// bucket has nothing to do.
         target: Vec<Target> = "all";
         /// Files of recording and alerting rules, as Prometheus has them; names may have stars. They are read again when they
         /// change, on SIGHUP and on POST /-/reload.
         rules: Vec<PathBuf> = "";
         /// The Alertmanagers that are told of alerts: their URLs, such as http://alertmanager:9093. Without one it is the
-        /// Alertmanager of this process, if it has one.
+        /// Alertmanager of this process, if it has one, or those of the cluster.
         alertmanager_url: Vec<String> = "";
         /// The file with the Alertmanager's configuration, as Prometheus Alertmanager has it. SIGHUP and POST /-/reload read
         /// it again. Without one nobody is told of alerts.
@@ -197,6 +196,7 @@ pub(crate) fn schema() -> Schema {
         .with::<querier::QuerierLimits>()
         .with::<CompactorLimits>()
         .with::<RulerLimits>()
+        .with::<AlertmanagerLimits>()
 }
 
 /// The configuration of a process, by who needs it.
@@ -227,6 +227,7 @@ pub(crate) struct Config {
     pub(crate) querier_limits: querier::QuerierLimits,
     pub(crate) compactor_limits: CompactorLimits,
     pub(crate) ruler_limits: RulerLimits,
+    pub(crate) alertmanager_limits: AlertmanagerLimits,
 }
 
 impl Config {
@@ -258,6 +259,7 @@ impl Config {
             querier_limits: values.get()?,
             compactor_limits: values.get()?,
             ruler_limits: values.get()?,
+            alertmanager_limits: values.get()?,
         };
         let known = Roles::of(&config).check(&config);
         known.map_err(|message| Problem::new(Location::Default, message))?;
@@ -312,6 +314,7 @@ impl Config {
         shown.add(&self.querier_limits);
         shown.add(&self.compactor_limits);
         shown.add(&self.ruler_limits);
+        shown.add(&self.alertmanager_limits);
         shown
     }
 }

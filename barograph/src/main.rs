@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows about samples or queries. What a role needs it is handed here; roles meet through `proto` traits.
 
+mod alert_pages;
 mod alerts;
 mod block;
 mod bucket_command;

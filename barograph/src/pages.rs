@@ -23,12 +23,14 @@ pub(crate) struct Pages {
     pub(crate) config_yaml: String,
     /// Where users reach the process, without a slash at the end.
     pub(crate) base_url: String,
+    /// The page that is shown instead of the index.
+    pub(crate) home: Option<&'static str>,
 }
 
 /// The routes of the pages.
 pub(crate) fn router(pages: Pages) -> Router {
     Router::new()
-        .route("/", get(index))
+        .route("/", get(home))
         .route("/ready", get(ready))
         .route("/-/ready", get(ready))
         .route("/-/healthy", get(healthy))
@@ -75,6 +77,13 @@ async fn config(State(pages): State<Arc<Pages>>) -> Response {
     ([(CONTENT_TYPE, "text/yaml; charset=utf-8")], pages.config_yaml.clone()).into_response()
 }
 
+async fn home(State(pages): State<Arc<Pages>>) -> Response {
+    match pages.home {
+        Some(home) => crate::alert_pages::elsewhere(home),
+        None => index(State(pages)).await.into_response(),
+    }
+}
+
 async fn index(State(pages): State<Arc<Pages>>) -> Html<String> {
     let phase = match pages.readiness.phase() {
         Phase::Starting(_) => "starting",
@@ -105,6 +114,7 @@ mod tests {
             registry: Registry::new(),
             config_yaml: "http: x\n".into(),
             base_url: "http://h:1/<x>".into(),
+            home: None,
         }
     }
 

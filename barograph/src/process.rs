@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alertmanager::Alertmanager;
+use alertmanager::{Alertmanager, AlertmanagerService};
 use bucket::{Backing, Bucket, BucketDeps};
 use env::{Clock, FileSystem, OsSeededRng, RealFs, Scope, SystemClock, TaskHandle};
 use ingester::Ingester;
@@ -15,7 +15,7 @@ use rpc::grpc::Dial;
 use rpc::ingester::{IngesterService, TakeOverService};
 use rpc::overload::{Governor, OverloadConfig};
 use rpc::{Drain, HttpMetrics, HttpServer};
-use ruler::Ruler;
+use ruler::{Ruler, RulerService, Target};
 use settings::LimitsLoader;
 use telemetry::{LogConfig, LogFormat, Registry};
 use tokio::sync::Notify;
@@ -36,7 +36,7 @@ use crate::readiness::{Phase, Readiness};
 use crate::roles::Roles;
 use crate::self_monitoring::SelfMonitoring;
 use crate::signals::Signals;
-use crate::{compaction, memory_limit, output, planner, process_metrics};
+use crate::{alert_pages, compaction, memory_limit, output, planner, process_metrics};
 
 /// The name of the one instance in the ring of a process that is all there is.
 const ONLY_INSTANCE: &str = "barograph-0";
@@ -163,21 +163,26 @@ impl Process {
         let (cluster, peers) = surroundings(&parts, &data, &grpc, &instance, &late).await?;
         let distributor = parts.distributor(&peers);
         let querier = parts.querier(&peers, &data);
-        let alertmanager = parts.alertmanager(&data, &base_url).await?;
+        let alertmanagers = cluster.as_ref().and_then(|cluster| cluster.alertmanagers(&parts, &grpc));
+        let alertmanager = parts.alertmanager(alertmanagers, &data, &base_url).await?;
         if let Some(alertmanager) = alertmanager.clone() {
             reload_on(reload_alertmanager, &parts.scope, move || {
                 let alertmanager = alertmanager.clone();
                 async move { drop(alertmanager.reload().await) }
             });
         }
-        let ruler = parts
-            .ruler(querier.as_ref(), distributor.as_ref(), alertmanager.as_ref(), &data, &base_url)
-            .await?;
+        let told = told_of_alerts(&parts, alertmanager.as_ref(), cluster.as_ref(), &grpc);
+        let rulers = cluster.as_ref().and_then(|cluster| cluster.rulers(&parts, &grpc));
+        let ruler =
+            parts.ruler(rulers, querier.as_ref(), distributor.as_ref(), told, &data, &base_url).await?;
         if let Some(ruler) = ruler.clone() {
             reload_on(reload_rules, &parts.scope, move || {
                 let ruler = ruler.clone();
                 async move { drop(ruler.reload().await) }
             });
+        }
+        if let (Some(alertmanager), Some(ruler)) = (&alertmanager, &ruler) {
+            alert_pages::show_rules(alertmanager, ruler);
         }
         let owners = compaction::owners(&parts, cluster.as_ref());
         let compactor = parts.compactor(&data, owners);
@@ -187,6 +192,7 @@ impl Process {
             registry: parts.registry.clone(),
             config_yaml: parts.config.to_yaml(),
             base_url,
+            home: parts.roles.alertmanager_alone().then_some("ui/alerts"),
         };
         let serving = ServingRoles {
             distributor: distributor.as_ref(),
@@ -206,7 +212,7 @@ impl Process {
             true => Some(control::start(&parts, &data.role("metastore"), &grpc).await?),
             false => None,
         };
-        let routes = routes(&parts, node.as_ref(), &late);
+        let routes = routes(&parts, node.as_ref(), &late, (ruler.as_ref(), alertmanager.as_ref()));
         let dial = Arc::clone(&grpc.dial);
         let grpc = grpc.serve(&parts, routes);
         let background = parts.scope.child("background");
@@ -320,19 +326,42 @@ async fn surroundings(
     Ok((Some(cluster), peers))
 }
 
-/// What this process serves to others.
-fn routes(parts: &Parts, node: Option<&Node>, late: &LateIngester<Ingester>) -> Routes {
-    let routes = node.map(Node::routes).unwrap_or_default();
-    match parts.roles.ingester {
-        true => {
-            let max = parts.config.grpc.max_message_bytes();
-            let late = Arc::new(late.clone());
-            routes
-                .add_service(IngesterService::serve(Arc::clone(&late), max))
-                .add_service(TakeOverService::serve(late, max))
-        }
-        false => routes,
+/// Who is told of alerts, unless somebody else is named: the Alertmanager of this process, or those of its cluster.
+fn told_of_alerts(
+    parts: &Parts,
+    own: Option<&Alertmanager>,
+    cluster: Option<&Cluster>,
+    grpc: &Grpc,
+) -> Option<Target> {
+    if let Some(own) = own {
+        return Some(Target { name: "built-in".to_owned(), way: Arc::new(own.clone()) });
     }
+    let way = Arc::new(cluster?.remote_alertmanagers(parts, grpc));
+    Some(Target { name: "cluster".to_owned(), way })
+}
+
+/// What this process serves to others.
+fn routes(
+    parts: &Parts,
+    node: Option<&Node>,
+    late: &LateIngester<Ingester>,
+    (ruler, alertmanager): (Option<&Ruler>, Option<&Alertmanager>),
+) -> Routes {
+    let max = parts.config.grpc.max_message_bytes();
+    let mut routes = node.map(Node::routes).unwrap_or_default();
+    if let Some(ruler) = ruler {
+        routes = routes.add_service(RulerService::serve(ruler.clone(), max));
+    }
+    if let Some(alertmanager) = alertmanager {
+        routes = routes.add_service(AlertmanagerService::serve(alertmanager.clone(), max));
+    }
+    if parts.roles.ingester {
+        let late = Arc::new(late.clone());
+        routes = routes
+            .add_service(IngesterService::serve(Arc::clone(&late), max))
+            .add_service(TakeOverService::serve(late, max));
+    }
+    routes
 }
 
 impl Running {
@@ -394,6 +423,13 @@ impl Running {
         self.readiness.set(Phase::Stopping);
         let timeout = parts.config.process.shutdown_timeout;
         let stopping = async {
+            if let Some(ruler) = &self.ruler {
+                // Before the lease ends, upon which others go on.
+                ruler.cease().await;
+            }
+            if let Some(alertmanager) = &self.alertmanager {
+                alertmanager.let_go().await;
+            }
             let paused = async {
                 if let Some(cluster) = &self.cluster {
                     cluster.pause().await;

@@ -17,15 +17,9 @@ pub(crate) struct Roles {
 }
 
 impl Roles {
-    /// The roles that a configuration names. In a cluster, processes with all roles have neither ruler nor Alertmanager: each
-    /// would evaluate all rules, and tell of alerts, by itself.
+    /// The roles that a configuration names.
     pub(crate) fn of(config: &Config) -> Self {
-        let mut roles = Self::new(&config.process.target);
-        let named = |role| config.process.target.contains(&role);
-        let alone = !roles.in_cluster(config);
-        roles.ruler = named(Target::Ruler) || (roles.ruler && alone);
-        roles.alertmanager = named(Target::Alertmanager) || (roles.alertmanager && alone);
-        roles
+        Self::new(&config.process.target)
     }
 
     /// The roles that a target names.
@@ -69,12 +63,13 @@ impl Roles {
 
     /// Whether they are part of a cluster, rather than all there is.
     pub(crate) fn in_cluster(self, config: &Config) -> bool {
-        (self.data_plane() || self.compactor) && !config.membership.addresses.is_empty()
+        let takes_part = self.data_plane() || self.compactor || self.alertmanager;
+        takes_part && !config.membership.addresses.is_empty()
     }
 
     /// Whether other processes call this one.
     pub(crate) fn is_called(self, config: &Config) -> bool {
-        self.metastore || (self.ingester && self.in_cluster(config))
+        self.metastore || ((self.ingester || self.ruler || self.alertmanager) && self.in_cluster(config))
     }
 
     /// What the configuration lacks for these roles.
@@ -86,6 +81,20 @@ impl Roles {
                 "target: {} in one process is a part of a cluster, which needs metastore.addresses (host:port of each \
                  node of the metastore); leave target out for everything in one process",
                 self.names().join(",")
+            ));
+        }
+        let (margin, ttl) = (config.ruler.lease_margin, config.membership.lease_ttl);
+        if self.ruler && self.in_cluster(config) && margin > ttl / 2 {
+            return Err(format!(
+                "ruler.lease_margin is {margin:?} and metastore.lease_ttl {ttl:?}; the margin may be half of it at most, or \
+                 the lease would never hold for long enough"
+            ));
+        }
+        let margin = config.alertmanager.lease_margin;
+        if self.alertmanager && self.in_cluster(config) && margin > ttl / 2 {
+            return Err(format!(
+                "alertmanager.lease_margin is {margin:?} and metastore.lease_ttl {ttl:?}; the margin may be half of it at most, \
+                 or the lease would never hold for long enough"
             ));
         }
         let named = config.process.target.contains(&Target::Compactor);
@@ -107,6 +116,7 @@ impl Roles {
     pub(crate) fn that_serves(path: &str) -> Option<&'static str> {
         match path {
             "/api/v1/push" | "/api/v1/write" => Some("distributor"),
+            "/api/v1/alerts" => Some("alertmanager"),
             "/prometheus/api/v1/rules" | "/prometheus/api/v1/alerts" | "/api/v1/rules" => Some("ruler"),
             _ if path.starts_with("/api/v1/rules/") || path.starts_with("/ruler/") => Some("ruler"),
             _ if path.strip_prefix("/prometheus").unwrap_or(path).starts_with("/config/v1/rules") => {
@@ -146,6 +156,8 @@ mod tests {
         check("/ingester/prepare-shutdown", Some("ingester"));
         check("/compactor", Some("compactor"));
         check("/alertmanager/api/v2/alerts", Some("alertmanager"));
+        check("/api/v1/alerts", Some("alertmanager"));
+        check("/prometheus/api/v1/alerts", Some("ruler"));
         check("/nowhere", None);
     }
 

@@ -21,3 +21,15 @@ pub mod metastore {
 pub mod ingester {
     tonic::include_proto!("barograph.ingester.v1");
 }
+
+/// Package `barograph.ruler.v1`: a ruler as other rulers see it.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod ruler {
+    tonic::include_proto!("barograph.ruler.v1");
+}
+
+/// Package `barograph.alertmanager.v1`: an Alertmanager as others see it.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod alertmanager {
+    tonic::include_proto!("barograph.alertmanager.v1");
+}

@@ -25,7 +25,7 @@ pub use checksums::{
 };
 pub use chunk::Encoding as ChunkEncoding;
 pub use error::{Code, Error};
-pub use generated::{ingester, metastore, rpc};
+pub use generated::{alertmanager, ingester, metastore, rpc, ruler};
 pub use late::LateIngester;
 pub use peers::{IngesterReaders, IngesterWriters};
 pub use push::{

@@ -9,8 +9,10 @@ use crate::Error;
 /// An instant query.
 #[derive(Debug, Clone)]
 pub struct InstantQuery {
-    /// Whose data.
+    /// Who asks: its limits hold, and its data is read where no others are named.
     pub tenant: TenantId,
+    /// Whose data is read as one, each series labelled with its tenant (`__tenant_id__`); none: the tenant's own.
+    pub source_tenants: Vec<TenantId>,
     /// The expression.
     pub text: String,
     /// When it is evaluated, in milliseconds since 1970.

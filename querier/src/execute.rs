@@ -63,6 +63,8 @@ pub(crate) struct Evaluated {
 /// What is to be fetched.
 pub(crate) struct Fetch<'f> {
     pub(crate) tenant: &'f TenantId,
+    /// Whose data is read; nobody's but the tenant's own where there are none.
+    pub(crate) sources: &'f [TenantId],
     pub(crate) query: &'f PreparedQuery,
     pub(crate) limits: &'f QuerierLimits,
     /// Where what is held is taken from.
@@ -81,10 +83,10 @@ impl Drop for CancelOnDrop {
 }
 
 impl Executor {
-    /// Runs a query; `report` learns what it takes. Dropping the future ends the evaluation soon.
+    /// Runs a query over what these tenants have, if any, or else the one that asks; `report` learns what it takes. Dropping the future ends the evaluation soon.
     pub(crate) async fn run(
         &self,
-        request: &QueryRequest,
+        (request, sources): (&QueryRequest, &[TenantId]),
         limits: &QuerierLimits,
         report: &mut Report,
     ) -> Result<Evaluated, ApiError> {
@@ -125,7 +127,7 @@ impl Executor {
         };
         // Counting samples reads everything a second time, and a simulation cannot wait for parts.
         let streams = request.stats == StatsWanted::None && !self.scope.is_simulated();
-        let fetch = Fetch { tenant: &request.tenant, query: &query, limits, memory, streams };
+        let fetch = Fetch { tenant: &request.tenant, sources, query: &query, limits, memory, streams };
         let source = self.fetch(&fetch, &mut report.cost).instrument(request_span!("querier.select")).await;
         let fetched = self.clock.monotonic();
         report.cost.select = fetched.saturating_sub(started);
@@ -232,8 +234,13 @@ impl Executor {
         range: TimeRange,
         (hold, budget): (u64, &mut Budget),
     ) -> Result<(Vec<SeriesChunks>, Option<Selection>), ApiError> {
-        let readers = self.sources.readers(fetch.tenant, range)?;
-        let mut selection = Selection::open(&readers, fetch.tenant, matchers, range, budget).await?;
+        let mut selection = match fetch.sources {
+            [] => {
+                let readers = self.sources.readers(fetch.tenant, range)?;
+                Selection::open(&readers, fetch.tenant, matchers, range, budget).await?
+            }
+            tenants => Selection::open_federated(&self.sources, tenants, matchers, range, budget).await?,
+        };
         let (mut selected, mut held) = (Vec::new(), 0);
         while let Some(series) = selection.next(budget).await? {
             held += held_bytes(&series);

@@ -9,6 +9,7 @@ mod compute;
 pub mod config;
 pub mod error;
 mod execute;
+mod federated;
 mod http;
 pub mod ingesters;
 mod labels;

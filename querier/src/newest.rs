@@ -25,7 +25,7 @@ impl Query for Querier {
             stats: StatsWanted::None,
             class: QueryClass::Rule,
         };
-        self.query(request).await.map(|response| response.value).map_err(crossing)
+        self.query_of(request, &query.source_tenants).await.map(|response| response.value).map_err(crossing)
     }
 
     async fn newest(&self, request: NewestRequest) -> Result<Vec<NewestSample>, Error> {

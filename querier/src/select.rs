@@ -5,13 +5,16 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use futures::future::try_join_all;
+use futures::stream;
 use model::{Labels, Matcher, TenantId, TimeRange};
 use promql::SharedMemory;
 use proto::{Chunk, Code, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
 
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
+use crate::federated;
 use crate::memory::QueryMemory;
+use crate::sources::Sources;
 
 /// What one query may still fetch.
 #[derive(Debug)]
@@ -150,16 +153,27 @@ impl Selection {
         range: TimeRange,
         budget: &Budget,
     ) -> Result<Self, ApiError> {
-        let streams = readers.iter().map(|reader| {
-            reader.select(SelectRequest {
-                tenant: tenant.clone(),
-                matchers: matchers.to_vec(),
-                range,
-                max_series: budget.series.ask(),
-                max_chunk_bytes: budget.chunk_bytes.ask(),
-            })
-        });
-        Ok(Self(Merged::new(try_join_all(streams).await.map_err(|e| budget.explain(e))?)))
+        let merged = merged(readers, tenant, matchers, range, budget).await;
+        Ok(Self(merged.map_err(|e| budget.explain(e))?))
+    }
+
+    /// Begins to select what several tenants have, as that of one; see [`federated`].
+    pub(crate) async fn open_federated(
+        sources: &Sources,
+        tenants: &[TenantId],
+        matchers: &[Matcher],
+        range: TimeRange,
+        budget: &Budget,
+    ) -> Result<Self, ApiError> {
+        let mut streams = Vec::with_capacity(tenants.len());
+        for tenant in tenants {
+            let Some(matchers) = federated::matchers_of(tenant, matchers) else { continue };
+            let readers = sources.readers(tenant, range)?;
+            let merged = merged(&readers, tenant, &matchers, range, budget).await;
+            let labelled = federated::labelled(tenant, merged.map_err(|e| budget.explain(e))?.into_stream());
+            streams.push(labelled.await.map_err(|e| budget.explain(e))?);
+        }
+        Ok(Self(Merged::new(streams)))
     }
 
     /// The next series, taken from the budget.
@@ -182,6 +196,26 @@ impl Selection {
         budget.count(&series)?;
         Ok(Some(series))
     }
+}
+
+/// What all readers have of a tenant.
+async fn merged(
+    readers: &[Arc<dyn IngesterRead>],
+    tenant: &TenantId,
+    matchers: &[Matcher],
+    range: TimeRange,
+    budget: &Budget,
+) -> Result<Merged, Error> {
+    let streams = readers.iter().map(|reader| {
+        reader.select(SelectRequest {
+            tenant: tenant.clone(),
+            matchers: matchers.to_vec(),
+            range,
+            max_series: budget.series.ask(),
+            max_chunk_bytes: budget.chunk_bytes.ask(),
+        })
+    });
+    Ok(Merged::new(try_join_all(streams).await?))
 }
 
 /// Several selections as one.
@@ -228,6 +262,15 @@ impl Merged {
             .map(|series| series.chunks)
             .collect();
         Ok(Some(SeriesChunks { labels, chunks: merge_chunks(chunks) }))
+    }
+
+    /// The same series by series.
+    fn into_stream(self) -> SelectStream {
+        let next = |mut merged: Self| async move {
+            let next = merged.next().await.transpose()?;
+            Some((next.map(|series| vec![series]), merged))
+        };
+        stream::unfold(self, next).boxed()
     }
 }
 

@@ -11,9 +11,6 @@ use settings::Nested;
 settings::section! {
     /// The ruler: evaluates rules.
     pub struct RulerConfig ("ruler") {
-        /// In a cluster: no other process has the role ruler, so that tenants may set rules by its API. They are kept below its
-        /// data folder, and no other process knows them. Without a cluster this is always so.
-        sole: bool = "false";
         /// The tenant that rules of files belong to.
         tenant: TenantId = "anonymous";
         /// How often files of rules are looked at for changes. SIGHUP and POST /-/reload look at once.
@@ -28,6 +25,12 @@ settings::section! {
         for_outage_tolerance: Duration = "1h", range "0s"..="30d";
         /// How long an alert waits at least after a start before it fires; rules that wait less begin anew.
         for_grace_period: Duration = "10m", range "0s"..="1d";
+        /// How far back evaluations are made up for where a group passes from one ruler of a cluster to another, each at its own
+        /// time. Earlier ones are missed.
+        catch_up: Duration = "5m", range "0s"..="1h";
+        /// How much longer than the moment the lease of this process has to hold for it to evaluate what others would take over.
+        /// At most half of metastore.lease_ttl.
+        lease_margin: Duration = "1s", range "0s"..="1m";
         /// How many rules of a group are evaluated at the same time, of those that do not need each other.
         max_independent_rules: usize = "4", range "1"..="1000";
         /// How many rules of all groups are evaluated at the same time; further ones wait. See also
@@ -43,6 +46,9 @@ settings::section! {
         notification_batch_size: usize = "256", range "1"..="100000";
         /// How long an Alertmanager may take to answer.
         notification_timeout: Duration = "10s", range "1s"..="5m";
+        /// Whether groups that a tenant sets may read the data of the tenants that they name under source_tenants. Whoever may set
+        /// rules can read everything then.
+        tenant_federation: bool = "false";
         /// How long rules that are being evaluated may take to end when the process stops.
         stop_grace: Duration = "10s", range "0s"..="5m";
     }

@@ -72,12 +72,11 @@ pub(crate) enum ChangeError {
     /// It cannot be kept.
     #[error("the rules cannot be kept: {0}")]
     Unkept(String),
-    /// Tenants set no rules here.
+    /// The group would be too large.
     #[error(
-        "in a cluster tenants set rules where one process alone has the role ruler and is told so by ruler.sole; here rules \
-         are those of files"
+        "the group is larger than what the metastore keeps of one, which is 2 MiB; make several groups of it"
     )]
-    NotHere,
+    GroupTooLarge,
 }
 
 /// Why a ruler cannot start.
@@ -91,12 +90,12 @@ pub enum StartError {
         "what tenants have set cannot be read; put the file right, or move it away and have its rules set again"
     )]
     Stored(#[source] io::Error),
-    /// Tenants have set rules, and may not here.
+    /// There are rules from when this process was all there was.
     #[error(
-        "{}: tenants have set rules, which no other process knows; set ruler.sole if no other process has the role ruler, or \
-         move the folder away", dir.display()
+        "{}: tenants have set rules while this process was in no cluster; a cluster keeps them in the metastore: load the files \
+         with barograph rules load, and move the folder away", dir.display()
     )]
-    NotSole {
+    Folder {
         /// Where they are.
         dir: PathBuf,
     },

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use env::Clock;
 use futures::StreamExt as _;
-use model::TenantId;
+use parking_lot::Mutex;
 use promql::InstantSample;
 use proto::{InstantQuery, Query, Write};
 use rules::evaluation::rule_samples;
@@ -17,6 +17,8 @@ use crate::config::RulerConfig;
 use crate::group::{Timing, Unit};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
+use crate::shares::Shares;
+use crate::takeover::Left;
 use crate::template_queries::{Answers, MAX_ROUNDS};
 use crate::write::{patiently, write};
 
@@ -30,6 +32,8 @@ pub(crate) struct Evaluator {
     pub(crate) metrics: Metrics,
     /// So many rules are evaluated at the same time.
     pub(crate) room: Semaphore,
+    /// Which groups are this process', where there are other rulers.
+    pub(crate) shares: Option<Shares>,
 }
 
 /// What rules of a group add up to.
@@ -37,28 +41,45 @@ pub(crate) struct Evaluator {
 struct Sums {
     samples: AtomicU64,
     micros: AtomicU64,
+    undone: Mutex<Vec<usize>>,
 }
 
 impl Evaluator {
-    /// Evaluates all rules of a group at that time.
-    pub(crate) async fn evaluate(&self, unit: &Unit, at_ms: i64) {
+    /// Whether a group may be evaluated by this process now. To be asked just before anything that others see.
+    pub(crate) fn may_act(&self, unit: &Unit) -> bool {
+        !unit.has_moved() && self.shares.as_ref().is_none_or(Shares::may_act)
+    }
+
+    /// Evaluates all rules of a group at that time, but for those that were evaluated then by whoever has left it. Gives the
+    /// places of those that were not, since the group may not be evaluated here any more.
+    pub(crate) async fn evaluate(&self, unit: &Unit, at_ms: i64, left: &Left) -> Vec<usize> {
         let (began, began_ms) = (self.clock.monotonic(), self.clock.now_ms());
         let sums = Sums::default();
         for batch in &unit.batches {
-            let rules = futures::stream::iter(batch.iter().copied());
+            let rules = batch.iter().copied().filter(|index| !left.is_done(*index, at_ms));
+            let rules = futures::stream::iter(rules);
             let at_once = Some(self.config.max_independent_rules);
             rules.for_each_concurrent(at_once, |index| self.rule(unit, index, at_ms, &sums)).await;
         }
         let ended = unit.state.lock().group.finish(at_ms);
-        self.end(unit, &ended).await;
+        if self.may_act(unit) {
+            self.end(unit, &ended).await;
+        }
         let took = self.clock.monotonic().saturating_sub(began);
         unit.state.lock().timing = Timing { began_ms: Some(began_ms), took };
         self.metrics.group_duration.observe(took.as_secs_f64());
         unit.metrics.last_duration.set(took.as_secs_f64());
         unit.metrics.last_evaluation.set(began_ms as f64 / 1_000.0);
-        let rules_took = Duration::from_micros(sums.micros.into_inner());
+        let Sums { samples, micros, undone } = sums;
+        let rules_took = Duration::from_micros(micros.into_inner());
         unit.metrics.last_rules_duration.set(rules_took.as_secs_f64());
-        unit.metrics.last_samples.set(i64::try_from(sums.samples.into_inner()).unwrap_or(i64::MAX));
+        unit.metrics.last_samples.set(i64::try_from(samples.into_inner()).unwrap_or(i64::MAX));
+        let undone = undone.into_inner();
+        tracing::debug!(
+            tenant = %unit.tenant, file = unit.file, group = unit.name, at_ms, late_ms = began_ms.saturating_sub(at_ms),
+            undone = undone.len(), "a group was evaluated"
+        );
+        undone
     }
 
     /// Writes markers for series that have ended. It does not matter where one is refused: another rule has the series now.
@@ -75,9 +96,18 @@ impl Evaluator {
     async fn rule(&self, unit: &Unit, index: usize, at_ms: i64, sums: &Sums) {
         // The semaphore is never closed.
         let _permit = self.room.acquire().await.ok();
+        if !self.may_act(unit) {
+            sums.undone.lock().push(index);
+            return;
+        }
         let (began, began_ms) = (self.clock.monotonic(), self.clock.now_ms());
         unit.metrics.evaluations.inc();
         let evaluated = self.outcome(unit, index, at_ms).await;
+        if !self.may_act(unit) {
+            // Whoever has the group then evaluates it at this time.
+            sums.undone.lock().push(index);
+            return;
+        }
         sums.samples.fetch_add(evaluated.samples.len() as u64, Ordering::Relaxed);
         self.notifier.send(&unit.tenant, &evaluated.alerts);
         let mut written = write(&self.write, &*self.clock, &unit.tenant, &evaluated.samples).await;
@@ -115,7 +145,7 @@ impl Evaluator {
             rule.map(|rule| (rule.query().to_owned(), state.group.query_time_ms(at_ms)))
         };
         let Some((text, time_ms)) = asked else { return Evaluated::default() };
-        let result = self.instant(&unit.tenant, text, time_ms).await;
+        let result = self.instant(unit, text, time_ms).await;
         let answers = match &result {
             Ok(result) if unit.asks(index) && !result.is_empty() => {
                 self.answers(unit, index, at_ms, result).await
@@ -142,20 +172,16 @@ impl Evaluator {
                 break;
             }
             for (text, time_ms) in missing {
-                let answer = self.instant(&unit.tenant, text.clone(), time_ms).await;
+                let answer = self.instant(unit, text.clone(), time_ms).await;
                 answers.add((text, time_ms), answer);
             }
         }
         answers
     }
 
-    async fn instant(
-        &self,
-        tenant: &TenantId,
-        text: String,
-        time_ms: i64,
-    ) -> Result<Vec<InstantSample>, String> {
-        let query = InstantQuery { tenant: tenant.clone(), text, time_ms };
+    async fn instant(&self, unit: &Unit, text: String, time_ms: i64) -> Result<Vec<InstantSample>, String> {
+        let (tenant, source_tenants) = (unit.tenant.clone(), unit.source.source_tenants.clone());
+        let query = InstantQuery { tenant, source_tenants, text, time_ms };
         let value = patiently(&*self.clock, || self.query.instant(query.clone())).await;
         rule_samples(value.map_err(|error| error.message)?)
     }

@@ -1,6 +1,7 @@
 //! A group that is being evaluated: its rules and their states, and how long things took.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gotemplate::ParseError;
@@ -30,6 +31,11 @@ impl Described {
         (self.file.clone(), self.group.name.clone())
     }
 
+    /// What it is called where groups are shared out: names that differ give texts that differ.
+    pub(crate) fn share_name(&self, tenant: &TenantId) -> String {
+        format!("{tenant}/{}:{}/{}", self.file.len(), self.file, self.group.name)
+    }
+
     /// What its times come from: many tenants set the same groups, which are not to be evaluated all at once.
     fn timed_by(&self, tenant: &TenantId) -> String {
         if self.stored { format!("{tenant}/{}", self.file) } else { self.file.clone() }
@@ -48,6 +54,8 @@ pub(crate) struct Unit {
     pub(crate) batches: Vec<Vec<usize>>,
     pub(crate) metrics: GroupMetrics,
     pub(crate) state: Mutex<State>,
+    /// Whether it is another ruler's now, so that nothing may be written any more.
+    moved: AtomicBool,
 }
 
 /// What changes with evaluations.
@@ -100,7 +108,18 @@ impl Unit {
                 restores,
             }),
             source,
+            moved: AtomicBool::new(false),
         })
+    }
+
+    /// It is another ruler's from now on.
+    pub(crate) fn set_moved(&self) {
+        self.moved.store(true, Ordering::Release);
+    }
+
+    /// Whether it is another ruler's.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.moved.load(Ordering::Acquire)
     }
 
     /// Takes the state of the group that it replaces.

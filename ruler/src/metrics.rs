@@ -12,6 +12,10 @@ const MAX_GROUPS: usize = 5_000;
 
 /// The group that a metric is about, `file;name`, and its tenant.
 pub(crate) type GroupLabels = [(&'static str, Arc<str>); 2];
+/// What a ruler of a cluster has of the groups.
+pub(crate) type StandingLabels = [(&'static str, &'static str); 1];
+/// The values of that.
+const STANDINGS: [&str; 4] = ["nothing", "kept", "whole", "orphaned"];
 /// The Alertmanager that a metric is about.
 pub(crate) type TargetLabels = [(&'static str, Arc<str>); 1];
 
@@ -34,6 +38,9 @@ pub(crate) struct Metrics {
     pub(crate) groups: Gauge,
     pub(crate) unusable_groups: Gauge,
     pub(crate) write_failures: Counter,
+    pub(crate) takeovers: Histogram,
+    pub(crate) caught_up: Counter,
+    standing: Family<StandingLabels, Gauge>,
     pub(crate) reload_successful: Gauge,
     pub(crate) reload_succeeded_at: FloatGauge,
     pub(crate) notifications: NotificationMetrics,
@@ -107,12 +114,31 @@ impl Metrics {
             ),
             write_failures: own
                 .counter("write_failures", "Writes of what rules made that failed, in the end or in part"),
+            takeovers: own.histogram(
+                "takeover_duration_seconds",
+                "How long it took to look up where a group was left by another ruler",
+                &DURATION_SECONDS,
+            ),
+            caught_up: own
+                .counter("caught_up_evaluations", "Evaluations of groups that were made up for, each at its own time"),
+            standing: own.family(
+                "share",
+                "1 for what this ruler of a cluster has of the groups: nothing, what it has kept, its whole share, or, without the \
+                 metastore, its share and what those had that are gone",
+            ),
             reload_successful: own.gauge("last_reload_successful", "Whether the files of rules could be used"),
             reload_succeeded_at: own.float_gauge(
                 "last_reload_success_timestamp_seconds",
                 "When the files of rules were taken last",
             ),
             notifications: NotificationMetrics::register(&registry),
+        }
+    }
+
+    /// What this ruler has of the groups of its cluster.
+    pub(crate) fn standing(&self, name: &'static str) {
+        for standing in STANDINGS {
+            self.standing.get_or_create_owned(&[("share", standing)]).set(i64::from(standing == name));
         }
     }
 

@@ -2,14 +2,11 @@
 
 use std::time::Duration;
 
-use model::{Matcher, TimeRange};
-use proto::NewestRequest;
 use rules::evaluation::StoredState;
 
 use crate::config::whole_ms;
 use crate::evaluate::Evaluator;
 use crate::group::Unit;
-use crate::write::patiently;
 
 impl Evaluator {
     /// Looks up how the alerts of a group stood before this process was. What cannot be looked up begins anew: an alert that
@@ -29,7 +26,7 @@ impl Evaluator {
                 rule.state_selector()
             };
             let now_ms = self.clock.now_ms();
-            let found = self.states(unit, &selector, now_ms).await;
+            let found = self.states(unit, &selector).await;
             let mut state = unit.state.lock();
             if let Some(rule) = state.group.alerting_mut(index) {
                 restore.restore(rule, now_ms, &found);
@@ -40,31 +37,14 @@ impl Evaluator {
         unit.metrics.last_restore.set(took.as_secs_f64());
     }
 
-    async fn states(&self, unit: &Unit, selector: &[(String, String)], now_ms: i64) -> Vec<StoredState> {
-        let tolerance_ms = whole_ms(self.config.for_outage_tolerance);
-        let Some(range) = TimeRange::new(now_ms.saturating_sub(tolerance_ms), now_ms) else {
-            return Vec::new();
-        };
-        let matchers: Vec<Matcher> =
-            selector.iter().map(|(name, value)| Matcher::equal(name, value)).collect();
-        let request = NewestRequest { tenant: unit.tenant.clone(), matchers, range };
-        let newest = patiently(&*self.clock, || self.query.newest(request.clone())).await;
-        match newest {
-            Ok(newest) => newest
-                .into_iter()
-                .map(|sample| StoredState {
-                    labels: sample.labels,
-                    timestamp_ms: sample.timestamp_ms,
-                    value: sample.value,
-                })
-                .collect(),
-            Err(error) => {
-                tracing::error!(
-                    tenant = %unit.tenant, file = unit.file, group = unit.name, %error,
-                    "how alerts stood before cannot be looked up; they begin to wait anew"
-                );
-                Vec::new()
-            }
-        }
+    async fn states(&self, unit: &Unit, selector: &[(String, String)]) -> Vec<StoredState> {
+        let newest = self.newest(unit, selector, whole_ms(self.config.for_outage_tolerance)).await;
+        newest.unwrap_or_else(|error| {
+            tracing::error!(
+                tenant = %unit.tenant, file = unit.file, group = unit.name, %error,
+                "how alerts stood before cannot be looked up; they begin to wait anew"
+            );
+            Vec::new()
+        })
     }
 }

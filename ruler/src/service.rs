@@ -24,7 +24,8 @@ use crate::http;
 use crate::metrics::Metrics;
 use crate::notify::{Notifier, Target};
 use crate::running::Running;
-use crate::stored::{RuleDir, Stored};
+use crate::shares::{ClusterDeps, Shares};
+use crate::stored::{Keeper, RuleDir, RuleRecords, Stored};
 use crate::turns::Turns;
 
 /// How many groups are named at a start that are kept and cannot be evaluated.
@@ -48,10 +49,10 @@ pub struct Deps {
     pub alertmanagers: Vec<Target>,
     /// The files of rules, as patterns.
     pub files: Vec<PathBuf>,
-    /// The folder of what tenants set by the API. It is made when one does.
+    /// The folder of what tenants set by the API where there is no cluster. It is made when one does.
     pub dir: PathBuf,
-    /// Whether no other process evaluates rules, so that tenants may set them here.
-    pub sole: bool,
+    /// The cluster, where there are other rulers: it keeps what tenants set, and groups are shared out.
+    pub cluster: Option<ClusterDeps>,
     /// The limits of tenants.
     pub limits: Overrides<RulerLimits>,
     /// Where people reach the process, without a slash at the end.
@@ -65,9 +66,8 @@ pub(crate) struct Shared {
     pub(crate) evaluator: Arc<Evaluator>,
     fs: Arc<dyn FileSystem>,
     files: Vec<PathBuf>,
-    pub(crate) dir: RuleDir,
-    /// Whether tenants may set rules.
-    pub(crate) keeps: bool,
+    /// Where what tenants set is kept.
+    pub(crate) keeper: Keeper,
     pub(crate) limits: Overrides<RulerLimits>,
     pub(crate) settings: Arc<Settings>,
     pub(crate) groups: Mutex<BTreeMap<TenantId, Groups>>,
@@ -107,8 +107,8 @@ impl Ruler {
         let (reading, asking) = (dir.clone(), Arc::clone(&query));
         let stored = scope.run_blocking(move || reading.load(|tenant| asking.parse_options(tenant))).await;
         let stored = stored.map_err(LoadError::from)?.map_err(StartError::Stored)?;
-        if !deps.sole && !stored.is_empty() {
-            return Err(StartError::NotSole { dir: dir.dir });
+        if deps.cluster.is_some() && !stored.is_empty() {
+            return Err(StartError::Folder { dir: dir.dir });
         }
         let metrics = Metrics::register(&registry);
         let sending = scope.child("sending");
@@ -121,13 +121,21 @@ impl Ruler {
             resend_delay_ms: whole_ms(config.resend_delay),
         });
         let room = Semaphore::new(config.max_concurrent_rules);
-        let evaluator = Evaluator { config, clock, query, write, notifier, metrics, room };
+        let (keeper, shares) = match deps.cluster {
+            None => (Keeper::Folder(dir), None),
+            Some(cluster) => {
+                let (client, watcher) = (cluster.client.clone(), cluster.rules.clone());
+                let records = RuleRecords::new(client, watcher, Arc::clone(&clock));
+                let shares = Shares::start(cluster, config.lease_margin, &metrics, (&clock, &scope));
+                (Keeper::Metastore(Arc::new(records)), Some(shares))
+            }
+        };
+        let evaluator = Evaluator { config, clock, query, write, notifier, metrics, room, shares };
         let shared = Arc::new(Shared {
             evaluator: Arc::new(evaluator),
             fs,
             files,
-            dir,
-            keeps: deps.sole,
+            keeper,
             limits: deps.limits,
             settings,
             groups: Mutex::default(),
@@ -145,6 +153,14 @@ impl Ruler {
         let texts = shared.read().await?;
         shared.parse(&texts)?;
         *shared.texts.lock() = texts;
+        shared.begin_to_follow().await;
+        if let Some(shares) = shared.shares().cloned() {
+            let applied = Arc::clone(&shared);
+            // The scope ends the task.
+            drop(shared.scope.spawn("shares carried out", async move {
+                shares.carry_out(|| applied.apply_all()).await;
+            }));
+        }
         shared.count_unusable(MAX_NAMED);
         Ok(Self(shared))
     }
@@ -170,6 +186,9 @@ impl Ruler {
             shared.apply_soon(&tenant);
         }
         shared.watch();
+        if shared.shares().is_some() {
+            shared.apply_all().await;
+        }
         Ok(())
     }
 
@@ -193,18 +212,30 @@ impl Ruler {
         self.0.reload().await
     }
 
-    /// Ends: what is being evaluated is given some time to end.
-    pub async fn stop(&self) {
+    /// Evaluates nothing any more: what is being evaluated is given some time to end. In a cluster this comes before the end of
+    /// the lease, upon which others take over.
+    pub async fn cease(&self) {
         let shared = &self.0;
         let clock = &*shared.evaluator.clock;
         shared.evaluating.cancel();
         shared.evaluating.join(clock, shared.evaluator.config.stop_grace).await;
+    }
+
+    /// Ends.
+    pub async fn stop(&self) {
+        self.cease().await;
+        let shared = &self.0;
         shared.sending.cancel();
         shared.scope.abort();
     }
 }
 
 impl Shared {
+    /// The share of this ruler, where there are others.
+    pub(crate) fn shares(&self) -> Option<&Shares> {
+        self.evaluator.shares.as_ref()
+    }
+
     /// The groups of a tenant, in order.
     pub(crate) fn units(&self, tenant: &TenantId) -> Vec<Arc<Unit>> {
         self.shown.lock().get(tenant).cloned().unwrap_or_default()

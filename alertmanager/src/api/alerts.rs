@@ -181,10 +181,11 @@ pub(super) async fn push(State(role): State<Alertmanager>, Tenant(id): Tenant, b
             }
         }
     }
-    let pushed = tenant.push(good, now);
-    shared.metrics.groups_refused.inc_by(pushed.groups_refused as u64);
+    let pushed = match shared.push(&tenant, good, now).await {
+        Ok(pushed) => pushed,
+        Err(why) => return overloaded(&why),
+    };
     if pushed.refused {
-        shared.metrics.refused.inc();
         let max = shared.config.max_alerts;
         return overloaded(&format!("there are {max} alerts, as many as alertmanager.max_alerts allows"));
     }

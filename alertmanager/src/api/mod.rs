@@ -4,6 +4,7 @@
 mod alerts;
 mod answer;
 mod groups;
+mod own;
 mod page;
 mod params;
 mod read;
@@ -41,6 +42,11 @@ pub(crate) fn router(alertmanager: &Alertmanager) -> Router {
         .route("/api/v2/{*path}", axum::routing::any(no_path))
         .layer(from_fn(shared_headers));
     v2.merge(page::router(alertmanager)).with_state(alertmanager.clone())
+}
+
+/// Configurations of tenants, from the root.
+pub(crate) fn configs(alertmanager: &Alertmanager) -> Router {
+    own::router(alertmanager)
 }
 
 /// What operates the role.

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::answer::json;
 use super::params::Params;
 use super::time::show;
-use crate::service::Alertmanager;
+use crate::service::{Alertmanager, Shared};
 
 /// The version of upstream whose behaviour this is: clients look at it.
 const VERSION: &str = "0.34.0";
@@ -27,8 +27,27 @@ struct Status<'a> {
 
 #[derive(Serialize)]
 struct Cluster {
-    peers: [(); 0],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    peers: Vec<Peer>,
     status: &'static str,
+}
+
+#[derive(Serialize)]
+struct Peer {
+    address: String,
+    name: String,
+}
+
+impl Cluster {
+    fn of(shared: &Shared) -> Self {
+        let Some(cluster) = shared.keeper.cluster() else {
+            return Self { name: None, peers: Vec::new(), status: "disabled" };
+        };
+        let (name, peers) = cluster.shown();
+        let peers = peers.into_iter().map(|(name, address)| Peer { address, name }).collect();
+        Self { name: Some(name), peers, status: "ready" }
+    }
 }
 
 #[derive(Serialize)]
@@ -50,7 +69,7 @@ struct Version {
 pub(super) async fn status(State(role): State<Alertmanager>, Tenant(id): Tenant) -> Response {
     let setup = role.0.shown(&id).setup();
     let status = Status {
-        cluster: Cluster { peers: [], status: "disabled" },
+        cluster: Cluster::of(&role.0),
         config: Original { original: setup.config.to_yaml() },
         uptime: show(role.0.started),
         version_info: Version {

@@ -32,13 +32,15 @@ pub(super) struct Group {
     alerts: BTreeMap<Fingerprint, Arc<Alert>>,
     /// When it is flushed next, once nothing is on its way.
     pub(super) due: Moment,
+    /// When it was to be flushed at first.
+    pub(super) first_due: Moment,
     flush: Option<Flush>,
 }
 
 impl Group {
     pub(super) fn new(route: Arc<Route>, labels: Labels, due: Moment) -> Self {
         let key = format!("{}:{}", route.key, display_labels(&labels));
-        Self { route, labels, key, alerts: BTreeMap::new(), due, flush: None }
+        Self { route, labels, key, alerts: BTreeMap::new(), due, first_due: due, flush: None }
     }
 
     pub(super) fn insert(&mut self, alert: &Arc<Alert>) {
@@ -63,6 +65,16 @@ impl Group {
         alerts
     }
 
+    /// Under which key the log has what an integration was told of it.
+    pub(super) fn log_key(&self, integration: &Integration) -> LogKey {
+        LogKey {
+            group: self.key.clone(),
+            receiver: self.route.options.receiver.clone(),
+            integration: integration.kind.to_owned(),
+            index: integration.index,
+        }
+    }
+
     /// What an integration has to be told of these alerts, if anything.
     pub(super) fn notification(
         &self,
@@ -74,12 +86,7 @@ impl Group {
         now: Moment,
     ) -> Option<Notification> {
         let options = &self.route.options;
-        let key = LogKey {
-            group: self.key.clone(),
-            receiver: options.receiver.clone(),
-            integration: integration.kind.to_owned(),
-            index: integration.index,
-        };
+        let key = self.log_key(integration);
         let state = GroupState::of(alerts.iter().map(|alert| &**alert), now);
         let repeat = options.repeat_interval;
         let reason = state.reason(log.get(&key), integration.send_resolved, repeat, now)?;
@@ -118,6 +125,13 @@ impl Group {
         flush.open = flush.open.saturating_sub(1);
         flush.failed |= outcome == Outcome::Failed;
         true
+    }
+
+    /// What is on its way is not going to be answered.
+    pub(super) fn call_off(&mut self) {
+        if let Some(flush) = &mut self.flush {
+            (flush.open, flush.failed) = (0, true);
+        }
     }
 
     pub(super) fn in_flight(&self) -> bool {

@@ -208,6 +208,70 @@ impl Dispatcher {
         flushed
     }
 
+    /// Another process tells: groups go on where there is nothing to be told any more by the log, which forgets what is
+    /// resolved. Others stay due, for this process to tell if it takes over.
+    pub fn follow(&mut self, now: Moment) {
+        let due: Vec<(Moment, GroupId)> =
+            self.due.iter().copied().take_while(|(due, _)| *due <= now).collect();
+        for (due, id) in due {
+            let Some(group) = self.groups.get(&id) else { continue };
+            let alerts = group.alerts_at(now);
+            let mut ignored = Suppressed::default();
+            let told: Vec<Arc<Alert>> = match self.muted(group, now, &mut ignored, 0) {
+                true => Vec::new(),
+                false => {
+                    let wanted =
+                        alerts.iter().filter(|alert| self.may_be_told(&alert.labels, now, &mut ignored));
+                    wanted.cloned().collect()
+                }
+            };
+            let ways =
+                self.receivers.of_name(&group.route.options.receiver).iter().filter(|_| !told.is_empty());
+            let mut news = ways.map(|way| group.notification(id, 0, way, &told, &self.log, now));
+            if news.any(|notification| notification.is_some()) {
+                continue;
+            }
+            let next = now.plus(group.route.options.group_interval);
+            self.due.remove(&(due, id));
+            self.flushes += 1;
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.begin(self.flushes, 0, &alerts, next, now);
+            }
+            self.settle(id);
+        }
+    }
+
+    /// What is on its way has ended or was called off: whatever was not answered counts as failed.
+    pub fn call_off(&mut self) {
+        let open: Vec<GroupId> =
+            self.groups.iter().filter(|(_, group)| group.in_flight()).map(|(id, _)| *id).collect();
+        for id in open {
+            if let Some(group) = self.groups.get_mut(&id) {
+                group.call_off();
+            }
+            self.settle(id);
+        }
+    }
+
+    /// This process tells from now on: groups are due when whoever told of them last would have told again, and those that
+    /// nobody was told of when they were first.
+    pub fn take_over(&mut self) {
+        self.due.clear();
+        for (id, group) in &mut self.groups {
+            if group.in_flight() {
+                continue;
+            }
+            let ways = self.receivers.of_name(&group.route.options.receiver);
+            let told = ways.iter().filter_map(|way| self.log.get(&group.log_key(way))).map(|entry| entry.at);
+            group.due = match told.max() {
+                // What was told before this group was made was of one that is gone.
+                Some(at) => at.plus(group.route.options.group_interval).max(group.first_due),
+                None => group.first_due,
+            };
+            self.due.insert((group.due, *id));
+        }
+    }
+
     fn flush_group(&mut self, id: GroupId, now: Moment, flushed: &mut Flushed) {
         let suppressed = &mut flushed.suppressed;
         let Some(group) = self.groups.get(&id) else { return };

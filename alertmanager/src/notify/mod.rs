@@ -34,7 +34,7 @@ pub(crate) use self::error::{Reason, SendError};
 pub(crate) use self::files::Files;
 pub(crate) use self::http::Surroundings;
 pub(crate) use self::integrations::{BuildError, Integrations, KINDS};
-pub(crate) use self::retry::{Sending, Sent};
+pub(crate) use self::retry::{Attempts, Sending, Sent};
 pub(crate) use self::telling::{Telling, limits as template_limits};
 pub(crate) use self::value::escape_html;
 

@@ -25,8 +25,18 @@ pub(crate) struct Sent {
     pub(crate) failed: Option<SendError>,
 }
 
+/// Who is asked before each attempt, and told of those that failed.
+pub(crate) trait Attempts: Send + Sync {
+    /// Whether it is still this process' to send.
+    fn may_send(&self) -> bool;
+
+    /// An attempt failed, and another one follows.
+    fn failed(&self, error: &SendError);
+}
+
 /// A notification on its way.
 pub(crate) struct Sending {
+    pub(crate) attempts: Arc<dyn Attempts>,
     pub(crate) way: Way,
     /// The kind of the way, for metrics.
     pub(crate) kind: &'static str,
@@ -53,6 +63,9 @@ impl Sending {
             turn = Arc::clone(&self.way.turns).acquire_owned() => turn,
         };
         loop {
+            if !self.attempts.may_send() {
+                return self.given_up(sent, Reason::Canceled);
+            }
             let attempt = tokio::select! {
                 biased;
                 () = &mut timeout => return self.given_up(sent, Reason::DeadlineExceeded),
@@ -75,6 +88,9 @@ impl Sending {
             sent.failed = Some(error);
             if !again {
                 return self.failed(sent);
+            }
+            if let Some(error) = &sent.failed {
+                self.attempts.failed(error);
             }
             let wanted = self.spread(wait).max(after.unwrap_or_default());
             wait = wait.mul_f64(FACTOR).min(LONGEST_WAIT);

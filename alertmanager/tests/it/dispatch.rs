@@ -199,3 +199,61 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_takes_over_goes_on_where_the_other_was() {
+    let (mut teller, mut follower) = (dispatcher(), dispatcher());
+    for dispatcher in [&mut teller, &mut follower] {
+        dispatcher.push(alert(group("a"), seconds(0.0), Some(seconds(1e6))), seconds(0.0));
+        dispatcher.push(alert(group("b"), seconds(0.0), Some(seconds(1e6))), seconds(0.0));
+    }
+    let told = teller.flush(seconds(10.0)).notifications;
+    assert_eq!(told.len(), 2);
+    // What was told of one group is known to the other; of the second one it was never said.
+    let (key, entry) = teller.log_entry(&told[0], seconds(10.5));
+    follower.follow(seconds(12.0));
+    follower.log_mut().record(key, entry);
+    follower.take_over();
+    let due = one(&mut follower, 13.0);
+    assert_eq!(due.key.group, told[1].key.group);
+    follower.done(&due, Outcome::Sent, seconds(13.0));
+    // The first goes on as it would have: nothing is told again before it is to be repeated.
+    assert!(follower.flush(seconds(70.0)).notifications.is_empty());
+    let mut more = alert(Labels::from_pairs([("g", "a"), ("x", "1")]), seconds(71.0), Some(seconds(1e6)));
+    if told[0].key.group.contains("\"b\"") {
+        more.labels = Labels::from_pairs([("g", "b"), ("x", "1")]);
+    }
+    follower.push(more, seconds(71.0));
+    assert_eq!(one(&mut follower, 131.0).reason, Reason::NewAlerts);
+}
+
+#[test]
+fn what_others_have_told_is_forgotten_and_nothing_else() {
+    let mut follower = dispatcher();
+    follower.push(alert(group("a"), seconds(0.0), Some(seconds(100.0))), seconds(0.0));
+    let mut teller = dispatcher();
+    teller.push(alert(group("a"), seconds(0.0), Some(seconds(100.0))), seconds(0.0));
+    let first = one(&mut teller, 10.0);
+    let (key, entry) = teller.log_entry(&first, seconds(10.0));
+    follower.log_mut().record(key, entry);
+    follower.follow(seconds(11.0));
+    follower.follow(seconds(200.0));
+    assert_eq!(follower.group_count(), 1, "nobody was told yet that it is resolved");
+    teller.done(&first, Outcome::Sent, seconds(10.0));
+    let resolved = one(&mut teller, 200.0);
+    assert_eq!(resolved.reason, Reason::AllResolved);
+    let (key, entry) = teller.log_entry(&resolved, seconds(200.0));
+    follower.log_mut().record(key, entry);
+    follower.follow(seconds(300.0));
+    assert_eq!(follower.group_count(), 0);
+}
+
+#[test]
+fn what_is_called_off_is_told_by_whoever_is_next() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("a"), seconds(0.0), Some(seconds(1e6))), seconds(0.0));
+    let first = one(&mut dispatcher, 10.0);
+    dispatcher.call_off();
+    dispatcher.take_over();
+    assert_eq!(one(&mut dispatcher, 11.0).key, first.key);
+}

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use alertmanager::{Alertmanager, AlertmanagerConfig, Deps, StartError};
+use alertmanager::{Alertmanager, AlertmanagerConfig, AlertmanagerLimits, Deps, StartError};
 use axum::body::Body;
 use env::{Scope, SeededRng, SimFs, SystemClock};
 use http::{Request, StatusCode};
@@ -40,6 +40,8 @@ impl Role {
             dir: PathBuf::from("/data"),
             config_file: Some(PathBuf::from("/am.yml")),
             external_url: "http://am".to_owned(),
+            limits: settings::Overrides::fixed(AlertmanagerLimits::default()),
+            cluster: None,
         };
         let role = Alertmanager::start(config, deps).await?;
         Ok(Self { role, registry, scope })

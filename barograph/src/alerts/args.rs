@@ -22,6 +22,9 @@ Examples:
   barograph alerts silence import silences.json --url http://other:9093
       Silences taken elsewhere.
 
+  barograph alerts config load --tenant team-a alertmanager.yml templates/*.tmpl
+      The configuration of a tenant.
+
   barograph alerts config check alertmanager.yml
   barograph alerts routes test --config alertmanager.yml severity=page team=db
   barograph alerts template render --config alertmanager.yml '{{ template \"__subject\" . }}'
@@ -66,7 +69,13 @@ pub(crate) fn command() -> Command {
                 .subcommand(silence_import()),
         )
         .subcommand(group("routes", "Try the routes of a configuration").subcommand(routes_test()))
-        .subcommand(group("config", "Check a configuration").subcommand(config_check()))
+        .subcommand(
+            group("config", "Check a configuration; set, show and remove that of a tenant")
+                .subcommand(config_check())
+                .subcommand(config_load())
+                .subcommand(asking("get", "Show the configuration that a tenant has set, as it was set"))
+                .subcommand(asking("delete", "Remove it: the tenant has that of the process then")),
+        )
         .subcommand(group("template", "Try templates").subcommand(template_render()))
 }
 
@@ -172,6 +181,16 @@ fn config_check() -> Command {
         .about("Say what is wrong with a configuration and its templates, or what it has")
         .arg(Arg::new("file").value_name("FILE").required(true).num_args(1..).help("The configurations"))
         .arg(matcher_mode())
+}
+
+fn config_load() -> Command {
+    asking("load", "Set the configuration of a tenant, in the place of that of the process")
+        .after_help(
+            "It names its templates by the names of these files, without a path, and no other files of the machine: secrets \
+             stand in it.",
+        )
+        .arg(Arg::new("file").value_name("FILE").required(true).help("The configuration"))
+        .arg(Arg::new("template").value_name("TEMPLATE").num_args(0..).help("Files of templates"))
 }
 
 fn template_render() -> Command {

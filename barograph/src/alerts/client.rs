@@ -60,6 +60,20 @@ impl Client {
         Ok(Self { base, transport, headers, timeout })
     }
 
+    /// A client of what is at the root of the process whose Alertmanager a command line names.
+    pub(super) fn at_root(asked: &ArgMatches) -> Result<Self, String> {
+        let mut client = Self::new(asked)?;
+        if let Some(root) = client.base.strip_suffix("/alertmanager") {
+            client.base = root.to_owned();
+        }
+        Ok(client)
+    }
+
+    /// What comes before the path.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// Asks for JSON; `None` where there is no such thing.
     pub(super) fn get(&self, path: &str) -> Result<Option<Value>, String> {
         match self.send(Method::GET, path, String::new())? {
@@ -91,7 +105,7 @@ impl Client {
     }
 
     /// What an answer that is an error says: texts and messages in JSON without what they are wrapped in.
-    fn refused(&self, path: &str, status: StatusCode, body: &str) -> String {
+    pub(super) fn refused(&self, path: &str, status: StatusCode, body: &str) -> String {
         let said = match serde_json::from_str(body) {
             Ok(Value::String(text)) => text,
             Ok(Value::Object(fields)) => match fields.get("message").and_then(Value::as_str) {
@@ -105,7 +119,13 @@ impl Client {
         format!("{}{place}: {status}: {said}", self.base).trim_end_matches([' ', ':']).to_owned()
     }
 
-    fn send(&self, method: Method, path: &str, body: String) -> Result<(StatusCode, String), String> {
+    /// Sends a request: status and body of the answer.
+    pub(super) fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<(StatusCode, String), String> {
         let url = format!("{}{path}", self.base);
         let uri: Uri = url.parse().map_err(|_| format!("{url:?} is no URL"))?;
         let mut request = Request::new(Full::new(Bytes::from(body)));

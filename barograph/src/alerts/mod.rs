@@ -4,6 +4,7 @@ mod args;
 mod client;
 mod files;
 mod list;
+mod own;
 mod silences;
 
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ pub(crate) fn run(fs: &dyn FileSystem, matches: &ArgMatches, now_ms: i64) -> Exi
         },
         Some(("config", asked)) => match asked.subcommand() {
             Some(("check", asked)) => files::check(fs, asked),
+            Some(("load", asked)) => own::load(fs, asked),
+            Some(("get", asked)) => own::get(asked),
+            Some(("delete", asked)) => own::delete(asked),
             _ => return ExitCode::from(2),
         },
         Some(("routes", asked)) => match asked.subcommand() {

@@ -4,7 +4,8 @@
 //! * [`Watcher`]: a [`View`] of the records under some prefixes, kept current, and kept on disk, so that a process
 //!   starts with its last view while the metastore is down.
 //! * [`LeaseHolder`]: the process' own lease, registered and renewed.
-//! * [`Ownership`]: which units of work are this process', fenced by its lease.
+//! * [`Ownership`]: which units of work are this process', fenced by its lease; [`Share`]: the same where two at once would be
+//!   seen outside, with the metastore gone, too.
 //! * [`records`]: what is under which key, with its type.
 //! * [`rings`]: from a view to the ring that roles work with.
 //! * [`shards`]: the planner of how many ingesters tenants use.
@@ -20,6 +21,7 @@ pub mod records;
 pub mod rings;
 mod saved;
 pub mod shards;
+mod share;
 mod view;
 mod watcher;
 
@@ -27,7 +29,8 @@ pub use client::{Client, WatchStream};
 pub use config::MembershipConfig;
 pub use lease::{Held, LeaseHolder};
 pub use lifecycle::{Announcement, Lifecycle, Place, WrongPlace};
-pub use ownership::{Grant, Ownership, OwnershipDeps};
+pub use ownership::{Grant, Ownership, OwnershipDeps, live};
 pub use saved::SavedViewError;
+pub use share::{Addresses, HEARD, Heard, Own, Share, addresses};
 pub use view::{Changed, View, ViewError};
 pub use watcher::{Watcher, WatcherDeps};

@@ -123,9 +123,13 @@ impl Grant {
     }
 }
 
+/// The leases of the processes of a role that live, as a view has them, by name.
+pub fn live(view: &View, role: &str) -> impl Iterator<Item = Lease> {
+    let live = view.range(LEASES.as_bytes()).filter_map(|record| Lease::decode(record.value.clone()).ok());
+    live.filter(move |lease| lease.roles.iter().any(|has| has == role))
+}
+
 /// Looks at the members in a view; whether they are others.
 fn see(tracker: &mut Tracker, role: &str, view: &View) -> bool {
-    let live = view.range(LEASES.as_bytes()).filter_map(|record| Lease::decode(record.value.clone()).ok());
-    let members = live.filter(|lease| lease.roles.iter().any(|has| has == role));
-    tracker.see(view.revision(), members.map(|lease| lease.instance.into())).is_some()
+    tracker.see(view.revision(), live(view, role).map(|lease| lease.instance.into())).is_some()
 }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use proto::metastore::compare::Condition;
 use proto::metastore::{
-    Compare, HaElection, Instance, JobHolder, KeyRevision, LeaseToken, Op, Overrides, Placement, Put, Record,
-    Tenant, Txn, op,
+    AlertmanagerConfig, AlertmanagerStanding, AlertmanagerState, Compare, HaElection, Instance, JobHolder,
+    KeyRevision, LeaseToken, Op, Overrides, Placement, Put, Record, RuleGroup, RuleTenant, Tenant, Txn, op,
 };
 use proto::{KnownFields, Stored};
 
@@ -45,6 +45,18 @@ kinds! {
     HaElections: "ha/" => HaElection;
     /// `jobs/<kind>/<job>`: who does a job.
     Jobs: "jobs/" => JobHolder;
+    /// `rules/<tenant>/<namespace>/<group>`: rules that tenants have set.
+    Rules: "rules/" => RuleGroup;
+    /// `rule_tenants/<tenant>`: changes whenever rules of the tenant do.
+    RuleTenants: "rule_tenants/" => RuleTenant;
+    /// `alertmanager_configs/<tenant>`: the Alertmanager's configurations that tenants have set.
+    AlertmanagerConfigs: "alertmanager_configs/" => AlertmanagerConfig;
+    /// `silences/<tenant>/<id>`
+    Silences: "silences/" => AlertmanagerState;
+    /// `notification_log/<tenant>/<hash>`: what receivers were told last.
+    NotificationLog: "notification_log/" => AlertmanagerState;
+    /// `alertmanagers/<instance>`: how far an Alertmanager has let go of what is others'.
+    AlertmanagerStandings: "alertmanagers/" => AlertmanagerStanding;
 }
 
 /// The leases of processes; see [`proto::metastore::Lease`]. They are not written with transactions.
@@ -100,6 +112,11 @@ pub fn get(key: Bytes) -> Op {
 /// Removes a key in a transaction.
 pub fn delete(key: Bytes) -> Op {
     Op { op: Some(op::Op::Delete(key)) }
+}
+
+/// Removes every key that begins so in a transaction.
+pub fn delete_prefix(prefix: Bytes) -> Op {
+    Op { op: Some(op::Op::DeletePrefix(prefix)) }
 }
 
 /// Replaces a record that is as it was read (or still absent, with revision 0), and otherwise reads what it is now.

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use axum::extract::State;
 use axum::response::Response;
+use proto::ruler::{Alert, AlertState};
 use rpc::Tenant;
 use serde::Serialize;
 
-use super::answer::success;
+use super::answer::{success, unavailable};
 use super::time::{exponential, time};
 use crate::service::Ruler;
 
@@ -25,16 +26,24 @@ pub(super) struct ShownAlert {
 }
 
 impl ShownAlert {
-    pub(super) fn of(alert: &rules::Alert) -> Self {
-        let pairs = alert.labels.iter();
+    pub(super) fn of(alert: Alert) -> Self {
         Self {
-            labels: pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            annotations: alert.annotations.clone(),
-            state: alert.state.as_str(),
+            state: state(alert.state()),
+            labels: alert.labels,
+            annotations: alert.annotations,
             active_at: time(alert.active_at_ms),
             keep_firing_since: alert.keep_firing_since_ms.map(time),
             value: exponential(alert.value),
         }
+    }
+}
+
+/// As the API writes it.
+pub(super) fn state(state: AlertState) -> &'static str {
+    match state {
+        AlertState::Inactive => "inactive",
+        AlertState::Pending => "pending",
+        AlertState::Firing => "firing",
     }
 }
 
@@ -44,10 +53,11 @@ struct Alerts {
 }
 
 pub(super) async fn list(State(ruler): State<Ruler>, Tenant(tenant): Tenant) -> Response {
-    let mut alerts = Vec::new();
-    for unit in ruler.0.units(&tenant) {
-        let state = unit.state.lock();
-        alerts.extend(state.group.alerts().map(ShownAlert::of));
-    }
-    success(&Alerts { alerts })
+    let groups = match ruler.0.all(&tenant, false).await {
+        Ok(groups) => groups,
+        Err(error) => return unavailable(&error.message),
+    };
+    let rules = groups.into_iter().flat_map(|group| group.rules);
+    let alerts = rules.filter_map(|rule| rule.alerting).flat_map(|alerting| alerting.alerts);
+    success(&Alerts { alerts: alerts.map(ShownAlert::of).collect() })
 }

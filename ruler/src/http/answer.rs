@@ -29,6 +29,12 @@ pub(super) fn bad_data(error: &str) -> Response {
     json(StatusCode::BAD_REQUEST, &Failure { status: "error", error_type: "bad_data", error })
 }
 
+/// Something that is not known at the moment.
+pub(super) fn unavailable(error: &str) -> Response {
+    let failure = Failure { status: "error", error_type: "unavailable", error };
+    json(StatusCode::SERVICE_UNAVAILABLE, &failure)
+}
+
 fn json(status: StatusCode, value: &impl Serialize) -> Response {
     let text = match serde_json::to_string(value) {
         Ok(text) => text,

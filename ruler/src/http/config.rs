@@ -116,11 +116,12 @@ fn changed(outcome: Result<(), ChangeError>) -> Response {
 fn refused(error: &ChangeError) -> Response {
     let status = match error {
         ChangeError::Absent | ChangeError::NamespaceAbsent => StatusCode::NOT_FOUND,
-        ChangeError::Name | ChangeError::Refused(_) | ChangeError::Limit { .. } | ChangeError::TooLarge => {
-            StatusCode::BAD_REQUEST
-        }
+        ChangeError::Name
+        | ChangeError::Refused(_)
+        | ChangeError::Limit { .. }
+        | ChangeError::TooLarge
+        | ChangeError::GroupTooLarge => StatusCode::BAD_REQUEST,
         ChangeError::Unkept(_) => StatusCode::SERVICE_UNAVAILABLE,
-        ChangeError::NotHere => StatusCode::NOT_IMPLEMENTED,
     };
     let mut response = (status, format!("{error}\n")).into_response();
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -6,16 +6,15 @@ use axum::extract::State;
 use axum::response::Response;
 use http::Uri;
 use model::{Labels, Matcher};
+use proto::ruler::{Alerting, Group, Health, Rule};
 use rpc::Tenant;
-use rules::evaluation::RuleBody;
 use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::alerts::ShownAlert;
-use super::answer::{bad_data, success};
+use super::alerts::{self, ShownAlert};
+use super::answer::{bad_data, success, unavailable};
 use super::params::{Params, Wanted, invalid};
 use super::time::time_or_never;
-use crate::group::{Timing, Unit};
 use crate::service::Ruler;
 
 #[derive(Serialize)]
@@ -105,9 +104,9 @@ impl<'a> RuleFilter<'a> {
         })
     }
 
-    fn wants(&self, rule: &rules::Rule) -> bool {
-        let kind = if rule.alerting().is_some() { self.alerting } else { self.recording };
-        kind && self.names.has(rule.name()) && self.matches(&Labels::from_pairs(rule.labels()))
+    fn wants(&self, rule: &Rule) -> bool {
+        let kind = if rule.alerting.is_some() { self.alerting } else { self.recording };
+        kind && self.names.has(&rule.name) && self.matches(&Labels::from_pairs(&rule.labels))
     }
 
     fn matches(&self, labels: &Labels) -> bool {
@@ -116,54 +115,62 @@ impl<'a> RuleFilter<'a> {
     }
 
     /// The group with the rules that are wanted; nothing where none of them is.
-    fn group(&self, unit: &Unit) -> Option<ShownGroup> {
-        if !self.groups.has(&unit.name) || !self.files.has(&unit.file) {
+    fn group(&self, group: Group) -> Option<ShownGroup> {
+        if !self.groups.has(&group.name) || !self.files.has(&group.file) {
             return None;
         }
-        let state = unit.state.lock();
-        let rules = state.group.rules().iter().zip(&state.timings).filter(|(rule, _)| self.wants(rule));
-        let rules: Vec<ShownRule> = rules.map(|(rule, timing)| self.rule(rule, *timing)).collect();
+        let rules: Vec<ShownRule> =
+            group.rules.into_iter().filter(|rule| self.wants(rule)).map(|rule| self.rule(rule)).collect();
         if rules.is_empty() {
             return None;
         }
         Some(ShownGroup {
-            name: unit.name.clone(),
-            file: unit.file.clone(),
+            name: group.name,
+            file: group.file,
             rules,
-            interval: state.group.interval_ms() as f64 / 1_000.0,
-            limit: state.group.limit(),
-            evaluation_time: state.timing.took.as_secs_f64(),
-            last_evaluation: time_or_never(state.timing.began_ms),
+            interval: group.interval_ms as f64 / 1_000.0,
+            limit: group.limit,
+            evaluation_time: seconds(group.took_us),
+            last_evaluation: time_or_never(group.began_ms),
         })
     }
 
-    fn rule(&self, rule: &rules::Rule, timing: Timing) -> ShownRule {
-        let labels = rule.labels().clone();
-        let (state, alerting, labels, kind) = match rule.body() {
-            RuleBody::Recording(_) => (None, None, Some(labels).filter(|l| !l.is_empty()), "recording"),
-            RuleBody::Alerting(rule) => {
-                let alerts = self.with_alerts.then(|| rule.alerts().map(ShownAlert::of).collect());
-                let shown = ShownAlerting {
-                    duration: rule.hold_ms() as f64 / 1_000.0,
-                    keep_firing_for: rule.keep_firing_ms() as f64 / 1_000.0,
-                    annotations: rule.annotations().clone(),
-                    alerts,
-                };
-                (Some(rule.state().as_str()), Some(shown), Some(labels), "alerting")
+    fn rule(&self, rule: Rule) -> ShownRule {
+        let health = match rule.health() {
+            Health::Unknown => "unknown",
+            Health::Good => "ok",
+            Health::Bad => "err",
+        };
+        let (state, alerting, labels, kind) = match rule.alerting {
+            None => (None, None, Some(rule.labels).filter(|labels| !labels.is_empty()), "recording"),
+            Some(alerting) => {
+                let (state, shown) = self.alerting(alerting);
+                (Some(state), Some(shown), Some(rule.labels), "alerting")
             }
         };
         ShownRule {
             state,
-            name: rule.name().to_owned(),
-            query: rule.query().to_owned(),
+            name: rule.name,
+            query: rule.query,
             alerting,
             labels,
-            health: rule.health().as_str(),
-            last_error: rule.last_error().map(str::to_owned),
-            evaluation_time: timing.took.as_secs_f64(),
-            last_evaluation: time_or_never(timing.began_ms),
+            health,
+            last_error: rule.last_error,
+            evaluation_time: seconds(rule.took_us),
+            last_evaluation: time_or_never(rule.began_ms),
             r#type: kind,
         }
+    }
+
+    fn alerting(&self, alerting: Alerting) -> (&'static str, ShownAlerting) {
+        let state = alerts::state(alerting.state());
+        let shown = ShownAlerting {
+            duration: alerting.hold_ms as f64 / 1_000.0,
+            keep_firing_for: alerting.keep_firing_ms as f64 / 1_000.0,
+            annotations: alerting.annotations,
+            alerts: self.with_alerts.then(|| alerting.alerts.into_iter().map(ShownAlert::of).collect()),
+        };
+        (state, shown)
     }
 }
 
@@ -199,10 +206,13 @@ pub(super) async fn list(State(ruler): State<Ruler>, Tenant(tenant): Tenant, uri
         Ok(wanted) => wanted,
         Err(wrong) => return bad_data(&wrong),
     };
-    let units = ruler.0.units(&tenant);
+    let groups = match ruler.0.all(&tenant, !filter.with_alerts).await {
+        Ok(groups) => groups,
+        Err(error) => return unavailable(&error.message),
+    };
     let start = match page.token {
         None => 0,
-        Some(wanted) => match units.iter().position(|unit| token(unit) == wanted) {
+        Some(wanted) => match groups.iter().position(|group| token(group) == wanted) {
             Some(start) => start,
             None => {
                 let reason = format!("invalid group_next_token '{wanted}'. were rule groups changed?");
@@ -211,10 +221,11 @@ pub(super) async fn list(State(ruler): State<Ruler>, Tenant(tenant): Tenant, uri
         },
     };
     let mut found = Discovery { groups: Vec::new(), group_next_token: None };
-    for unit in units.iter().skip(start) {
-        let Some(group) = filter.group(unit) else { continue };
+    for group in groups.into_iter().skip(start) {
+        let next = token(&group);
+        let Some(group) = filter.group(group) else { continue };
         if page.limit == Some(found.groups.len()) {
-            found.group_next_token = Some(token(unit));
+            found.group_next_token = Some(next);
             break;
         }
         found.groups.push(group);
@@ -223,6 +234,10 @@ pub(super) async fn list(State(ruler): State<Ruler>, Tenant(tenant): Tenant, uri
 }
 
 /// By what a group is known to be the next.
-fn token(unit: &Unit) -> String {
-    format!("{:032x}", xxh3_128(format!("{};{}", unit.file, unit.name).as_bytes()))
+fn token(group: &Group) -> String {
+    format!("{:032x}", xxh3_128(format!("{};{}", group.file, group.name).as_bytes()))
+}
+
+fn seconds(micros: u64) -> f64 {
+    micros as f64 / 1_000_000.0
 }

@@ -5,16 +5,13 @@ use std::sync::atomic::Ordering;
 
 use model::TenantId;
 
-use super::{MAX_NAMESPACE_NAME_BYTES, Namespace, Namespaces, StoredGroup};
+use super::records::{Outcome, RuleRecords};
+use super::{Change, Keeper, MAX_NAMESPACE_NAME_BYTES, Namespace, Namespaces, RuleDir, StoredGroup};
 use crate::error::ChangeError;
 use crate::service::Shared;
 
-/// What is to happen to a namespace.
-enum Change {
-    Set(StoredGroup),
-    DeleteGroup(String),
-    DeleteAll,
-}
+/// How often a change is decided on anew because somebody else was faster.
+const MAX_DECISIONS: u32 = 16;
 
 impl Shared {
     /// What a tenant has set.
@@ -36,7 +33,7 @@ impl Shared {
         // Large groups take their time to be read.
         let read = self.scope.run_blocking(move || StoredGroup::read(&text, expressions)).await;
         let group = read.map_err(|error| ChangeError::Unkept(error.to_string()))?;
-        self.change(tenant, namespace, Change::Set(group.map_err(ChangeError::Refused)?)).await
+        self.change(tenant, namespace, Change::Set(Arc::new(group.map_err(ChangeError::Refused)?))).await
     }
 
     /// Takes a group of a tenant away.
@@ -60,6 +57,9 @@ impl Shared {
 
     /// Takes all namespaces of a tenant away.
     pub(crate) async fn delete_tenant(self: &Arc<Self>, tenant: &TenantId) -> Result<(), ChangeError> {
+        if let Keeper::Metastore(records) = &self.keeper {
+            return self.remove_all(tenant, records).await;
+        }
         for name in self.namespaces(tenant).into_keys() {
             match self.delete_namespace(tenant, &name).await {
                 // Somebody else was faster.
@@ -77,30 +77,72 @@ impl Shared {
         namespace: &str,
         change: Change,
     ) -> Result<(), ChangeError> {
-        if !self.keeps {
-            return Err(ChangeError::NotHere);
-        }
         let keeping = self.turns.of(tenant).keeping().await;
         let (shared, tenant, name) = (Arc::clone(self), tenant.clone(), namespace.to_owned());
         let kept = self.scope.spawn("rules kept", async move {
             let _keeping = keeping;
-            let namespace = shared.decide(&tenant, &name, change)?;
-            shared.keep(&tenant, &name, namespace).await?;
-            shared.apply_soon(&tenant);
-            Ok(())
+            match &shared.keeper {
+                Keeper::Folder(dir) => {
+                    let namespace = shared.decide(&tenant, &name, &change)?;
+                    shared.keep(dir, (&tenant, &name), namespace).await?;
+                    shared.apply_soon(&tenant);
+                    Ok(())
+                }
+                Keeper::Metastore(records) => shared.commit(records, (&tenant, &name), &change).await,
+            }
         });
         kept.await.unwrap_or_else(|error| Err(ChangeError::Unkept(error.to_string())))
     }
 
+    /// Has the metastore keep a change; what comes of it is taken as all changes there are.
+    async fn commit(
+        &self,
+        records: &RuleRecords,
+        (tenant, name): (&TenantId, &str),
+        change: &Change,
+    ) -> Result<(), ChangeError> {
+        for _ in 0..MAX_DECISIONS {
+            let revision = known_revision(records, tenant)?;
+            self.decide(tenant, name, change)?;
+            let now_ms = self.evaluator.clock.now_ms();
+            match records
+                .change(tenant, name, (change, revision, now_ms))
+                .await
+                .map_err(|e| uncommitted(&e))?
+            {
+                Outcome::Done => return Ok(()),
+                Outcome::Changed => {}
+                Outcome::TooLarge => return Err(ChangeError::GroupTooLarge),
+            }
+        }
+        Err(contended())
+    }
+
+    async fn remove_all(&self, tenant: &TenantId, records: &RuleRecords) -> Result<(), ChangeError> {
+        let _keeping = self.turns.of(tenant).keeping().await;
+        for _ in 0..MAX_DECISIONS {
+            let revision = known_revision(records, tenant)?;
+            if self.namespaces(tenant).is_empty() {
+                return Ok(());
+            }
+            let now_ms = self.evaluator.clock.now_ms();
+            let outcome = records.remove_all(tenant, (revision, now_ms)).await;
+            if let Outcome::Done = outcome.map_err(|error| uncommitted(&error))? {
+                return Ok(());
+            }
+        }
+        Err(contended())
+    }
+
     /// What a namespace is after a change.
-    fn decide(&self, tenant: &TenantId, name: &str, change: Change) -> Result<Namespace, ChangeError> {
+    fn decide(&self, tenant: &TenantId, name: &str, change: &Change) -> Result<Namespace, ChangeError> {
         let namespaces = self.namespaces(tenant);
         let now = namespaces.get(name).map(|namespace| (**namespace).clone());
         match change {
             Change::DeleteAll => now.map(|_| Namespace::default()).ok_or(ChangeError::NamespaceAbsent),
             Change::DeleteGroup(group) => {
                 let mut namespace = now.ok_or(ChangeError::Absent)?;
-                if namespace.remove(&group) { Ok(namespace) } else { Err(ChangeError::Absent) }
+                if namespace.remove(group) { Ok(namespace) } else { Err(ChangeError::Absent) }
             }
             Change::Set(group) => {
                 if self.is_of_file(tenant, name, group.name()) {
@@ -109,15 +151,28 @@ impl Shared {
                         group.name()
                     )));
                 }
+                if !self.may_read(group) {
+                    return Err(ChangeError::Refused(format!(
+                        "group {:?} has source_tenants: rules over the data of other tenants are not allowed here, unless \
+                         ruler.tenant_federation is true",
+                        group.name()
+                    )));
+                }
                 let mut namespace = now.unwrap_or_default();
                 let others: usize = namespaces.values().map(|namespace| namespace.groups().len()).sum();
                 let is_new = namespace.group(group.name()).is_none();
                 let rules = group.said().as_ref().map_or(0, |said| said.rules.len());
                 self.check(tenant, others + usize::from(is_new), is_new, rules)?;
-                namespace.set(group);
+                namespace.set(Arc::clone(group));
                 Ok(namespace)
             }
         }
+    }
+
+    /// Whether a group reads nothing but what it may.
+    pub(crate) fn may_read(&self, group: &StoredGroup) -> bool {
+        let federated = group.said().as_ref().is_ok_and(|said| !said.source_tenants.is_empty());
+        !federated || self.evaluator.config.tenant_federation
     }
 
     /// Whether a tenant may have so many groups, one of which may be new, and this has so many rules.
@@ -139,10 +194,14 @@ impl Shared {
         }
     }
 
-    async fn keep(&self, tenant: &TenantId, name: &str, namespace: Namespace) -> Result<(), ChangeError> {
+    async fn keep(
+        &self,
+        dir: &RuleDir,
+        (tenant, name): (&TenantId, &str),
+        namespace: Namespace,
+    ) -> Result<(), ChangeError> {
         let unkept = |error: &dyn std::fmt::Display| ChangeError::Unkept(error.to_string());
-        let (dir, of, called, written) =
-            (self.dir.clone(), tenant.clone(), name.to_owned(), namespace.clone());
+        let (dir, of, called, written) = (dir.clone(), tenant.clone(), name.to_owned(), namespace.clone());
         let kept = self.scope.run_blocking(move || {
             let text = match written.is_empty() {
                 true => None,
@@ -173,7 +232,11 @@ impl Shared {
         for (tenant, namespaces) in &*stored {
             for (namespace, groups) in namespaces.iter().map(|(name, namespace)| (name, namespace.groups())) {
                 for group in groups {
-                    let Err(error) = group.said() else { continue };
+                    let error = match group.said() {
+                        Ok(_) if self.may_read(group) => continue,
+                        Ok(_) => "it has source_tenants, and ruler.tenant_federation is false",
+                        Err(error) => error,
+                    };
                     count += 1;
                     if count <= named {
                         let group = group.name();
@@ -199,4 +262,23 @@ impl Shared {
             }
         }));
     }
+}
+
+/// The revision that a change of a tenant's rules is decided on.
+fn known_revision(records: &RuleRecords, tenant: &TenantId) -> Result<u64, ChangeError> {
+    match records.is_known() {
+        true => Ok(records.revision_of(tenant)),
+        false => Err(ChangeError::Unkept("nothing was heard of the metastore yet".to_owned())),
+    }
+}
+
+fn uncommitted(error: &proto::Error) -> ChangeError {
+    ChangeError::Unkept(format!(
+        "the metastore did not commit the change in time ({}); look whether it was done, and try again",
+        error.message
+    ))
+}
+
+fn contended() -> ChangeError {
+    ChangeError::Unkept(format!("others have changed the tenant's rules {MAX_DECISIONS} times meanwhile"))
 }

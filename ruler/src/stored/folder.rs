@@ -117,7 +117,7 @@ impl Namespace {
             if group.name().is_empty() || namespace.group(group.name()).is_some() {
                 return Err(format!("it has two groups {:?}, or one without a name", group.name()));
             }
-            namespace.set(group);
+            namespace.set(Arc::new(group));
         }
         Ok((name.to_owned(), namespace))
     }
@@ -127,20 +127,26 @@ fn damaged(path: &Path, why: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("{}: {why}", path.display()))
 }
 
-/// The file of a namespace: its name where that can be a file's, else the beginning of it and a hash.
+/// The file of a namespace.
 fn file_name(namespace: &str) -> String {
-    let escaped: String = namespace
+    format!("{}{SUFFIX}", stem(namespace, MAX_STEM_BYTES))
+}
+
+/// A name as a file or a part of a key can have it, of so many bytes at most: as it is where that is possible, else the beginning
+/// of it and a hash.
+pub(super) fn stem(name: &str, max_bytes: usize) -> String {
+    let escaped: String = name
         .bytes()
         .map(|byte| match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'-' => char::from(byte).to_string(),
             other => format!("%{other:02X}"),
         })
         .collect();
-    if escaped.len() <= MAX_STEM_BYTES {
-        return format!("{escaped}{SUFFIX}");
+    if escaped.len() <= max_bytes {
+        return escaped;
     }
-    let begin: String = escaped.chars().take(MAX_STEM_BYTES - HASH_DIGITS - 1).collect();
-    format!("{begin}{HASHED}{:032x}{SUFFIX}", xxh3_128(namespace.as_bytes()))
+    let begin: String = escaped.chars().take(max_bytes - HASH_DIGITS - 1).collect();
+    format!("{begin}{HASHED}{:032x}", xxh3_128(name.as_bytes()))
 }
 
 #[cfg(test)]
@@ -163,7 +169,7 @@ mod tests {
         let mut namespace = Namespace::default();
         for (name, expr) in groups {
             let text = format!("name: {name}\nrules: [{{record: r, expr: '{expr}'}}]");
-            namespace.set(StoredGroup::read(&text, ParseOptions::default()).unwrap());
+            namespace.set(Arc::new(StoredGroup::read(&text, ParseOptions::default()).unwrap()));
         }
         namespace
     }
@@ -283,7 +289,7 @@ mod tests {
             format!("name: h\nrules: [{{record: r, expr: '1', labels: {{a: {}}}}}]", "x".repeat(12 << 20));
         for name in ["h", "i", "j"] {
             let text = text.replacen('h', name, 1);
-            namespace.set(StoredGroup::read(&text, ParseOptions::default()).unwrap());
+            namespace.set(Arc::new(StoredGroup::read(&text, ParseOptions::default()).unwrap()));
         }
         assert!(namespace.to_file("n").is_none());
     }

@@ -2,6 +2,8 @@
 
 mod change;
 mod folder;
+mod follow;
+mod records;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use promql::ParseOptions;
 use rules::{FileError, FileOptions, RuleFile, RuleGroup, Tree};
 
 pub(crate) use folder::RuleDir;
+pub(crate) use records::RuleRecords;
 
 /// The longest name of a namespace, in bytes.
 pub(crate) const MAX_NAMESPACE_NAME_BYTES: usize = 512;
@@ -77,6 +80,21 @@ impl StoredGroup {
     }
 }
 
+/// What is to happen to a namespace.
+pub(crate) enum Change {
+    Set(Arc<StoredGroup>),
+    DeleteGroup(String),
+    DeleteAll,
+}
+
+/// Where what tenants set is kept.
+pub(crate) enum Keeper {
+    /// In files of this process, which is all there is.
+    Folder(RuleDir),
+    /// In the metastore of a cluster.
+    Metastore(Arc<RuleRecords>),
+}
+
 /// The groups of a namespace, in the order in which they came.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Namespace(Vec<Arc<StoredGroup>>);
@@ -104,8 +122,7 @@ impl Namespace {
     }
 
     /// Puts a group in the place of the one of its name, or behind all.
-    pub(crate) fn set(&mut self, group: StoredGroup) {
-        let group = Arc::new(group);
+    pub(crate) fn set(&mut self, group: Arc<StoredGroup>) {
         match self.0.iter_mut().find(|known| known.name == group.name) {
             Some(old) => *old = group,
             None => self.0.push(group),

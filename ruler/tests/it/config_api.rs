@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::TenantId;
-use ruler::{StartError, Target};
+use ruler::Target;
 use serde_json::{Value, json};
 
 use crate::world::{Site, Told, World, pass, rules, seconds};
@@ -20,7 +20,7 @@ fn tenant(name: &str) -> TenantId {
 }
 
 async fn start(dir: &Path, world: &Arc<World>, targets: Vec<Target>) -> Site {
-    Site::start_in(dir, true, world, (&[], targets), &[]).await.expect("it starts")
+    Site::start_in(dir, world, (&[], targets), &[]).await.expect("it starts")
 }
 
 async fn set(site: &Site, tenant: &str, namespace: &str, group: &str) {
@@ -131,6 +131,43 @@ async fn tenants_are_kept_apart() {
     assert_eq!(site.metric("barograph_ruler_groups", ""), 1.0);
 }
 
+/// A group reads the data of the tenants that it names, and writes to the one that it belongs to.
+#[tokio::test(start_paused = true)]
+async fn a_group_may_read_other_tenants_where_that_is_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let world = World::new();
+    for (name, value) in [("a", 1.0), ("b", 2.0), ("c", 4.0)] {
+        world.put_of(&tenant(name), "up", value);
+    }
+    let allowed = [("tenant_federation", "true")];
+    let site = Site::start_in(dir.path(), &world, (&[], Vec::new()), &allowed).await.unwrap();
+    let group = "name: g\ninterval: 10s\nsource_tenants: [b, a, b]\nrules:\n- {record: all, expr: sum(up)}\n\
+                 - {record: each, expr: up}\n- {record: one, expr: 'up{__tenant_id__=\"b\"}'}\n";
+    set(&site, "d", "n", group).await;
+    pass(seconds(30)).await;
+    let last = |name: &str| {
+        let found = world.floats_of(&tenant("d"), name).into_iter();
+        found.map(|(labels, floats)| (labels.to_string(), floats.last().unwrap().1)).collect::<Vec<_>>()
+    };
+    assert_eq!(last("all"), [(r#"{__name__="all"}"#.to_owned(), 3.0)]);
+    let of = |name: &str, tenant: &str, value| {
+        (format!(r#"{{__name__="{name}", __tenant_id__="{tenant}"}}"#), value)
+    };
+    assert_eq!(last("each"), [of("each", "a", 1.0), of("each", "b", 2.0)]);
+    assert_eq!(last("one"), [of("one", "b", 2.0)]);
+    for name in ["a", "b", "c"] {
+        assert!(world.floats_of(&tenant(name), "all").is_empty(), "{name} was written to");
+    }
+    site.crash();
+    // Where it is not allowed any more, it is kept and shown, but not evaluated.
+    let site = start(dir.path(), &world, Vec::new()).await;
+    let before = world.floats_of(&tenant("d"), "all");
+    pass(seconds(30)).await;
+    assert_eq!(world.floats_of(&tenant("d"), "all"), before);
+    let (status, text) = site.send("d", "GET", "/prometheus/config/v1/rules/n/g", "").await;
+    assert!(status == 200 && text.contains("source_tenants"), "{status} {text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_wrong_changes_nothing_and_is_named() {
     let (folder, world) = (tempfile::tempdir().expect("a folder"), World::new());
@@ -147,7 +184,11 @@ async fn what_is_wrong_changes_nothing_and_is_named() {
             "group \"g\", rule 1, \"a\": label \"x\"",
         ),
         ("name: g\nrulez: []", "2:1: field rulez not found"),
-        ("name: g\nsource_tenants: [b]", "field source_tenants not found"),
+        (
+            "name: g\nsource_tenants: [b]",
+            "group \"g\" has source_tenants: rules over the data of other tenants",
+        ),
+        ("name: g\nsource_tenants: [b, '']", "2:21: source_tenants: "),
         ("rules: []", "Groupname must not be empty"),
         ("groups: [{name: g, rules: []}]", "field groups not found"),
         ("# nothing", "unable to decode rule group"),
@@ -174,8 +215,8 @@ async fn what_is_acknowledged_is_there_after_a_crash_beside_files() {
     let (folder, world) = (tempfile::tempdir().expect("a folder"), World::new());
     let dir = folder.path().join("ruler/rules");
     let files = std::slice::from_ref(&file);
-    let again = async |sole: bool| Site::start_in(&dir, sole, &world, (files, vec![]), &[]).await;
-    let site = again(true).await.expect("it starts");
+    let again = async || Site::start_in(&dir, &world, (files, vec![]), &[]).await;
+    let site = again().await.expect("it starts");
     for tenant in ["anonymous", "b"] {
         set(&site, tenant, "n", GROUP).await;
     }
@@ -186,20 +227,17 @@ async fn what_is_acknowledged_is_there_after_a_crash_beside_files() {
     assert!(status == 400 && text.contains("choose another name"), "{status} {text}");
     site.ruler.reload().await.expect("good");
     site.crash();
-    let site = again(true).await.expect("it starts");
+    let site = again().await.expect("it starts");
     let of_file = format!("{}/f/of_file", file.display());
     assert_eq!(evaluated(&site, "anonymous").await, [of_file, "n/g/r".to_owned()]);
     assert_eq!(evaluated(&site, "b").await, ["n/g/r"]);
     assert_eq!(site.metric("barograph_ruler_groups", ""), 3.0);
     site.crash();
-    // Where other rulers may be, what is set here is in nobody's way.
-    let Err(StartError::NotSole { dir: named }) = again(false).await else { panic!("it is refused") };
-    assert_eq!(named, dir);
     // A group that cannot be evaluated any more stays, and keeps nobody from anything.
     let kept = dir.join("b/n.yml");
     let text = std::fs::read_to_string(&kept).expect("it is kept");
     std::fs::write(&kept, text.replace("vector(1.50)", "gone(1.50)")).expect("written");
-    let site = again(true).await.expect("it starts");
+    let site = again().await.expect("it starts");
     assert_eq!((evaluated(&site, "b").await, evaluated(&site, "anonymous").await.len()), (vec![], 2));
     assert_eq!(site.metric("barograph_ruler_unusable_groups", ""), 1.0);
     assert!(site.send("b", "GET", &format!("{BASE}/n/g"), "").await.1.contains("gone(1.50)"));
@@ -208,7 +246,7 @@ async fn what_is_acknowledged_is_there_after_a_crash_beside_files() {
     site.crash();
     // Damage is named.
     std::fs::write(&kept, "namespace: n\ngroups: [").expect("written");
-    let Err(error) = again(true).await else { panic!("it is refused") };
+    let Err(error) = again().await else { panic!("it is refused") };
     let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
     assert!(error.to_string().contains("move it away") && cause.contains("b/n.yml"), "{error}: {cause}");
 }
@@ -288,15 +326,4 @@ async fn a_tenant_has_no_more_than_its_limits_allow() {
     assert_eq!(post("b", "n", group("g", 4)).await.0, 202);
     assert_eq!(site.send("a", "DELETE", &format!("{BASE}/m/g"), "").await.0, 202);
     assert_eq!(post("a", "n", group("h", 1)).await.0, 202);
-}
-
-#[tokio::test(start_paused = true)]
-async fn in_a_cluster_nothing_is_set_unless_it_is_the_only_ruler() {
-    let world = World::new();
-    let site = Site::start(&world, &[], vec![], &[]).await;
-    for (method, path) in [("POST", "n"), ("DELETE", "n"), ("DELETE", "n/g")] {
-        let (status, text) = site.send("a", method, &format!("{BASE}/{path}"), GROUP).await;
-        assert!(status == 501 && text.contains("ruler.sole"), "{method} {path}: {status} {text}");
-    }
-    assert_eq!(site.send("a", "GET", BASE, "").await, (200, "{}\n".to_owned()));
 }

@@ -3,6 +3,7 @@
 mod alert_generator;
 mod api;
 mod config_api;
+mod half_hour;
 mod naive;
 mod notifications;
 mod reloads;

@@ -67,8 +67,17 @@ impl World {
 
     /// Appends a sample of now to what a tenant has.
     pub(crate) fn put_of(&self, tenant: &TenantId, series: &str, value: f64) {
+        self.append(tenant, series, (self.now_ms(), value));
+    }
+
+    /// Appends a sample of a time that may be to come.
+    pub(crate) fn put_at(&self, series: &str, timestamp_ms: i64, value: f64) {
+        self.append(&TenantId::anonymous(), series, (timestamp_ms, value));
+    }
+
+    fn append(&self, tenant: &TenantId, series: &str, (timestamp_ms, value): (i64, f64)) {
         let (labels, _) = promql::parse_metric_prefix(series).expect("a series");
-        let loaded = Loaded { timestamp_ms: self.now_ms(), start_ms: 0, value: LoadedValue::Float(value) };
+        let loaded = Loaded { timestamp_ms, start_ms: 0, value: LoadedValue::Float(value) };
         let mut storage = self.storage.write();
         storage.entry(tenant.clone()).or_default().append_one(&labels, loaded).expect("in order");
     }
@@ -106,9 +115,18 @@ impl Query for World {
         if let Some(error) = self.failing.lock().clone() {
             return Err(error);
         }
-        let (storage, nothing) = (self.storage.read(), Storage::default());
-        let storage = storage.get(&query.tenant).unwrap_or(&nothing);
-        let result = self.engine.instant(&query.text, query.time_ms, storage);
+        let (storage, mut several) = (self.storage.read(), Storage::default());
+        for tenant in &query.source_tenants {
+            for (labels, samples) in storage.get(tenant).into_iter().flat_map(Storage::written) {
+                let mut labels = labels.to_builder();
+                let labels = labels.set("__tenant_id__", tenant.as_str()).build();
+                for sample in samples {
+                    several.append_one(&labels, sample.clone()).expect("in order");
+                }
+            }
+        }
+        let storage = if query.source_tenants.is_empty() { storage.get(&query.tenant) } else { None };
+        let result = self.engine.instant(&query.text, query.time_ms, storage.unwrap_or(&several));
         result.map(|result| result.value).map_err(|error| Error::new(Code::Unprocessable, error.to_string()))
     }
 
@@ -230,14 +248,13 @@ impl Site {
     ) -> Self {
         // Nobody sets rules, so that nothing is ever there.
         let dir = std::env::temp_dir().join("no-rules-are-kept-here");
-        let site = Self::start_in(&dir, false, world, (files, alertmanagers), settings).await;
+        let site = Self::start_in(&dir, world, (files, alertmanagers), settings).await;
         site.expect("good rules")
     }
 
-    /// The same with what tenants set kept in a folder; where it is not the only one, they cannot.
+    /// The same with what tenants set kept in a folder.
     pub(crate) async fn start_in(
         dir: &Path,
-        sole: bool,
         world: &Arc<World>,
         (files, alertmanagers): (&[PathBuf], Vec<Target>),
         settings: &[(&str, &str)],
@@ -255,7 +272,7 @@ impl Site {
             alertmanagers,
             files: files.to_vec(),
             dir: dir.to_owned(),
-            sole,
+            cluster: None,
             limits: limits.clone(),
             external_url: "http://barograph.example".to_owned(),
         };

@@ -110,7 +110,7 @@ pub(super) async fn page(State(role): State<Alertmanager>, Tenant(id): Tenant, u
     let tenant = shared.shown(&id);
     let (setup, asked) = (tenant.setup(), Asked::of(&uri));
     let names: Vec<&str> = setup.config.receivers.iter().map(|receiver| receiver.name.as_str()).collect();
-    let mut body = asked.form(&names);
+    let mut body = led(&names) + &asked.form(&names);
     let matchers = asked.matchers(shared.config.language());
     let filter = matchers.and_then(|matchers| Ok((asked.filter(matchers.clone())?, matchers)));
     let status = match filter {
@@ -128,6 +128,18 @@ pub(super) async fn page(State(role): State<Alertmanager>, Tenant(id): Tenant, u
     };
     let page = Page { title: "Alerts", here: "alerts", level: 1, tenant: Some(&id), body };
     (status, Html(page.render())).into_response()
+}
+
+/// Where links of notifications lead, `#/alerts?receiver=x`: one of these is shown, by its name, to those who come by such a link.
+fn led(receivers: &[&str]) -> String {
+    let one = |name: &&str| {
+        let query = escape(&Serializer::new(String::new()).append_pair("receiver", name).finish());
+        format!(
+            "<p class=\"led\" id=\"/alerts?{query}\">A notification to {} led here: <a href=\"alerts?{query}\">its alerts</a></p>",
+            escape(name)
+        )
+    };
+    receivers.iter().map(one).collect()
 }
 
 impl View<'_> {

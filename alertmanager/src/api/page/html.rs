@@ -8,7 +8,8 @@ use crate::moment::Moment;
 
 const STYLE: &str = include_str!("style.css");
 /// The pages that every page leads to: where, and what they are called.
-const LINKS: [(&str, &str); 3] = [("alerts", "Alerts"), ("silences", "Silences"), ("receivers", "Receivers")];
+const LINKS: [(&str, &str); 4] =
+    [("alerts", "Alerts"), ("silences", "Silences"), ("receivers", "Receivers"), ("rules", "Rules")];
 
 /// A page.
 pub(super) struct Page<'a> {

@@ -6,6 +6,7 @@ mod form;
 mod html;
 mod origin;
 mod receivers;
+mod rules;
 mod silences;
 
 use axum::Router;
@@ -49,6 +50,7 @@ pub(super) fn router(alertmanager: &Alertmanager) -> Router<Alertmanager> {
         .route("/ui/silences/{id}/edit", get(form::edit))
         .route("/ui/silences/{id}/expire", post(silences::expire))
         .route("/ui/receivers", get(receivers::page))
+        .route("/ui/rules", get(rules::page))
         .layer(from_fn_with_state(alertmanager.clone(), guarded))
 }
 

@@ -61,7 +61,12 @@ fn shown_way(way: &Integration, health: Option<&Health>, now: Moment) -> String 
             }
             if let Some(failure) = &health.failure {
                 text.push_str(&format!(
-                    "<p><span class=\"dim\">last given up {}:</span> {}</p>",
+                    "<p><span class=\"dim\">{} {}:</span> {}</p>",
+                    match (failure.again, health.fails()) {
+                        (true, true) => "is being tried again, failed last",
+                        (true, false) => "failed last",
+                        (false, _) => "last given up",
+                    },
                     ago(failure.at),
                     escape(&failure.message)
                 ));

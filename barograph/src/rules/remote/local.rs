@@ -48,7 +48,11 @@ fn groups(text: &str) -> Result<(Option<String>, Vec<Tree>), Vec<String>> {
     let tree = Tree::parse(text).map_err(|error| vec![error.to_string()])?;
     let Some(tree) = tree else { return Ok((None, Vec::new())) };
     let own = tree.get("namespace").and_then(Tree::text).map(str::to_owned);
-    let is_own = |error: &FileError| own.is_some() && error.message.starts_with("field namespace not found");
+    // What files of mimirtool have, and Prometheus' do not.
+    let is_own = |error: &FileError| {
+        own.is_some() && error.message.starts_with("field namespace not found")
+            || error.message.starts_with("field source_tenants not found")
+    };
     let parsed = match RuleFile::parse(text, &FileOptions::default()) {
         // With nothing else that is unknown, what is mimirtool's own is passed over.
         Err(errors) if errors.iter().all(is_own) => {

@@ -4,15 +4,17 @@ mod api;
 mod browser;
 mod chats;
 mod clients;
+mod configs;
 mod mail;
 mod pagers;
 mod pages;
 mod receivers;
+mod replicas;
 mod restarts;
 mod seen;
 mod services;
 mod shell;
-mod side_by_side;
+pub(crate) mod side_by_side;
 mod tls;
 mod tools;
 

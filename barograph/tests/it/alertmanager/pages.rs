@@ -7,7 +7,7 @@ use testkit::{Receiver, Reply};
 
 use super::{ask, create_silence, json_of, push, requests, silence, start, start_with, webhook_config};
 use crate::http::{Connection, Response, get, request};
-use crate::support::wait_for;
+use crate::support::{Barograph, wait_for};
 
 /// Sends a form, as a browser does.
 fn submit(addr: SocketAddr, path: &str, fields: &[(&str, &str)], headers: &[(&str, &str)]) -> Response {
@@ -74,6 +74,41 @@ fn receivers_say_how_telling_goes() {
     shows("unexpected status code 400: &lt;i&gt;no&lt;/i&gt;");
     receiver.answer(Reply::new(200, ""));
     shows(">ok<");
+    // One that is going to be tried again is no less failing.
+    receiver.answer(Reply::new(503, "later"));
+    push(addr, &[json!({"alertname": "b"})]);
+    shows("is being tried again, failed last");
+    receiver.answer(Reply::new(200, ""));
+    shows(">ok<");
+}
+
+#[test]
+fn links_of_notifications_lead_to_alerts() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let barograph = start(folder.path(), &webhook_config(&Receiver::start()));
+    let root = ask(barograph.addr, "GET", "/", "");
+    assert_eq!((root.status, root.header("location")), (303, Some("ui/alerts")));
+    // What stands behind `#` in a link is the name of what is shown only to those who come by it.
+    assert!(page(barograph.addr, "/ui/alerts").contains("id=\"/alerts?receiver=w\""));
+    assert!(page(barograph.addr, "/ui/rules").contains("evaluates no rules"));
+}
+
+#[test]
+fn rules_are_shown_where_they_are_evaluated() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let barograph = Barograph::start(folder.path(), &["--self-monitoring.enabled=false"]);
+    for (path, location) in [("/alertmanager", "alertmanager/ui/alerts"), ("/alertmanager/", "ui/alerts")] {
+        let led = ask(barograph.addr, "GET", path, "");
+        assert_eq!((led.status, led.header("location")), (303, Some(location)), "{path}");
+    }
+    let group = "name: mine\ninterval: 1s\nrules:\n- record: one\n  expr: vector(1)\n- alert: Always\n  expr: vector(1) > 0\n";
+    let set = ask(barograph.addr, "POST", "/prometheus/config/v1/rules/own", group);
+    assert_eq!(set.status, 202, "{set:?}");
+    wait_for("rules with their health", || {
+        let shown = page(barograph.addr, "/alertmanager/ui/rules");
+        let parts = ["2 rules in 1 group", "mine", ">firing<", ">ok<", "vector(1) &gt; 0"];
+        parts.iter().all(|part| shown.contains(part)).then_some(())
+    });
 }
 
 #[test]

@@ -26,7 +26,7 @@ fn run(arguments: &[&str], input: &str) -> Output {
 
 /// What a command that succeeds prints.
 #[track_caller]
-fn good(arguments: &[&str]) -> String {
+pub(super) fn good(arguments: &[&str]) -> String {
     let output = run(arguments, "");
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && error.is_empty(), "{arguments:?}: {error}");
@@ -35,13 +35,13 @@ fn good(arguments: &[&str]) -> String {
 
 /// What a command that fails says.
 #[track_caller]
-fn bad(arguments: &[&str]) -> String {
+pub(super) fn bad(arguments: &[&str]) -> String {
     let output = run(arguments, "");
     assert_eq!(output.status.code(), Some(1), "{arguments:?}");
     String::from_utf8(output.stderr).expect("UTF-8")
 }
 
-fn written(folder: &Path, name: &str, text: &str) -> String {
+pub(super) fn written(folder: &Path, name: &str, text: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, text).expect("written");
     file.to_str().expect("a path in UTF-8").to_owned()

@@ -255,7 +255,7 @@ fn play(addr: SocketAddr, told: &Told, steps: &[Step], start_ms: i64) {
 }
 
 /// Alertmanager itself, with the files that Debian's build looks for where Debian has them: in a file system of its own.
-fn upstream(folder: &Path, config: &str) -> (Program, SocketAddr) {
+pub(crate) fn upstream(folder: &Path, config: &str, external_url: &str) -> (Program, SocketAddr) {
     let program = peer("prometheus-alertmanager");
     let share = program.ancestors().nth(2).expect("usr").join("share/prometheus/alertmanager");
     let file = folder.join("upstream.yml");
@@ -266,7 +266,7 @@ fn upstream(folder: &Path, config: &str) -> (Program, SocketAddr) {
          mount -t overlay none -o lowerdir=/usr/share,upperdir=/mnt/u,workdir=/mnt/w /usr/share && \
          mkdir -p /usr/share/prometheus && cp -r '{}' /usr/share/prometheus/ && \
          exec '{}' --config.file='{}' --storage.path='{}' --web.listen-address={addr} --cluster.listen-address= \
-         --web.external-url=http://am.example",
+         --web.external-url={external_url}",
         share.display(),
         program.display(),
         file.display(),
@@ -305,7 +305,7 @@ fn notifications_are_those_of_alertmanager() {
         let (ours, theirs) = (Told::new(), Told::new());
         let barograph: Barograph =
             start_with(folder.path(), &ours.config(route), &["--web.external-url=http://am.example"]);
-        let (_program, addr) = upstream(folder.path(), &theirs.config(route));
+        let (_program, addr) = upstream(folder.path(), &theirs.config(route), "http://am.example");
         let start_ms = now_ms();
         std::thread::scope(|scope| {
             scope.spawn(|| play(addr, &theirs, steps, start_ms));

@@ -51,7 +51,43 @@ impl Cluster {
         cluster.ready()
     }
 
-    fn ready(mut self) -> Self {
+    /// A cluster of these of its processes only, of which nothing runs.
+    pub(crate) fn of(names: &[&str]) -> Self {
+        let mut cluster = Self::new();
+        cluster.commands.retain(|(name, _)| names.contains(&name.as_str()));
+        cluster
+    }
+
+    /// Further flags of every process.
+    pub(crate) fn add_flags(&mut self, flags: &[String]) {
+        self.flags.extend_from_slice(flags);
+    }
+
+    /// One process is the metastore.
+    pub(crate) fn alone_with_metastore(&mut self, name: &str) {
+        let address = self.flag(name, "--grpc").expect("it is called").to_owned();
+        for (own, flags) in &mut self.commands {
+            flags.retain(|flag| {
+                !flag.starts_with("--metastore.voters=") && !flag.starts_with("--metastore.addresses=")
+            });
+            if own != name {
+                flags.push(format!("--metastore.addresses={address}"));
+            }
+        }
+    }
+
+    /// The log of a process so far.
+    pub(crate) fn logged(&self, name: &str) -> String {
+        std::fs::read_to_string(self.log(name)).unwrap_or_default()
+    }
+
+    /// Lets a process stand still, or go on.
+    pub(crate) fn signal(&self, name: &str, signal: Signal) {
+        self.running.get(name).expect("it runs").signal(signal);
+    }
+
+    /// Starts all processes, and waits until they are ready.
+    pub(crate) fn ready(mut self) -> Self {
         let cluster = &mut self;
         let names = cluster.names("");
         names.iter().for_each(|name| cluster.launch(name));

@@ -1,6 +1,7 @@
 //! Clusters of processes: what one of them is told is there for all, whoever dies.
 
 pub(crate) mod harness;
+mod rulers;
 mod scale_down;
 
 use harness::Cluster;

@@ -1,5 +1,5 @@
 //! The same rules over the same samples, in Prometheus and here: what is recorded is equal sample by sample, alerts are equal in
-//! state, labels, annotations and times, and receivers are told the same.
+//! state, labels, annotations and times, and receivers are told the same, also by Debian's Alertmanagers behind both.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use testkit::{Receiver, free_address};
 
 use super::{data, start_with, write};
+use crate::alertmanager::side_by_side::upstream;
 use crate::http::{get, query_value};
 use crate::support::{Barograph, Program, now_ms, peer, wait_for, wait_until};
 
@@ -65,6 +66,12 @@ groups:
   - {alert: Always, expr: count(temperature), for: 12s, labels: {n: '{{ $value }}'}}
 "#;
 
+/// What Alertmanagers tell of these.
+const ROUTES: &str = "
+route: {receiver: hook, group_by: [alertname], group_wait: 1s, group_interval: 2s, repeat_interval: 1h}
+receivers: [{name: hook, webhook_configs: [{url: '<url>'}]}]
+";
+
 /// What is written for each second.
 fn samples(second: u64) -> Vec<(String, f64)> {
     let mut samples: Vec<(String, f64)> = ["a", "b", "c"]
@@ -88,17 +95,27 @@ struct Sides {
     _prometheus: Program,
     /// Who is told by Barograph, and who by Prometheus.
     receivers: [Receiver; 2],
+    /// Who is told by the Alertmanagers behind them.
+    hooks: [Receiver; 2],
+    _alertmanagers: [Program; 2],
 }
 
 impl Sides {
     fn start(folder: &Path) -> Self {
         let receivers = [Receiver::start(), Receiver::start()];
+        let hooks = [Receiver::start(), Receiver::start()];
+        let alertmanager = |side: usize| {
+            let folder = folder.join(format!("alertmanager{side}"));
+            std::fs::create_dir(&folder).expect("made");
+            upstream(&folder, &ROUTES.replace("<url>", &hooks[side].url("/hook")), EXTERNAL_URL)
+        };
+        let ((own, own_addr), (other, other_addr)) = (alertmanager(0), alertmanager(1));
         let rules = folder.join("rules.yml");
         std::fs::write(&rules, RULES).expect("written");
         let config = folder.join("prometheus.yml");
         let text = format!(
             "global: {{external_labels: {{cluster: eu}}}}\nrule_files: ['{}']\n\
-             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}']}}]}}]}}\n",
+             alerting: {{alertmanagers: [{{static_configs: [{{targets: ['{}', '{other_addr}']}}]}}]}}\n",
             rules.display(),
             receivers[1].address()
         );
@@ -116,17 +133,25 @@ impl Sides {
                 "--log.level=error",
             ]);
         let prometheus = Program::start(command.stdout(Stdio::null()));
-        let url = receivers[0].url("");
+        let urls = format!("{},http://{own_addr}", receivers[0].url(""));
         let arguments = [
             "--alertmanager-url",
-            &url,
+            &urls,
             "--ruler.resend-delay=5s",
             "--ruler.external-labels={cluster: eu}",
             "--web.external-url",
             EXTERNAL_URL,
         ];
         let barograph = start_with(folder, &rules, &arguments);
-        let sides = Self { barograph, prometheus: addr, _prometheus: prometheus, receivers };
+        let alertmanagers = [own, other];
+        let sides = Self {
+            barograph,
+            prometheus: addr,
+            _prometheus: prometheus,
+            receivers,
+            hooks,
+            _alertmanagers: alertmanagers,
+        };
         // Neither writes series of alerts before it has evaluated twice, every three seconds at the least often.
         for side in sides.both() {
             let evaluated = || points(side, "one", 0)?.into_values().next().map(|points| points.len());
@@ -207,6 +232,29 @@ fn told(receiver: &Receiver, since: &str) -> BTreeSet<String> {
     newer.map(|alert| alert.to_string()).collect()
 }
 
+/// What an Alertmanager told a webhook of alerts that began since then, each thing once. In what company an alert is told depends
+/// on when the Alertmanager heard of them, and so does which of its annotations are the newest: these are looked for among
+/// those that the Alertmanager was sent.
+fn hooked(hook: &Receiver, sent: &BTreeSet<String>, since: &str) -> BTreeSet<String> {
+    let mut told = BTreeSet::new();
+    for request in hook.requests() {
+        let mut message: Value = serde_json::from_str(&request.body).expect("JSON");
+        let (group, receiver) = (message["groupKey"].to_string(), message["receiver"].to_string());
+        for alert in message["alerts"].as_array_mut().expect("alerts") {
+            if alert["startsAt"].as_str().is_none_or(|at| at < since) {
+                continue;
+            }
+            let annotations = alert.as_object_mut().and_then(|alert| alert.remove("annotations"));
+            let annotations = annotations.filter(|annotations| *annotations != json!({}));
+            if let Some(annotations) = annotations.map(|annotations| annotations.to_string()) {
+                assert!(sent.iter().any(|sent| sent.contains(&annotations)), "{annotations} was never sent");
+            }
+            told.insert(format!("{group} {receiver}: {alert}"));
+        }
+    }
+    told
+}
+
 #[test]
 fn the_same_rules_give_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -261,7 +309,11 @@ fn the_same_rules_give_the_same() {
             "{name}"
         );
     }
-    check_told(&sides, start_ms);
+    let since = gotemplate::time::GoTime::from_millis(start_ms).format("2006-01-02T15:04:05.000Z07:00");
+    check_told("notifications", || [0, 1].map(|side| told(&sides.receivers[side], &since)));
+    check_told("webhooks of Alertmanagers", || {
+        [0, 1].map(|side| hooked(&sides.hooks[side], &told(&sides.receivers[side], &since), &since))
+    });
 }
 
 fn sorted(series: &Value) -> Vec<String> {
@@ -276,10 +328,9 @@ fn sorted(series: &Value) -> Vec<String> {
 }
 
 /// What began after the start was told by both in the same way; what one has still to say is waited for.
-fn check_told(sides: &Sides, start_ms: i64) {
-    let since = gotemplate::time::GoTime::from_millis(start_ms).format("2006-01-02T15:04:05.000Z07:00");
-    wait_until("the same notifications", || {
-        let [ours, theirs] = [0, 1].map(|side| told(&sides.receivers[side], &since));
+fn check_told(what: &str, told: impl Fn() -> [BTreeSet<String>; 2]) {
+    wait_until(&format!("the same {what}"), || {
+        let [ours, theirs] = told();
         // The latest may have been sent by one only.
         let difference: Vec<_> = ours.symmetric_difference(&theirs).collect();
         match difference.is_empty() && ours.len() > 10 {

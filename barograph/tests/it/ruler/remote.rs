@@ -2,14 +2,12 @@
 //! said of what is wrong.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
-
-use rustix::process::Signal;
-use serde_json::{Value, json};
-use testkit::free_address;
+use std::process::Output;
 
 use crate::http::Connection;
-use crate::support::{Barograph, Program, wait_for};
+use crate::support::{Barograph, wait_for};
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 const ARGUMENTS: [&str; 2] = ["--self-monitoring.enabled=false", "--multitenancy-enabled"];
 
@@ -56,6 +54,28 @@ fn group(value: u32) -> String {
         "groups:\n- name: g\n  interval: 1s\n  rules:\n  # It says so.\n  - {{record: r, expr: 'vector({value})'}}\n  \
          - {{alert: Always, expr: 'vector({value}) > 1'}}\n"
     )
+}
+
+#[test]
+fn rules_read_the_tenants_that_they_name_where_that_is_allowed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path();
+    let arguments = [&ARGUMENTS[..], &["--ruler.tenant-federation=true"]].concat();
+    let barograph = Barograph::start(&path.join("data"), &arguments);
+    let all = "groups:\n- name: g\n  interval: 1s\n  source_tenants: [a, b]\n  rules:\n  - {record: all, expr: sum(r)}\n  \
+               - {record: copy, expr: 'r{__tenant_id__=\"b\"}'}\n";
+    for (tenant, text) in [("a", group(1)), ("b", group(2)), ("d", group(4)), ("c", all.to_owned())] {
+        std::fs::write(path.join("team.yml"), text).expect("written");
+        let loaded = rules_of(tenant, path, &barograph, &["load", "team.yml"]);
+        assert_eq!(loaded, (Some(0), "team/g: loaded\n".to_owned(), String::new()));
+    }
+    wait_for("a sum over tenants", || value(&barograph, "c", "all").filter(|value| value == "3"));
+    wait_for("a copy", || value(&barograph, "c", "copy"));
+    let copy = data(&barograph, "c", "/prometheus/api/v1/query?query=copy");
+    assert_eq!(copy["result"][0]["metric"], json!({"__name__": "copy", "__tenant_id__": "b"}));
+    assert_eq!(copy["result"].as_array().map(Vec::len), Some(1));
+    // What a tenant asks itself is answered from its own.
+    assert_eq!((value(&barograph, "c", "r"), value(&barograph, "a", "all")), (None, None));
 }
 
 #[test]
@@ -212,34 +232,4 @@ fn what_is_wrong_is_said_with_what_to_do() {
     let answer =
         connection.request("POST", "/prometheus/config/v1/rules/n", &headers, bad).expect("an answer");
     assert!(answer.status == 400 && answer.body.starts_with("4:9: group \"g\", rule 1"), "{}", answer.body);
-}
-
-#[test]
-fn in_a_cluster_rules_are_set_where_there_is_one_ruler_alone() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let addr = free_address();
-    let http = addr.to_string();
-    // Nobody is there: a process takes requests before it knows the cluster.
-    let command = |flags: &[&str]| {
-        let own = ["--target=ruler", "--metastore.addresses=127.0.0.1:9", "--http", &http];
-        let mut command = Barograph::command(&[&own[..], flags].concat());
-        command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", "of this test").stdout(Stdio::null());
-        command.arg("--data").arg(folder.path());
-        command
-    };
-    let set = || {
-        let path = "/prometheus/config/v1/rules/n";
-        let body = b"name: g\nrules: [{record: r, expr: '1'}]\n";
-        wait_for("an answer", || Connection::open(addr).ok()?.request("POST", path, &[], body).ok())
-    };
-    let program = Program::start(&mut command(&[]));
-    let refused = set();
-    assert!(refused.status == 501 && refused.body.contains("ruler.sole"), "{refused:?}");
-    drop(program);
-    let program = Program::start(&mut command(&["--ruler.sole"]));
-    assert_eq!(set().status, 202);
-    drop(program);
-    let output = command(&[]).output().expect("it runs");
-    let error = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && error.contains("ruler.sole"), "{error}");
 }

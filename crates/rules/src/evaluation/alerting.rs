@@ -18,7 +18,7 @@ pub(super) const ALERTS_FOR_STATE: &str = "ALERTS_FOR_STATE";
 /// The label with an alert's name.
 pub(super) const ALERT_NAME: &str = "alertname";
 /// The label with its state.
-const ALERT_STATE: &str = "alertstate";
+pub(super) const ALERT_STATE: &str = "alertstate";
 
 /// An alerting rule and its alerts.
 #[derive(Debug, Clone)]
@@ -103,6 +103,10 @@ impl AlertingRule {
     /// From now on series are written.
     pub fn set_restored(&mut self) {
         self.restored = true;
+    }
+
+    pub(super) fn set_active(&mut self, alerts: BTreeMap<Labels, Alert>) {
+        self.active = alerts;
     }
 
     pub(super) fn active_mut(&mut self) -> impl Iterator<Item = &mut Alert> {

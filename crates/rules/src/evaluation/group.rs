@@ -31,6 +31,8 @@ pub struct Group {
     settings: Arc<Settings>,
     /// Series of rules that are no more.
     orphans: BTreeSet<Labels>,
+    /// Series that whoever evaluated the group before wrote last, and when. Which of them no rule writes any more have ended.
+    left: BTreeMap<Labels, i64>,
     last_evaluation_ms: Option<i64>,
 }
 
@@ -105,6 +107,7 @@ impl Group {
             rules: rules.collect::<Result<_, ParseError>>()?,
             settings,
             orphans: BTreeSet::new(),
+            left: BTreeMap::new(),
             last_evaluation_ms: None,
         })
     }
@@ -122,6 +125,18 @@ impl Group {
     /// How often it is evaluated, in milliseconds.
     pub fn interval_ms(&self) -> i64 {
         self.interval_ms
+    }
+
+    pub(super) fn query_offset_ms(&self) -> i64 {
+        self.query_offset_ms
+    }
+
+    pub(super) fn rules_mut(&mut self) -> &mut [Rule] {
+        &mut self.rules
+    }
+
+    pub(super) fn left_mut(&mut self) -> &mut BTreeMap<Labels, i64> {
+        &mut self.left
     }
 
     /// How many series or alerts a rule of it may have; no limit if not above 0.
@@ -216,11 +231,23 @@ impl Group {
         }
     }
 
-    /// The end of an evaluation: markers for series whose rules are no more.
+    /// The end of an evaluation: markers for series whose rules are no more, and for those that were left by whoever evaluated
+    /// the group before and that nothing writes now.
     pub fn finish(&mut self, at_ms: i64) -> Vec<RuleSample> {
         self.last_evaluation_ms = Some(at_ms);
         let sample_ms = self.query_time_ms(at_ms);
-        std::mem::take(&mut self.orphans).iter().map(|labels| marker(labels, sample_ms)).collect()
+        let mut ended = std::mem::take(&mut self.orphans);
+        // What a rule writes that failed is not known.
+        if !self.left.is_empty() && self.rules.iter().all(|rule| rule.health != Health::Bad) {
+            let rules = &self.rules;
+            let before = std::mem::take(&mut self.left);
+            let (before, at_this): (BTreeMap<_, _>, BTreeMap<_, _>) =
+                before.into_iter().partition(|(_, left_ms)| *left_ms < at_ms);
+            self.left = at_this;
+            let gone = before.into_keys().filter(|labels| !rules.iter().any(|r| r.written.contains(labels)));
+            ended.extend(gone);
+        }
+        ended.iter().map(|labels| marker(labels, sample_ms)).collect()
     }
 
     /// Takes the state of the group that it replaces: of rules with the same name and labels, the first that of the first,
@@ -242,12 +269,13 @@ impl Group {
         let left = places.into_values().flatten().filter_map(|index| from.rules.get(index));
         self.orphans = left.flat_map(|rule| rule.written.iter().cloned()).collect();
         self.orphans.extend(from.orphans.iter().cloned());
+        self.left.clone_from(&from.left);
         self.last_evaluation_ms = from.last_evaluation_ms;
     }
 
     /// All series that it wrote last: they have to end where the group goes and nothing takes its place.
     pub fn series(&self) -> impl Iterator<Item = &Labels> {
-        self.rules.iter().flat_map(|rule| &rule.written).chain(&self.orphans)
+        self.rules.iter().flat_map(|rule| &rule.written).chain(&self.orphans).chain(self.left.keys())
     }
 
     /// Markers for all series that it wrote last, for a group that ends at that time.

@@ -6,6 +6,7 @@ mod alerting;
 mod dependency;
 mod group;
 mod restore;
+mod resume;
 mod rule;
 mod schedule;
 
@@ -21,6 +22,7 @@ pub use alerting::AlertingRule;
 pub use dependency::batches;
 pub use group::{Evaluated, Group, Written};
 pub use restore::{Restore, StoredState};
+pub use resume::Resumed;
 pub use rule::{Health, RecordingRule, Rule, RuleBody};
 pub use schedule::{Due, Schedule};
 

@@ -14,6 +14,7 @@ pub(super) struct RawGroup {
     pub(super) query_offset_ms: Option<i64>,
     pub(super) limit: i64,
     pub(super) labels: Texts,
+    pub(super) source_tenants: Vec<Text>,
     pub(super) rules: Vec<RawRule>,
 }
 
@@ -35,14 +36,15 @@ pub(super) fn groups(root: &Node, options: &FileOptions) -> Result<Vec<RawGroup>
     let mut reader = Reader::new(options.ignore_unknown_fields);
     let root = spec(root).unwrap_or(root);
     let fields = reader.mapping(root, "rulefmt.RuleGroups", &["groups"]);
-    let groups = reader.list(fields.get("groups"), "[]rulefmt.RuleGroup", group);
+    let groups = reader
+        .list(fields.get("groups"), "[]rulefmt.RuleGroup", |reader, node| group(reader, node, &OF_FILES));
     reader.finish(groups)
 }
 
 /// The one group that a document is.
 pub(super) fn one(root: &Node, options: &FileOptions) -> Result<Vec<RawGroup>, Vec<FileError>> {
     let mut reader = Reader::new(options.ignore_unknown_fields);
-    let group = group(&mut reader, root);
+    let group = group(&mut reader, root, &OF_TENANTS);
     reader.finish(vec![group])
 }
 
@@ -53,19 +55,32 @@ fn spec(root: &Node) -> Option<&Node> {
     (get("kind")?.scalar()? == "PrometheusRule").then(|| get("spec")).flatten()
 }
 
-fn group(reader: &mut Reader, node: &Node) -> RawGroup {
-    const KNOWN: [&str; 8] = [
-        "name",
-        "interval",
-        "query_offset",
-        "limit",
-        "rules",
-        "labels",
-        // Of Thanos and of VictoriaMetrics: how they evaluate a group.
-        "partial_response_strategy",
-        "concurrency",
-    ];
-    let fields = reader.mapping(node, "rulefmt.RuleGroup", &KNOWN);
+/// What a group of a file may have.
+const OF_FILES: [&str; 8] = [
+    "name",
+    "interval",
+    "query_offset",
+    "limit",
+    "rules",
+    "labels",
+    // Of Thanos and of VictoriaMetrics: how they evaluate a group.
+    "partial_response_strategy",
+    "concurrency",
+];
+
+/// What a group may have besides that a tenant sets.
+const OF_TENANTS: [&str; 9] = {
+    let mut known = ["source_tenants"; 9];
+    let mut at = 0;
+    while at < OF_FILES.len() {
+        known[at] = OF_FILES[at];
+        at += 1;
+    }
+    known
+};
+
+fn group(reader: &mut Reader, node: &Node, known: &[&str]) -> RawGroup {
+    let fields = reader.mapping(node, "rulefmt.RuleGroup", known);
     if let Some(strategy) = fields.get("partial_response_strategy") {
         let text = reader.text(strategy).text;
         if !["", "abort", "warn"].contains(&text.to_lowercase().as_str()) {
@@ -83,6 +98,7 @@ fn group(reader: &mut Reader, node: &Node) -> RawGroup {
         query_offset_ms: fields.get("query_offset").and_then(|node| reader.duration(node)),
         limit: fields.get("limit").and_then(|node| reader.int(node)).unwrap_or(0),
         labels: fields.get("labels").map(|node| reader.texts(node)).unwrap_or_default(),
+        source_tenants: reader.list(fields.get("source_tenants"), "[]string", Reader::text),
         rules: reader.list(fields.get("rules"), "[]rulefmt.Rule", rule),
     }
 }

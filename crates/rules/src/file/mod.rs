@@ -12,6 +12,7 @@ mod validate;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use model::TenantId;
 use promql::ParseOptions;
 use promql::ast::Expr;
 
@@ -64,6 +65,9 @@ pub struct RuleGroup {
     pub limit: i64,
     /// Labels of all its rules, which those of a rule override.
     pub labels: BTreeMap<String, String>,
+    /// Whose data its queries read as one, in order and each once; none: that of the tenant that it belongs to. Mimir has this in
+    /// groups that tenants set, files do not.
+    pub source_tenants: Vec<TenantId>,
     /// Its rules, in order.
     pub rules: Vec<FileRule>,
     /// Where it stands.
@@ -133,6 +137,7 @@ impl RuleGroup {
         self.name == other.name
             && times(self) == times(other)
             && self.labels == other.labels
+            && self.source_tenants == other.source_tenants
             && self.rules.len() == other.rules.len()
             && self.rules.iter().zip(&other.rules).all(|(a, b)| a.means(b))
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gotemplate::quote;
-use model::METRIC_NAME;
+use model::{METRIC_NAME, TenantId};
 use promql::ast::Expr;
 
 use super::decode::{RawGroup, RawRule};
@@ -27,6 +27,15 @@ pub(super) fn groups(raw: Vec<RawGroup>, options: &FileOptions) -> Result<Vec<Ru
         errors.extend(
             wrong_names(&group.labels, "label").map(|(place, message)| FileError::new(place, message)),
         );
+        let mut source_tenants = Vec::new();
+        for Text { text, place } in group.source_tenants {
+            match TenantId::new(&text) {
+                Ok(tenant) => source_tenants.push(tenant),
+                Err(error) => errors.push(FileError::new(place, format!("source_tenants: {error}"))),
+            }
+        }
+        source_tenants.sort();
+        source_tenants.dedup();
         let rules = group.rules.into_iter().enumerate().filter_map(|(index, raw)| {
             let named = RuleName {
                 group: group.name.clone(),
@@ -43,6 +52,7 @@ pub(super) fn groups(raw: Vec<RawGroup>, options: &FileOptions) -> Result<Vec<Ru
             query_offset_ms: group.query_offset_ms,
             limit: group.limit,
             labels: plain(group.labels),
+            source_tenants,
             rules,
             place: group.place,
         });

@@ -5,6 +5,7 @@ mod dependencies;
 mod files;
 mod groups;
 mod restoring;
+mod resuming;
 mod support;
 mod templates;
 mod unit_tests;

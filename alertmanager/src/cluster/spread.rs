@@ -1,0 +1,99 @@
+//! Alerts that were posted to this process, on their way to the others.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
+use model::TenantId;
+use proto::Error;
+
+use super::Cluster;
+use super::alerts::{parts, to_wire};
+use super::peers::TAKE_TIMEOUT;
+use crate::alert::Alert;
+
+impl Cluster {
+    /// Sends alerts to all others. Ready when a majority of all Alertmanagers has them, this one included; the rest goes on.
+    /// Those that are taken for gone are not asked and not counted.
+    pub(crate) fn spread(
+        &self,
+        tenant: &TenantId,
+        alerts: &[Alert],
+    ) -> impl Future<Output = Result<(), String>> + Send + use<> {
+        let (others, members) = {
+            let carried = self.carried.lock();
+            let lives = |name: &Arc<str>| !carried.share.is_gone(name);
+            let others = carried.others.iter().filter(|(name, _)| lives(name));
+            let others: Vec<(Arc<str>, String)> =
+                others.map(|(name, address)| (Arc::clone(name), address.clone())).collect();
+            let gone = carried.others.len() - others.len();
+            (others, carried.members.saturating_sub(gone).max(1))
+        };
+        let parts = match others.is_empty() {
+            true => Arc::default(),
+            false => Arc::new(parts(alerts.iter().map(to_wire))),
+        };
+        let sent = FuturesUnordered::new();
+        for (name, address) in others {
+            let (peers, parts, tenant) = (Arc::clone(&self.peers), Arc::clone(&parts), tenant.clone());
+            let (spreading, failed) = (Arc::clone(&self.spreading), self.metrics.spreads_failed.clone());
+            let clock = Arc::clone(&self.clock);
+            let send = async move {
+                let sending = async {
+                    // It is never closed.
+                    let _turn = spreading.acquire().await;
+                    for part in parts.iter() {
+                        peers.take(&address, &tenant, part.clone(), Vec::new()).await?;
+                    }
+                    Ok::<(), Error>(())
+                };
+                let outcome = tokio::select! {
+                    biased;
+                    outcome = sending => outcome.map_err(|error| error.message),
+                    () = clock.sleep(2 * TAKE_TIMEOUT) => Err("there was no time left".to_owned()),
+                };
+                if let Err(why) = &outcome {
+                    failed.inc();
+                    tracing::warn!(alertmanager = %name, %tenant, why, "another Alertmanager has not taken alerts");
+                }
+                outcome.is_ok()
+            };
+            // It goes on where nobody waits for it any more.
+            sent.push(self.scope.spawn("alerts to others", send));
+        }
+        majority(sent, members)
+    }
+
+    /// Tells the others what receivers were told of, while the metastore does not take it down.
+    pub(super) fn tell_others(&self, tenant: &TenantId, told: &[Bytes]) {
+        let others = self.carried.lock().others.clone();
+        for address in others.into_values() {
+            let (peers, tenant, told) = (Arc::clone(&self.peers), tenant.clone(), told.to_vec());
+            let Ok(turn) = Arc::clone(&self.spreading).try_acquire_owned() else { return };
+            drop(self.scope.spawn("told to others", async move {
+                let _turn = turn;
+                if let Err(error) = peers.take(&address, &tenant, Vec::new(), told).await {
+                    tracing::debug!(%error, "another Alertmanager does not know what was told");
+                }
+            }));
+        }
+    }
+}
+
+/// Ready when more than half of `members` have it, this process among them.
+async fn majority(mut sent: FuturesUnordered<env::TaskHandle<bool>>, members: usize) -> Result<(), String> {
+    let (needed, mut have) = (members / 2 + 1, 1);
+    while have < needed {
+        match sent.next().await {
+            Some(Ok(true)) => have += 1,
+            Some(_) => {}
+            None => {
+                return Err(format!(
+                    "only {have} of {members} Alertmanagers have taken the alerts, and {needed} have to; send them again"
+                ));
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! Alertmanagers that share a metastore, as processes; and the way between them and the metastore, which can be cut.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use testkit::{Receiver, free_address};
+
+use crate::cluster::harness::{Cluster, SECRET};
+use crate::http::{Connection, Response, get};
+use crate::support::{Barograph, Program, last_lines, wait_for, wait_until};
+
+/// The lease of the processes, and how much longer than the moment it has to hold.
+pub(super) const LEASE_MS: u64 = 4_000;
+const MARGIN_MS: u64 = 1_000;
+/// How often a way looks whether it is cut.
+const LOOK: Duration = Duration::from_millis(50);
+/// The replicas.
+pub(super) const NAMES: [&str; 3] = ["am-1", "am-2", "am-3"];
+
+/// A metastore of one node, three Alertmanagers, and a receiver that they tell.
+pub(super) struct Replicas {
+    pub(super) metastore: Cluster,
+    pub(super) receiver: Receiver,
+    folder: TempDir,
+    http: BTreeMap<&'static str, SocketAddr>,
+    grpc: BTreeMap<&'static str, SocketAddr>,
+    /// The way of each to the metastore.
+    ways: BTreeMap<&'static str, Way>,
+    running: BTreeMap<&'static str, Program>,
+}
+
+impl Replicas {
+    /// All run, and know of each other.
+    pub(super) fn start() -> Self {
+        Self::beside(Cluster::of(&["metastore-1"]))
+    }
+
+    /// The same, with further processes of their cluster.
+    pub(super) fn beside(mut metastore: Cluster) -> Self {
+        metastore.alone_with_metastore("metastore-1");
+        let node: SocketAddr =
+            metastore.flag("metastore-1", "--grpc").expect("it is called").parse().expect("an address");
+        let mut replicas = Self {
+            metastore: metastore.ready(),
+            receiver: Receiver::start(),
+            folder: tempfile::tempdir().expect("a folder"),
+            http: NAMES.map(|name| (name, free_address())).into(),
+            grpc: NAMES.map(|name| (name, free_address())).into(),
+            ways: NAMES.map(|name| (name, Way::to(node))).into(),
+            running: BTreeMap::new(),
+        };
+        NAMES.iter().for_each(|name| replicas.launch(name));
+        NAMES.iter().for_each(|name| replicas.await_ready(name));
+        replicas.await_members(3);
+        replicas
+    }
+
+    /// Where one serves HTTP.
+    pub(super) fn http(&self, name: &str) -> SocketAddr {
+        self.http[name]
+    }
+
+    /// Starts a replica.
+    pub(super) fn launch(&mut self, name: &'static str) {
+        let config = self.folder.path().join("alertmanager.yml");
+        let text = format!(
+            "route: {{receiver: w, group_by: [alertname], group_wait: 500ms, group_interval: 2s, repeat_interval: 1h}}\n\
+             receivers: [{{name: w, webhook_configs: [{{url: '{}'}}]}}]\n",
+            self.receiver.url("/hook")
+        );
+        std::fs::write(&config, text).expect("written");
+        let flag = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
+        let flags = [
+            flag("target", &"alertmanager"),
+            flag("multitenancy-enabled", &true),
+            flag("instance-id", &name),
+            flag("http", &self.http[name]),
+            flag("grpc", &self.grpc[name]),
+            flag("grpc.advertise", &self.grpc[name]),
+            flag("metastore.addresses", &self.ways[name].address),
+            flag("metastore.lease-ttl", &format!("{LEASE_MS}ms")),
+            flag("metastore.call-timeout", &"3s"),
+            flag("alertmanager.lease-margin", &format!("{MARGIN_MS}ms")),
+            flag("alertmanager-config", &config.display()),
+            flag("data", &self.folder.path().join(name).display()),
+        ];
+        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+        let log = File::options().create(true).append(true).open(self.log(name)).expect("a log");
+        let mut command = Barograph::command(&flags);
+        command.env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET).stdout(log.try_clone().expect("the same log"));
+        self.running.insert(name, Program::start_logging(&mut command, log));
+    }
+
+    pub(super) fn await_ready(&self, name: &str) {
+        let addr = self.http(name);
+        wait_until(&format!("{name} to be ready"), || match get(addr, "/ready") {
+            (200, _) => Ok(()),
+            (status, body) => Err(format!("{status} {body}")),
+        });
+    }
+
+    /// Waits until all that run see so many of them.
+    pub(super) fn await_members(&self, count: usize) {
+        for name in self.running.keys() {
+            wait_until(&format!("{name} to see {count}"), || {
+                match self.metric(name, "alertmanager_cluster_members") {
+                    Some(seen) if seen == count as f64 => Ok(()),
+                    seen => Err(format!("{seen:?}")),
+                }
+            });
+        }
+    }
+
+    /// Ends one as a crash does.
+    pub(super) fn kill(&mut self, name: &str) {
+        let mut program = self.running.remove(name).expect("it runs");
+        program.signal(Signal::KILL);
+        program.wait();
+    }
+
+    /// Stops one in order.
+    pub(super) fn stop(&mut self, name: &str) {
+        let mut program = self.running.remove(name).expect("it runs");
+        program.signal(Signal::TERM);
+        assert!(program.wait().success(), "{name} did not stop in order");
+    }
+
+    /// Lets one stand still, or go on.
+    pub(super) fn signal(&self, name: &str, signal: Signal) {
+        self.running[name].signal(signal);
+    }
+
+    /// Cuts the way of one to the metastore, or mends it.
+    pub(super) fn cut(&self, name: &str, is_cut: bool) {
+        self.ways[name].is_cut.store(is_cut, Ordering::Release);
+    }
+
+    /// The value of a metric of one, if it answers and has it.
+    pub(super) fn metric(&self, name: &str, metric: &str) -> Option<f64> {
+        let mut connection = Connection::open(self.http(name)).ok()?;
+        let text = connection.request("GET", "/metrics", &[], b"").ok()?.body;
+        let line = text
+            .lines()
+            .find(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{'])))?;
+        line.rsplit(' ').next()?.parse().ok()
+    }
+
+    /// What one answers a tenant, if it answers.
+    pub(super) fn ask(
+        &self,
+        name: &str,
+        tenant: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> Option<Response> {
+        let headers = [("Content-Type", "application/json"), ("X-Scope-OrgID", tenant)];
+        Connection::open(self.http(name)).ok()?.request(method, path, &headers, body.as_bytes()).ok()
+    }
+
+    /// Posts an alert to one; whether it was taken.
+    pub(super) fn post(&self, name: &str, tenant: &str, alert: &str) -> bool {
+        let body = json!([{"labels": {"alertname": alert}}]).to_string();
+        self.ask(name, tenant, "POST", "/api/v2/alerts", &body).is_some_and(|answer| answer.status == 200)
+    }
+
+    /// Posts an alert until one of those that run takes it.
+    pub(super) fn post_to_any(&self, first: usize, tenant: &str, alert: &str) {
+        let mut turn = first;
+        wait_for("an alert to be taken", || {
+            turn += 1;
+            let running: Vec<&&str> = self.running.keys().collect();
+            self.post(running[turn % running.len()], tenant, alert).then_some(())
+        });
+    }
+
+    /// The name of the alert of each notification so far.
+    pub(super) fn told(&self) -> Vec<String> {
+        let name = |request: testkit::ReceivedRequest| {
+            let body: Value = serde_json::from_str(&request.body).expect("JSON");
+            body["groupLabels"]["alertname"].as_str().expect("a group").to_owned()
+        };
+        self.receiver.requests().into_iter().map(name).collect()
+    }
+
+    fn log(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+}
+
+impl Drop for Replicas {
+    #[expect(clippy::print_stderr, reason = "what the processes said belongs to the failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in NAMES {
+                let log = std::fs::read_to_string(self.log(name)).unwrap_or_default();
+                eprintln!("---- {name}\n{}", last_lines(&log));
+            }
+        }
+    }
+}
+
+/// A way to a server. While it is cut, connections end.
+struct Way {
+    address: SocketAddr,
+    is_cut: Arc<AtomicBool>,
+}
+
+impl Way {
+    fn to(server: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
+        let address = listener.local_addr().expect("bound");
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let cut = Arc::clone(&is_cut);
+        thread(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                if cut.load(Ordering::Acquire) {
+                    continue;
+                }
+                // Where the server is away the connection ends.
+                if let Ok(server) = TcpStream::connect(server) {
+                    pass(&client, &server, &cut);
+                    pass(&server, &client, &cut);
+                }
+            }
+        });
+        Self { address, is_cut }
+    }
+}
+
+/// Passes bytes on, in a thread, until either side ends or the way is cut.
+fn pass(from: &TcpStream, to: &TcpStream, cut: &Arc<AtomicBool>) {
+    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+    let cut = Arc::clone(cut);
+    thread(move || {
+        // However it ended, both sides are to know.
+        drop(pass_on(&mut from, &mut to, &cut));
+        let _ = from.shutdown(Shutdown::Both);
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}
+
+fn pass_on(from: &mut TcpStream, to: &mut TcpStream, cut: &AtomicBool) -> io::Result<()> {
+    from.set_read_timeout(Some(LOOK))?;
+    let mut buffer = [0; 1 << 14];
+    while !cut.load(Ordering::Acquire) {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => to.write_all(&buffer[..bytes])?,
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test has no scope, and the threads end with its process")]
+fn thread(work: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(work);
+}

@@ -1,0 +1,5 @@
+//! Several Alertmanagers with one metastore: what they have in common, and who tells, whoever dies.
+
+mod harness;
+mod kills;
+mod state;
