@@ -198,7 +198,9 @@ impl Workshop {
         }
     }
 
-    /// Makes the new blocks known and marks those that they replace, in one write: if all of these are still there.
+    /// Makes the new blocks known and marks those that they replace, in one write: if all of these are still there, or somebody
+    /// has found all of the new ones meanwhile and put them into the index. Where others have replaced inputs already, the new
+    /// blocks are put there as marked: nobody may remove at once what others may just be finding.
     async fn commit(
         &self,
         bucket: &TenantBucket,
@@ -210,30 +212,25 @@ impl Workshop {
             written.iter().map(|output| IndexedBlock::of(&output.meta, now)).collect();
         let mut is_overtaken = false;
         let changed = bucket.update_index(|index| {
+            let unknown: Vec<&IndexedBlock> =
+                entries.iter().filter(|entry| index.block(entry.id).is_none()).collect();
+            let live: Vec<Ulid> = job.inputs.iter().copied().filter(|input| index.is_live(*input)).collect();
             // An answer may have been lost, and what it would have said been done.
-            let is_done = entries.iter().all(|entry| index.block(entry.id).is_some())
-                && job.inputs.iter().all(|input| !index.is_live(*input));
-            is_overtaken = !is_done && !job.inputs.iter().all(|input| index.is_live(*input));
-            if is_done || is_overtaken {
+            let is_done = unknown.is_empty() && live.is_empty();
+            let is_found = entries.iter().all(|entry| index.is_live(entry.id));
+            is_overtaken = !is_done && !is_found && live.len() < job.inputs.len();
+            if is_done {
                 return false;
             }
-            for entry in &entries {
-                index.add(entry.clone());
+            for entry in &unknown {
+                index.add((*entry).clone());
             }
-            for input in &job.inputs {
-                index.mark(*input, now);
-            }
-            true
+            let replaced = if is_overtaken { unknown.iter().map(|entry| entry.id).collect() } else { live };
+            replaced.iter().for_each(|id| index.mark(*id, now));
+            !replaced.is_empty()
         });
         changed.await?;
-        if is_overtaken {
-            // Nobody knows of them: they may go at once. What stays is found later.
-            for output in written {
-                bucket.delete_block(output.meta.ulid).await?;
-            }
-            return Err(CompactError::Overtaken);
-        }
-        Ok(())
+        if is_overtaken { Err(CompactError::Overtaken) } else { Ok(()) }
     }
 
     async fn data_files(&self, folder: &Path) -> Result<Vec<String>, CompactError> {

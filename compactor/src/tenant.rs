@@ -102,7 +102,9 @@ impl Look<'_> {
             let Blocks { blocks, broken } = self.tenant.catalog.blocks(&self.bucket, &index).await?;
             if !broken.is_empty() {
                 for (id, why) in &broken {
-                    self.set_aside(*id, why, &mut looked).await?;
+                    if !self.is_forgotten(*id, &blocks).await? {
+                        self.set_aside(*id, why, &mut looked).await?;
+                    }
                 }
                 index = self.read_index().await?;
                 continue;
@@ -196,7 +198,7 @@ impl Look<'_> {
     async fn drop_blocks(&mut self, plan: &Plan, looked: &mut Looked) -> Result<usize, CompactError> {
         let mut dropped = 0;
         if !plan.expired.is_empty() {
-            dropped += self.mark(&plan.expired, "retention", "older than the retention", looked).await?;
+            dropped += self.mark(&plan.expired, &[], "retention", "older than the retention", looked).await?;
         }
         for contained in &plan.contained {
             let mut is_sound = true;
@@ -208,15 +210,46 @@ impl Look<'_> {
             }
             if is_sound {
                 let details = "its samples are in a later block";
-                dropped += self.mark(&[contained.block], "compaction", details, looked).await?;
+                dropped +=
+                    self.mark(&[contained.block], &contained.by, "compaction", details, looked).await?;
             }
         }
         Ok(dropped)
     }
 
+    /// Takes a block out of the index that has no objects, if others have what it had: whoever uploads a block and puts it into the
+    /// index much later may come when it has been found, merged and deleted. Whether it was so.
+    async fn is_forgotten(&mut self, id: Ulid, blocks: &[compact::Block]) -> Result<bool, CompactError> {
+        let holders: Vec<&compact::Block> =
+            blocks.iter().filter(|block| block.sources.contains(&id)).collect();
+        // Every part of the series has to be in one of them.
+        let count = holders.iter().map(|block| block.shard.count()).max().unwrap_or(1);
+        let has = |part: compact::Shard| holders.iter().any(|block| block.shard.covers(part));
+        if !compact::Shard::all(count).all(has) || !self.bucket.files(id).await?.is_empty() {
+            return Ok(false);
+        }
+        let holders: Vec<Ulid> = holders.iter().map(|block| block.id).collect();
+        let mut is_gone = false;
+        let changed = self.bucket.update_index(|index| {
+            is_gone = index.block(id).is_some() && holders.iter().all(|holder| index.is_live(*holder));
+            if is_gone {
+                index.remove(id);
+            }
+            is_gone
+        });
+        changed.await?;
+        if is_gone {
+            tracing::warn!(tenant = %self.id(), block = %id, "a block was put into the index after it had been merged and deleted; it is out of it again");
+            self.tenant.catalog.forget(id);
+        }
+        Ok(is_gone)
+    }
+
+    /// Marks blocks, as long as those `by` which they are replaced are there and not marked themselves.
     async fn mark(
         &mut self,
         ids: &[Ulid],
+        by: &[Ulid],
         reason: &'static str,
         details: &str,
         looked: &mut Looked,
@@ -224,13 +257,17 @@ impl Look<'_> {
         let now_s = self.now_s();
         let mut marked = Vec::new();
         let changed = self.bucket.update_index(|index| {
-            marked = ids.iter().copied().filter(|id| index.is_live(*id)).collect();
+            let is_replaced = by.iter().all(|id| index.is_live(*id));
+            marked = ids.iter().copied().filter(|id| is_replaced && index.is_live(*id)).collect();
             for id in &marked {
                 index.mark(*id, now_s);
             }
             !marked.is_empty()
         });
         changed.await?;
+        if marked.is_empty() {
+            return Ok(0);
+        }
         clean::write_marks(&self.bucket, &marked, now_s, details).await?;
         self.inner.metrics.marked(reason, marked.len());
         tracing::info!(tenant = %self.id(), blocks = marked.len(), reason, "blocks are marked to be deleted");

@@ -20,6 +20,7 @@ use crate::draw::Draw;
 use crate::fleet::Fleet;
 use crate::node::{Part, Role};
 use crate::oracle::{METRIC, Oracle, Row};
+use crate::site::START_MS;
 use crate::trace::Trace;
 
 /// How often a write is sent before the client gives it up.
@@ -32,6 +33,10 @@ const BURST_TENANT: &str = "green";
 /// The number of the first series of a burst, and how many are written at once.
 const BURST_SERIES: u32 = 2000;
 const BURST_WRITE: u32 = 20;
+/// The number of the first series that passes, how many begin together, and how long they last.
+const PASSING_SERIES: u32 = 5000;
+const GENERATION_SERIES: u32 = 2;
+const GENERATION_MS: i64 = 10_000;
 /// How often queues are looked at during a burst.
 const LOOKS_AT_BURST: u32 = 6;
 const LOOK_AT_BURST_EVERY: Duration = Duration::from_millis(7);
@@ -46,6 +51,8 @@ pub(crate) struct Clients {
     pub(crate) clock: SimClock,
     pub(crate) scope: Scope,
     pub(crate) stop: Arc<AtomicBool>,
+    /// Nothing more is written, but asked.
+    pub(crate) stop_writing: Arc<AtomicBool>,
 }
 
 /// What came of a write.
@@ -60,7 +67,7 @@ impl Clients {
     pub(crate) fn start_writer(&self, tenant: &'static str, series: std::ops::Range<u32>, draw: Draw) {
         let clients = self.clone();
         drop(self.scope.spawn("writer", async move {
-            while !clients.stop.load(Ordering::Relaxed) {
+            while clients.writes_on() {
                 tokio::time::sleep(draw.time(Duration::from_millis(200), Duration::from_millis(1200))).await;
                 let now_ms = clients.clock.now_ms();
                 let some = series.clone().filter(|_| draw.chance(850));
@@ -68,6 +75,29 @@ impl Clients {
                 clients.write(tenant, &rows, &draw).await;
             }
         }));
+    }
+
+    /// Writes series of a tenant that end soon, for others to begin: what ends, ingesters forget once it is in the bucket. Some
+    /// samples come late.
+    pub(crate) fn start_passing_writer(&self, tenant: &'static str, draw: Draw) {
+        let clients = self.clone();
+        drop(self.scope.spawn("writer", async move {
+            while clients.writes_on() {
+                tokio::time::sleep(draw.time(Duration::from_millis(500), Duration::from_millis(2500))).await;
+                let now_ms = clients.clock.now_ms();
+                let generation = u32::try_from((now_ms - START_MS) / GENERATION_MS).unwrap_or(0);
+                let late_ms = if draw.chance(200) { draw.between(1_000, 15_000) } else { 0 };
+                let at_ms = now_ms - i64::try_from(late_ms).unwrap_or(0);
+                let first = PASSING_SERIES + generation * GENERATION_SERIES;
+                let rows: Vec<Row> =
+                    (first..first + GENERATION_SERIES).map(|number| row(tenant, number, at_ms)).collect();
+                clients.write(tenant, &rows, &draw).await;
+            }
+        }));
+    }
+
+    fn writes_on(&self) -> bool {
+        !self.stop.load(Ordering::Relaxed) && !self.stop_writing.load(Ordering::Relaxed)
     }
 
     /// Asks about a tenant until it is told to stop.

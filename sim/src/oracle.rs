@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::Labels;
 use parking_lot::Mutex;
 use promql::RangeSeries;
 
@@ -33,6 +34,24 @@ pub(crate) struct Question {
     pub(crate) until_ms: i64,
     /// What was acknowledged up to this moment has to be in the answer.
     asked_at: u64,
+}
+
+/// What is in blocks: of each series and time the bits of every value, as often as it is there.
+#[derive(Debug, Default)]
+pub(crate) struct Stored {
+    samples: BTreeMap<Labels, BTreeMap<i64, Vec<u64>>>,
+}
+
+impl Stored {
+    /// Takes in a sample.
+    pub(crate) fn add(&mut self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        if !self.samples.contains_key(labels) {
+            self.samples.insert(labels.clone(), BTreeMap::new());
+        }
+        if let Some(series) = self.samples.get_mut(labels) {
+            series.entry(timestamp_ms).or_default().push(value.to_bits());
+        }
+    }
 }
 
 /// Everything that clients have sent. Clones are the same.
@@ -140,6 +159,37 @@ impl Oracle {
         }
     }
 
+    /// Compares what is stored of a tenant: all that was acknowledged, each sample once, and nothing that was never sent.
+    pub(crate) fn check_stored(&self, tenant: &str, stored: &Stored) -> Result<(), String> {
+        let inner = self.inner.lock();
+        let nothing = BTreeMap::new();
+        let all = inner.tenants.get(tenant).unwrap_or(&nothing);
+        let mut seen: BTreeMap<u32, &BTreeMap<i64, Vec<u64>>> = BTreeMap::new();
+        for (labels, samples) in &stored.samples {
+            let number = number_of(tenant, labels).map_err(|violation| violation.0)?;
+            seen.insert(number, samples);
+            for (at, values) in samples {
+                let sent = all.get(&number).and_then(|sent| sent.get(at)).map(|sent| sent.value.to_bits());
+                if values.as_slice() != sent.as_slice() {
+                    return Err(format!("series {number} has {values:?} at {at}, and was sent {sent:?}"));
+                }
+            }
+        }
+        for (number, sent) in all {
+            for (at, _) in sent.iter().filter(|(_, sent)| sent.acknowledged_at.is_some()) {
+                if seen.get(number).is_none_or(|samples| !samples.contains_key(at)) {
+                    return Err(format!("the sample of series {number} at {at} is in no block"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Those who have sent something.
+    pub(crate) fn tenants(&self) -> Vec<String> {
+        self.inner.lock().tenants.keys().cloned().collect()
+    }
+
     /// Something is as it must never be.
     pub(crate) fn is_wrong(&self, what: String) {
         self.inner.lock().first.get_or_insert(Violation(what));
@@ -163,7 +213,7 @@ impl Inner {
         let mut seen: BTreeMap<u32, &RangeSeries> = BTreeMap::new();
         let mut samples = 0;
         for series in answer {
-            let number = number_of(&question.tenant, series)?;
+            let number = number_of(&question.tenant, &series.labels)?;
             if seen.insert(number, series).is_some() {
                 return Err(wrong(question, format_args!("series {number} is there twice")));
             }
@@ -220,8 +270,7 @@ fn check_series(
 }
 
 /// The number of a series, by its labels.
-fn number_of(tenant: &str, series: &RangeSeries) -> Result<u32, Violation> {
-    let labels = &series.labels;
+fn number_of(tenant: &str, labels: &Labels) -> Result<u32, Violation> {
     let of = labels.get("of").unwrap_or_default();
     if of != tenant {
         return Err(Violation(format!("tenant {tenant} was given a series of {of}: {labels}")));
@@ -237,8 +286,6 @@ fn wrong(question: &Question, what: std::fmt::Arguments<'_>) -> Violation {
 
 #[cfg(test)]
 mod tests {
-    use model::Labels;
-
     use super::*;
 
     fn row(timestamp_ms: i64) -> Row {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bucket::Bucket;
 use env::{Clock, FileSystem, Scope, SimExecutor};
 use membership::{Client, MembershipConfig};
 use rpc::grpc::{
@@ -16,7 +17,9 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 use crate::draw::Draw;
 use crate::mutant::Mutant;
 use crate::network::Network;
+use crate::node::Role;
 use crate::oracle::Oracle;
+use crate::storage::Storage;
 use crate::trace::Trace;
 
 /// When every run begins, by clocks without skew: 2026-01-01, in milliseconds since the Unix epoch.
@@ -44,6 +47,10 @@ pub(crate) struct Site {
     pub(crate) voters: Arc<Vec<String>>,
     /// What is built wrong in this run.
     pub(crate) mutant: Option<Mutant>,
+    /// The bucket, in runs that have one.
+    pub(crate) storage: Option<Storage>,
+    /// How many series a block is to have at most.
+    pub(crate) max_block_series: u64,
 }
 
 /// Which of several configurations a process has, within what the rest of the cluster works with.
@@ -105,6 +112,11 @@ impl Process {
     pub(crate) fn dial(&self) -> Result<Arc<dyn Dial>, InvalidSecret> {
         let policy = ClientPolicy::new(&grpc(), self.metrics.clone(), Arc::clone(&self.clock))?;
         Ok(self.site.network.dial(&self.name, policy, &self.scope))
+    }
+
+    /// The bucket, where the run has one, as processes of this role have it.
+    pub(crate) fn bucket(&self, role: Role) -> Option<Bucket> {
+        self.site.storage.as_ref().map(|storage| storage.bucket(self, role))
     }
 
     /// Serves `routes` to others.

@@ -84,3 +84,23 @@ async fn a_tenant_goes_whatever_interrupts_that() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_of_a_block_that_was_merged_and_deleted_goes_again() {
+    let mut world = World::new();
+    let all = world.ship_replicas(1).await;
+    let late = world.index().await.block(ulid(0)).cloned().expect("it was shipped");
+    let compactor = world.start();
+    for _ in 0..2 {
+        world.pass(14 * HOUR).await;
+        compactor.look(&tenant()).await.unwrap();
+    }
+    assert_eq!(world.bucket().blocks().await.unwrap().len(), 1);
+    // Whoever has uploaded it comes back and puts it into the index.
+    world.bucket().update_index(|index| index.add(late.clone())).await.unwrap();
+    let looked = compactor.look(&tenant()).await.unwrap();
+    assert_eq!(looked.set_aside, []);
+    assert_eq!(world.index().await.block(ulid(0)), None);
+    let (samples, count) = world.live_samples().await;
+    assert_eq!((samples.len(), samples), (count, all));
+}

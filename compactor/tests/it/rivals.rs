@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bucket::faults::{Fault, Faults, Kind};
 use compactor::{Compactor, Hold, Owners};
 use model::TenantId;
 use tokio::sync::Mutex;
@@ -15,6 +16,8 @@ struct Slow {
     rival: Arc<Mutex<Option<Compactor>>>,
     /// What a look at the lease says then.
     believes: bool,
+    /// At which operation the other one dies, if it does.
+    dies: Option<(Faults, u64)>,
 }
 
 #[async_trait]
@@ -24,7 +27,8 @@ impl Owners for Slow {
     }
 
     async fn hold(&self, _: &TenantId, _: &str) -> Option<Box<dyn Hold>> {
-        Some(Box::new(Self { rival: Arc::clone(&self.rival), believes: self.believes }))
+        let dies = self.dies.clone();
+        Some(Box::new(Self { rival: Arc::clone(&self.rival), believes: self.believes, dies }))
     }
 }
 
@@ -32,7 +36,15 @@ impl Owners for Slow {
 impl Hold for Slow {
     async fn holds(&self) -> bool {
         if let Some(rival) = self.rival.lock().await.take() {
-            rival.look(&tenant()).await.expect("nothing fails");
+            match &self.dies {
+                None => drop(rival.look(&tenant()).await.expect("nothing fails")),
+                Some((faults, nth)) => {
+                    faults.plan(Kind::Any, *nth, Fault::Gone);
+                    // It may come to its end before.
+                    let _ = rival.look(&tenant()).await;
+                    faults.heal();
+                }
+            }
         }
         self.believes
     }
@@ -48,15 +60,16 @@ async fn overtaken(believes: bool) {
     let rival = world.start();
     rival.look(&tenant()).await.expect("the bucket answers");
     world.pass(Duration::from_secs(4 * 3_600)).await;
-    world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes });
+    world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes, dies: None });
     let slow = world.start();
     let looked = slow.look(&tenant()).await.expect("the bucket answers");
     assert_eq!((looked.failed_jobs, looked.written.len()), (1, 0));
     let index = world.index().await;
-    assert_eq!((index.live().count(), index.blocks.len()), (1, 4));
+    // What the slow one has made is known as marked, if it came to that.
+    assert_eq!((index.live().count(), index.blocks.len()), (1, if believes { 5 } else { 4 }));
     let (samples, count) = world.live_samples().await;
     assert_eq!((samples.len(), &samples), (count, &all));
-    // What it had uploaded goes at once, or is found to be contained in what the other one made.
+    // What it had uploaded goes when its time has come, or is found to be contained in what the other one made.
     world.owners = Arc::new(compactor::Alone);
     let next = world.start();
     for _ in 0..2 {
@@ -85,11 +98,42 @@ async fn what_another_one_has_found_is_done() {
     let all = world.ship_replicas(1).await;
     world.pass(Duration::from_secs(4 * 3_600)).await;
     let rival = world.start();
-    world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes: true });
+    world.owners = Arc::new(Slow { rival: Arc::new(Mutex::new(Some(rival))), believes: true, dies: None });
     let looked = world.start().look(&tenant()).await.expect("the bucket answers");
     assert_eq!((looked.failed_jobs, looked.written.len()), (0, 1));
     let index = world.index().await;
     assert_eq!((index.live().count(), index.blocks.len()), (1, 4));
     let (samples, count) = world.live_samples().await;
     assert_eq!((samples.len(), samples), (count, all));
+}
+
+/// The second one dies while it drops what is in the block that the first has uploaded: some inputs are marked then, and some are
+/// not, and the block is what has their samples.
+#[tokio::test(start_paused = true)]
+async fn what_another_one_has_found_is_kept_wherever_it_dies() {
+    for nth in 0.. {
+        let mut world = World::new();
+        let all = world.ship_replicas(1).await;
+        world.pass(Duration::from_secs(4 * 3_600)).await;
+        let rival = Arc::new(Mutex::new(Some(world.start())));
+        let dies = Some((world.faults.clone(), nth));
+        world.owners = Arc::new(Slow { rival, believes: true, dies });
+        let before = world.faults.operations();
+        // It may be overtaken.
+        let _ = world.start().look(&tenant()).await;
+        let operations = world.faults.operations() - before;
+        let (samples, _) = world.live_samples().await;
+        assert_eq!(samples, all, "dies at {nth}");
+        world.owners = Arc::new(compactor::Alone);
+        for _ in 0..3 {
+            world.pass(Duration::from_secs(14 * 3_600)).await;
+            world.start().look(&tenant()).await.expect("the bucket answers");
+        }
+        assert_eq!(world.bucket().blocks().await.expect("the bucket answers").len(), 1, "dies at {nth}");
+        let (samples, count) = world.live_samples().await;
+        assert_eq!((samples.len(), &samples), (count, &all), "dies at {nth}");
+        if operations <= nth {
+            break;
+        }
+    }
 }

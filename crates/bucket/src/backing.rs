@@ -9,7 +9,7 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::multipart::MultipartStore;
 
-use crate::faults::{Faults, FaultyStore};
+use crate::faults::{Faults, FaultyStore, Memory, Way};
 use crate::files::Replacing;
 use crate::open::OpenError;
 
@@ -32,8 +32,20 @@ impl Backing {
 
     /// Objects in memory, with what goes wrong decided by `faults`.
     pub fn faulty_memory(faults: &Faults) -> Self {
-        let store = Arc::new(FaultyStore::new(faults.clone()));
+        Self::on_way(&Memory::new(), Arc::new(faults.clone()))
+    }
+
+    /// Objects in memory that others have, too, as one process finds them on its way.
+    pub fn on_way(memory: &Memory, way: Arc<dyn Way>) -> Self {
+        let store = Arc::new(FaultyStore::in_memory(memory, way));
         Self::remote("memory".to_owned(), store.clone(), store)
+    }
+
+    /// The same objects, as one process finds them on its way. Files are written in one stream then, as before.
+    pub fn through(self, way: Arc<dyn Way>) -> Self {
+        let store = Arc::new(FaultyStore::over(self.objects, self.parts.clone(), way));
+        let parts = self.parts.map(|_| Arc::clone(&store) as Arc<dyn MultipartStore>);
+        Self { objects: store, parts, ..self }
     }
 
     /// A server that can replace an object on condition by itself.

@@ -138,6 +138,28 @@ mod tests {
         let hash = Shard::hash([("a", "b")], &mut scratch);
         assert_eq!(scratch, b"a\xffb\xff");
         assert_eq!(hash, xxh64(b"a\xffb\xff", 0));
+        // As another implementation of XXH64 (the xxhash package of Python) finds them of the bytes that Prometheus' `StableHash`
+        // is of, with the parts of 4 and 16 that Mimir puts these series into.
+        let scrape = [("__name__", "up"), ("instance", "localhost:9090"), ("job", "prometheus")];
+        let request = [
+            ("__name__", "http_requests_total"),
+            ("cluster", "eu-west-1"),
+            ("handler", "/api/v1/query"),
+            ("method", "GET"),
+            ("namespace", "monitoring"),
+            ("status", "200"),
+        ];
+        let other = [("__name__", "größe"), ("ort", "Zürich 中文")];
+        for (labels, expected, parts) in [
+            (&scrape[..], 0xf28c_8afc_d224_e55f_u64, ["4_of_4", "16_of_16"]),
+            (&request, 0xafbc_a040_bda4_e019, ["2_of_4", "10_of_16"]),
+            (&other, 0xff2f_0671_d1b8_7ece, ["3_of_4", "15_of_16"]),
+            (&[("a", "b")], 0x6088_91b6_a4fd_3588, ["1_of_4", "9_of_16"]),
+        ] {
+            let hash = Shard::hash(labels.iter().copied(), &mut scratch);
+            assert_eq!(hash, expected, "{labels:?}");
+            assert!(parts.iter().all(|part| shard(part).has(hash)), "{labels:?}");
+        }
         // That of nothing, as the specification of XXH64 gives it.
         assert_eq!(Shard::hash([], &mut scratch), 0xef46_db37_51d8_e999);
     }

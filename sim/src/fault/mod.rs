@@ -4,6 +4,7 @@
 mod disk;
 mod plan;
 mod process;
+mod storage;
 
 use std::fmt;
 use std::time::Duration;
@@ -15,8 +16,9 @@ use crate::fleet::{Crash, Fleet};
 use crate::network::{Network, Weather};
 use crate::node::Role;
 use crate::site::Variant;
+use crate::storage::{Storage, Trouble};
 use crate::trace::Trace;
-pub(crate) use plan::{ALL_OVER, Layout, Plan, ZONES};
+pub(crate) use plan::{ALL_OVER, Draws, Layout, Plan, UNDIVIDED, ZONES};
 
 /// Something that goes wrong, or that operators do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +61,12 @@ pub(crate) enum Fault {
     FailedSync { machine: String },
     /// A clock goes wrong, at once, and right again at the end.
     Clock { machine: String, skew_ms: i64 },
+    /// Nobody reaches the bucket.
+    BucketDown,
+    /// A machine does not reach the bucket.
+    NoBucket { machine: String },
+    /// Requests to the bucket are slow, are refused, are not answered, and done by half.
+    BucketTrouble { trouble: Trouble },
 }
 
 /// What is rolled out.
@@ -109,6 +117,13 @@ impl fmt::Display for Fault {
             Self::FullDisk { machine } => write!(f, "the disk of {machine} is full"),
             Self::FailedSync { machine } => write!(f, "the disk of {machine} fails to sync"),
             Self::Clock { machine, skew_ms } => write!(f, "the clock of {machine} is wrong by {skew_ms} ms"),
+            Self::BucketDown => f.write_str("nobody reaches the bucket"),
+            Self::NoBucket { machine } => write!(f, "{machine} does not reach the bucket"),
+            Self::BucketTrouble { trouble } => write!(
+                f,
+                "of 1000 requests to the bucket {} are refused, {} not answered, and {} done by half; some take {:?}",
+                trouble.refused, trouble.unanswered, trouble.half, trouble.longest
+            ),
         }
     }
 }
@@ -124,6 +139,17 @@ pub(crate) struct Victims {
     pub(crate) machines: Vec<String>,
     /// Those of them with a voter of the metastore.
     pub(crate) voters: Vec<String>,
+    /// The bucket, if there is one.
+    pub(crate) storage: Option<Storage>,
+}
+
+impl Victims {
+    /// Does something with the bucket, if there is one.
+    fn with_bucket(&self, what: impl FnOnce(&Storage)) {
+        if let Some(storage) = &self.storage {
+            what(storage);
+        }
+    }
 }
 
 impl Fault {
@@ -162,7 +188,10 @@ impl Fault {
             Self::Commission { machine } => fleet.commission(machine),
             Self::Rollout { role, what } => victims.roll_out(*role, *what).await,
             Self::Cut { from, to } => network.cut(from, to),
-            Self::Isolate { machine } => cut_all(network, victims.links_of(machine, &victims.machines)),
+            Self::Isolate { machine } => {
+                cut_all(network, victims.links_of(machine, &victims.machines));
+                victims.with_bucket(|storage| storage.cut_off(machine));
+            }
             Self::NoMetastore { machine } => cut_all(network, victims.links_of(machine, &victims.voters)),
             Self::Storm { weather } => network.set_weather(*weather),
             Self::Overload { seed } => victims.clients.burst(*seed).await,
@@ -172,6 +201,9 @@ impl Fault {
                 drop(fleet.disk(machine).inspect(|disk| disk.fail_next(OpKind::Sync, FaultKind::Eio)));
             }
             Self::Clock { machine, skew_ms } => fleet.set_skew_ms(machine, *skew_ms),
+            Self::BucketDown => victims.with_bucket(|storage| storage.set_down(true)),
+            Self::NoBucket { machine } => victims.with_bucket(|storage| storage.cut_off(machine)),
+            Self::BucketTrouble { trouble } => victims.with_bucket(|storage| storage.set_trouble(*trouble)),
         }
     }
 
@@ -188,13 +220,19 @@ impl Fault {
             | Self::Retire { machine } => fleet.release(machine),
             Self::Standstill { machine } => fleet.go_on(machine),
             Self::Cut { from, to } => network.mend(from, to),
-            Self::Isolate { machine } => mend_all(network, victims.links_of(machine, &victims.machines)),
+            Self::Isolate { machine } => {
+                mend_all(network, victims.links_of(machine, &victims.machines));
+                victims.with_bucket(|storage| storage.mend(machine));
+            }
             Self::NoMetastore { machine } => mend_all(network, victims.links_of(machine, &victims.voters)),
             Self::Storm { .. } => network.set_weather(Weather::FAIR),
             Self::SlowDisk { machine, .. } => fleet.set_slow(machine, None),
             Self::FullDisk { machine } => drop(fleet.disk(machine).inspect(|disk| disk.set_enospc(false))),
             Self::FailedSync { machine } => drop(fleet.disk(machine).inspect(SimFs::clear_faults)),
             Self::Clock { machine, .. } => fleet.set_skew_ms(machine, 0),
+            Self::BucketDown => victims.with_bucket(|storage| storage.set_down(false)),
+            Self::NoBucket { machine } => victims.with_bucket(|storage| storage.mend(machine)),
+            Self::BucketTrouble { .. } => victims.with_bucket(|storage| storage.set_trouble(Trouble::NONE)),
             Self::Commission { .. } | Self::Rollout { .. } | Self::Overload { .. } => {}
         }
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Fault, Rollout};
+use super::{Fault, Rollout, storage};
 use crate::draw::Draw;
 use crate::fleet::Crash;
 use crate::network::Weather;
@@ -10,11 +10,15 @@ use crate::node::Role;
 use crate::site::Variant;
 
 /// The cluster has come about by then.
-const FIRST: Duration = Duration::from_secs(6);
+pub(super) const FIRST: Duration = Duration::from_secs(6);
 /// No fault begins later.
-const LAST: Duration = Duration::from_secs(36);
+pub(super) const LAST: Duration = Duration::from_secs(36);
 /// No fault ends later, but for what takes time to end.
 pub(crate) const ALL_OVER: Duration = Duration::from_secs(46);
+/// So many series are never divided.
+pub(crate) const UNDIVIDED: u64 = 4_000_000;
+/// Clocks are wrong by so much less where windows of two hours are as short as here.
+const LESS_SKEW: i64 = 100;
 /// How long one zone that is away and another that is hit keep the cluster busy.
 const PAIR_LENGTH: Duration = Duration::from_secs(18);
 
@@ -31,11 +35,22 @@ pub(crate) struct Layout {
     pub(crate) distributors: Vec<String>,
     pub(crate) queriers: Vec<String>,
     pub(crate) voters: Vec<String>,
+    /// None where there is no bucket.
+    pub(crate) compactors: Vec<String>,
+    /// How many series a block is to have at most.
+    pub(crate) max_block_series: u64,
+}
+
+/// What a seed is drawn from: each from numbers of its own, so that what one is asked for changes nothing of the others.
+pub(crate) struct Draws {
+    pub(crate) faults: Draw,
+    pub(crate) of_voters: Draw,
+    pub(crate) of_bucket: Draw,
 }
 
 impl Layout {
-    /// The cluster of a seed.
-    pub(crate) fn draw(draw: &Draw) -> Self {
+    /// The cluster of a seed, with a bucket or without.
+    pub(crate) fn draw(draw: &Draw, of_bucket: &Draw, has_bucket: bool) -> Self {
         let per_zone = draw.between(1, 2);
         let zone = |zone: &str| (1..=per_zone).map(|number| format!("ingester-{zone}{number}")).collect();
         let several = |name: &str, count: u64| (1..=count).map(|number| format!("{name}-{number}")).collect();
@@ -45,12 +60,19 @@ impl Layout {
             distributors: several("distributor", 2),
             queriers: several("querier", 2),
             voters: several("metastore", 3),
+            compactors: several("compactor", if has_bucket { 2 } else { 0 }),
+            max_block_series: [UNDIVIDED, 12, 5][usize::try_from(of_bucket.between(0, 2)).unwrap_or(0)],
         }
+    }
+
+    /// Whether there is a bucket.
+    pub(crate) fn has_bucket(&self) -> bool {
+        !self.compactors.is_empty()
     }
 
     /// All machines.
     pub(crate) fn all(&self) -> Vec<String> {
-        let others = [&self.spares, &self.distributors, &self.queriers, &self.voters];
+        let others = [&self.spares, &self.distributors, &self.queriers, &self.voters, &self.compactors];
         self.ingesters.iter().chain(others).flatten().cloned().collect()
     }
 
@@ -74,8 +96,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The faults of a seed: what `draw` makes of it, and what befalls voters by a drawing of their own.
-    pub(crate) fn draw(draw: &Draw, of_voters: &Draw, layout: &Layout) -> Self {
+    /// Whether clients will write many series at once.
+    pub(crate) fn has_burst(&self) -> bool {
+        self.faults.iter().any(|scheduled| matches!(scheduled.fault, Fault::Overload { .. }))
+    }
+
+    /// The faults of a seed: what befalls everybody, and by drawings of their own what befalls voters, and the bucket.
+    pub(crate) fn draw(draws: &Draws, layout: &Layout) -> Self {
+        let Draws { faults: draw, of_voters, of_bucket } = draws;
         // What was only on the disks of two zones is lost in earnest when both are; so disks of one zone alone are lost.
         let unlucky = draw.one(&layout.ingesters).cloned().unwrap_or_default();
         let faults = (0..draw.between(1, 6)).map(|_| {
@@ -97,6 +125,10 @@ impl Plan {
         }
         if of_voters.chance(200) {
             faults.push(replaced_voter(of_voters, layout));
+        }
+        if layout.has_bucket() {
+            faults.iter_mut().for_each(|scheduled| scheduled.fault.suit_short_windows());
+            faults.extend(storage::faults(of_bucket, layout));
         }
         Self { faults }
     }
@@ -181,6 +213,15 @@ fn replaced_voter(draw: &Draw, layout: &Layout) -> Scheduled {
     Scheduled { begins, ends: (begins + lasts).min(ALL_OVER), fault: Fault::Wipe { machine } }
 }
 
+impl Fault {
+    /// Makes a fault as much smaller as windows are shorter in a run with a bucket, where their length matters.
+    fn suit_short_windows(&mut self) {
+        if let Self::Clock { skew_ms, .. } = self {
+            *skew_ms /= LESS_SKEW;
+        }
+    }
+}
+
 fn fault(draw: &Draw, layout: &Layout, unlucky: &[String]) -> Fault {
     let all = layout.all();
     let any = || draw.one(&all).cloned().unwrap_or_default();
@@ -217,7 +258,7 @@ fn fault(draw: &Draw, layout: &Layout, unlucky: &[String]) -> Fault {
     }
 }
 
-fn crash(draw: &Draw) -> Crash {
+pub(super) fn crash(draw: &Draw) -> Crash {
     match draw.between(0, 2) {
         0 => Crash::Killed,
         1 => Crash::PowerLost,

@@ -33,7 +33,9 @@ impl Victims {
         let stopping = scope.spawn("stop", async move {
             match part {
                 Part::Ingester(ingester) => ingester.stop().await,
-                Part::Distributor(_, lease) | Part::Querier(_, lease) => lease.release().await,
+                Part::Distributor(_, lease) | Part::Querier(_, lease) | Part::Compactor(lease) => {
+                    lease.release().await;
+                }
                 Part::Metastore(node) => node.stop().await,
             }
         });

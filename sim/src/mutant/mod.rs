@@ -1,6 +1,7 @@
 //! Clusters that are built wrong on purpose, to see whether the oracle notices: wrong implementations of what is handed to
 //! the code of the roles, which itself is what it always is.
 
+mod bucket;
 mod disk;
 mod recovery;
 mod replicas;
@@ -14,6 +15,7 @@ use ring::RingView;
 use rpc::ingester::RemoteIngesters;
 use tokio::sync::watch;
 
+pub(crate) use self::bucket::Misled;
 use crate::site::Site;
 
 /// What is built wrong.
@@ -37,6 +39,44 @@ pub enum Mutant {
     RecoveryStopsAtHole,
     /// Snapshots have one tenant under another name.
     CheckpointForgetsTenant,
+    /// Ingesters take what they have uploaded for what is in the bucket, and remove their own.
+    DeletesBeforeVerify,
+    /// Ingesters that put a block into the bucket's index take another out.
+    DropsFromIndex,
+    /// What queriers keep of the bucket does not say which tenant it is of.
+    CacheAcrossTenants,
+    /// Compactors take what they have uploaded for what is in the bucket, and mark what it replaces.
+    MarksBeforeVerify,
+    /// Compactors merge the first replica's samples, and not what others have besides.
+    DropsReplicas,
+    /// Compactors delete what they have marked at once.
+    DeletesEarly,
+    /// Compactors put series of one tenant into blocks of another.
+    MergesTenants,
+}
+
+impl Mutant {
+    /// Whether it shows only where there is a bucket.
+    pub(crate) fn is_of_bucket(self) -> bool {
+        match self {
+            Self::AcknowledgesBeforeSync
+            | Self::QuorumOneLess
+            | Self::StandInOfAnotherZone
+            | Self::HandOverDropsSeries
+            | Self::LostRangeUnpublished
+            | Self::ActsOnStaleLease
+            | Self::ReadsBelowQuorum
+            | Self::RecoveryStopsAtHole
+            | Self::CheckpointForgetsTenant => false,
+            Self::DeletesBeforeVerify
+            | Self::DropsFromIndex
+            | Self::CacheAcrossTenants
+            | Self::MarksBeforeVerify
+            | Self::DropsReplicas
+            | Self::DeletesEarly
+            | Self::MergesTenants => true,
+        }
+    }
 }
 
 impl Site {

@@ -8,9 +8,11 @@ use distributor::{Distributor, DistributorConfig, WriteLimits};
 use membership::LeaseHolder;
 use membership::shards::{self, AskIngesters, ShardsConfig, ShardsDeps};
 use proto::metastore::Lease;
-use querier::{Querier, QuerierConfig, QuerierLimits, ZoneDeps, ZoneIngesters};
+use querier::{
+    Blocks, BlocksConfig, BlocksDeps, Querier, QuerierConfig, QuerierLimits, ZoneDeps, ZoneIngesters,
+};
 use rpc::ingester::RemoteIngesters;
-use settings::Overrides;
+use settings::{ByteSize, Overrides};
 
 use super::{BootError, Part, Role, Surroundings, job, surroundings};
 use crate::site::{DATA, Process, RETENTION};
@@ -22,7 +24,7 @@ const MAX_QUERIES: usize = 2;
 /// Queries that wait in one querier.
 pub(crate) const MAX_QUEUED: usize = 4;
 
-fn lease(process: &Process, role: Role, around: &Surroundings) -> LeaseHolder {
+pub(super) fn lease(process: &Process, role: Role, around: &Surroundings) -> LeaseHolder {
     let roles = vec![role.name().to_owned()];
     let lease = Lease { instance: process.name.clone(), roles, ..Lease::default() };
     LeaseHolder::start(around.client.clone(), lease, &process.scope.child("membership"))
@@ -67,6 +69,28 @@ fn plan_shards(process: &Process, around: Surroundings, lease: LeaseHolder) {
     shards::start(config, deps);
 }
 
+/// The blocks of the bucket, if there is one.
+fn blocks(process: &Process) -> Option<Blocks> {
+    let config = BlocksConfig {
+        read_marked_for: Duration::from_secs(6),
+        header_idle: Duration::from_secs(10),
+        header_disk: ByteSize(process.variant.of(21, [1 << 20, 0, 3000])),
+        cache_memory: ByteSize(process.variant.of(22, [1 << 20, 20_000, 0])),
+        cache_disk: ByteSize(process.variant.of(23, [1 << 20, 30_000, 0])),
+        max_parallel_opens: process.variant.of(24, [16, 1, 3]),
+        ..BlocksConfig::default()
+    };
+    let deps = BlocksDeps {
+        bucket: process.bucket(Role::Querier)?,
+        clock: Arc::clone(&process.clock),
+        scope: process.scope.clone(),
+        registry: process.registry.clone(),
+        fs: Arc::clone(&process.fs),
+        dir: Path::new(DATA).join("querier").join("blocks"),
+    };
+    Some(Blocks::new(config, deps))
+}
+
 pub(super) async fn querier(process: Process) -> Result<Part, BootError> {
     let around = surroundings(&process, Vec::new()).await?;
     let config = QuerierConfig {
@@ -85,8 +109,7 @@ pub(super) async fn querier(process: Process) -> Result<Part, BootError> {
     };
     let deps = querier::Deps {
         ingesters: Arc::new(ZoneIngesters::new(&config, zones)),
-        // They join with the bucket.
-        blocks: None,
+        blocks: blocks(&process),
         limits: Overrides::fixed(QuerierLimits::default()),
         clock: Arc::clone(&process.clock),
         scope: process.scope.clone(),

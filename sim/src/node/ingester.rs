@@ -18,6 +18,7 @@ use settings::{ByteSize, Overrides};
 use super::{BootError, Part, Role, surroundings};
 use crate::mutant::Mutant;
 use crate::site::{DATA, Process, RETENTION, RING, Site, Variant, grpc};
+use crate::storage::WINDOW;
 
 /// How long an ingester that is new in its ring takes no writes: longer than a watch may be silent.
 const JOIN_WAIT: Duration = Duration::from_secs(8);
@@ -59,6 +60,9 @@ impl RunningIngester {
 /// Writes that wait for the log take up at most so many bytes.
 pub(crate) const MAX_PENDING_BYTES: u64 = 64 << 10;
 
+/// How long samples stay with ingesters that are in the bucket: as long as clocks may differ.
+const BLOCK_KEEP: Duration = Duration::from_secs(4);
+
 /// Snapshots often, so that a run of a minute has many; a small queue, so that bursts overflow it.
 fn config(variant: Variant) -> IngesterConfig {
     let default = IngesterConfig::default();
@@ -67,7 +71,22 @@ fn config(variant: Variant) -> IngesterConfig {
         snapshot_wal_size: ByteSize(variant.of(2, [512 << 20, 4 << 10, 16 << 10])),
         chunk_cache_size: ByteSize(variant.of(3, [8 << 20, 0, 1 << 20])),
         wal_max_pending: ByteSize(MAX_PENDING_BYTES),
+        block_range: WINDOW,
+        block_delay: Some(Duration::from_secs(1)),
+        block_late_delay: Duration::from_secs(2),
+        // Shipping is asked for when something was cut, and else every half minute.
+        block_upload_jitter: Duration::from_millis(1),
+        block_keep: BLOCK_KEEP,
         ..default
+    }
+}
+
+/// With a bucket samples may come late.
+fn limits(process: &Process) -> Limits {
+    let default = Limits::default();
+    match process.site.storage {
+        Some(_) => Limits { out_of_order_time_window: Duration::from_secs(60), ..default },
+        None => default,
     }
 }
 
@@ -98,11 +117,10 @@ pub(super) async fn boot(process: Process) -> Result<Part, BootError> {
         registry: process.registry.clone(),
         dir: Path::new(DATA).join("ingester"),
         retention: RETENTION,
-        limits: Overrides::fixed(Limits::default()),
+        limits: Overrides::fixed(limits(&process)),
         instance: name.clone(),
         rng: process.draw.rng(),
-        // Object storage joins with its own faults.
-        bucket: None,
+        bucket: process.bucket(Role::Ingester),
     };
     let ingester = Ingester::start_as(State::Joining, config(process.variant), deps).await?;
     late.set(Arc::new(ingester.clone()));

@@ -1,5 +1,6 @@
 //! Processes of the cluster: the code of the roles, composed as `barograph` composes it, on what the simulation gives them.
 
+mod compactor;
 mod front;
 mod ingester;
 mod job;
@@ -31,6 +32,7 @@ pub(crate) enum Role {
     Ingester,
     Distributor,
     Querier,
+    Compactor,
 }
 
 impl Role {
@@ -40,6 +42,7 @@ impl Role {
             Self::Ingester => "ingester",
             Self::Distributor => "distributor",
             Self::Querier => "querier",
+            Self::Compactor => "compactor",
         }
     }
 }
@@ -51,6 +54,7 @@ pub(crate) enum Part {
     Ingester(Box<RunningIngester>),
     Distributor(Arc<Distributor>, LeaseHolder),
     Querier(Querier, LeaseHolder),
+    Compactor(LeaseHolder),
 }
 
 /// Why a process did not start.
@@ -68,6 +72,8 @@ pub(crate) enum BootError {
     Metastore(#[from] ::metastore::StartError),
     #[error("{0}")]
     Secret(#[from] InvalidSecret),
+    #[error("there is no bucket")]
+    NoBucket,
 }
 
 /// Starts a process. What it spawns ends with its scope.
@@ -77,6 +83,7 @@ pub(crate) async fn boot(role: Role, process: Process, engine: MemoryEngine) -> 
         Role::Ingester => ingester::boot(process).await,
         Role::Distributor => front::distributor(process).await,
         Role::Querier => front::querier(process).await,
+        Role::Compactor => compactor::boot(process).await,
     }
 }
 
