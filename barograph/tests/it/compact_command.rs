@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use testkit::peer;
 
 use crate::http::get;
-use crate::support::{Barograph, Program};
+use crate::support::Barograph;
 
 /// The first day, at an edge of every window.
 const BEGIN_S: i64 = 168 * 3_600 * 2_700;
@@ -116,81 +116,6 @@ fn what_is_compacted_answers_the_same() {
     assert!(promtool("list").lines().count() == 2, "{}", promtool("list"));
     promtool("analyze");
     assert_eq!(promtool("dump").lines().count(), 12 * 26 * 60);
-}
-
-/// The bytes of a block's index and segments.
-fn bytes_of(block: &Path) -> u64 {
-    let length = |path: &Path| std::fs::metadata(path).expect("the file is there").len();
-    let segments = std::fs::read_dir(block.join("chunks")).expect("a block has segments");
-    let segments: u64 = segments.map(|entry| length(&entry.expect("an entry").path())).sum();
-    segments + length(&block.join("index"))
-}
-
-/// The blocks of a folder that were merged from three, with what their `meta.json` says.
-fn merged_from_three(folder: &Path) -> Vec<(std::path::PathBuf, serde_json::Value)> {
-    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
-    let metas = entries.filter_map(|block| {
-        // A block that is being written has none yet.
-        let meta = std::fs::read(block.join("meta.json")).ok()?;
-        let meta: serde_json::Value = serde_json::from_slice(&meta).ok()?;
-        (meta["compaction"]["sources"].as_array()?.len() == 3).then_some((block, meta))
-    });
-    metas.collect()
-}
-
-/// Prometheus merges three blocks of two hours, and so do we.
-#[test]
-fn compacted_blocks_are_at_most_as_large_as_those_of_prometheus() {
-    let folder = tempfile::tempdir().unwrap();
-    let blocks = folder.path().join("blocks");
-    let mut exposition = String::from("# TYPE requests counter\n");
-    for host in 0..40_i64 {
-        let (mut value, mut noise) = (0, 17 + host);
-        for step in 0..14 * 240_i64 {
-            noise = (noise * 1_103_515_245 + 12_345) % (1 << 31);
-            value += noise / 65_536 % (host + 1);
-            let at = BEGIN_S + 15 * step;
-            exposition.push_str(&format!("requests_total{{host=\"h{host}\",job=\"api\"}} {value} {at}\n"));
-        }
-    }
-    exposition.push_str("# EOF\n");
-    let file = folder.path().join("text");
-    std::fs::write(&file, exposition).unwrap();
-    let arguments = ["tsdb", "create-blocks-from", "openmetrics", path(&file), path(&blocks)];
-    assert!(Command::new(peer("promtool")).args(arguments).output().expect("promtool runs").status.success());
-    let data = folder.path().join("data");
-    let bucket = ["--data", path(&data), "--bucket.backend", "filesystem"];
-    let imported = barograph(&[&["block", "import", path(&blocks)][..], &bucket].concat());
-    assert!(imported.status.success(), "{imported:?}");
-    let ranges = ["--compactor.settle", "0s", "--compactor.ranges", "2h,6h"];
-    let ran = barograph(&[&["compact", "run"][..], &ranges, &bucket].concat());
-    assert!(ran.status.success(), "{ran:?}");
-
-    let config = folder.path().join("prometheus.yml");
-    std::fs::write(&config, "global: {scrape_interval: 1h}\n").unwrap();
-    let mut command = Command::new(peer("prometheus"));
-    command.args([
-        &format!("--config.file={}", path(&config)),
-        &format!("--storage.tsdb.path={}", path(&blocks)),
-        &format!("--web.listen-address={}", testkit::free_address()),
-        "--storage.tsdb.retention.time=100y",
-        "--storage.tsdb.min-block-duration=2h",
-        "--storage.tsdb.max-block-duration=6h",
-    ]);
-    let _prometheus = Program::start(&mut command);
-    // It looks for blocks to merge once a minute.
-    let looks = std::iter::repeat_with(|| {
-        std::thread::sleep(std::time::Duration::from_millis(500));
-        merged_from_three(&blocks).pop()
-    });
-    let theirs = looks.take(1_000).flatten().next().expect("Prometheus merges its blocks");
-    let ours = merged_from_three(&data.join("bucket/anonymous"));
-    let same = |meta: &serde_json::Value| meta["minTime"] == theirs.1["minTime"];
-    let (own, meta) = ours.iter().find(|(_, meta)| same(meta)).expect("we have merged the same");
-    assert_eq!(meta["stats"]["numSamples"], theirs.1["stats"]["numSamples"]);
-    let (own, their) = (bytes_of(own), bytes_of(&theirs.0));
-    println!("compacted: {own} bytes, Prometheus {their}");
-    assert!(own <= their, "{own} bytes, Prometheus has {their}");
 }
 
 #[test]

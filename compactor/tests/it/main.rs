@@ -4,5 +4,6 @@ mod broken;
 mod cleaning;
 mod crashes;
 mod jobs;
+mod many;
 mod rivals;
 mod support;

@@ -61,7 +61,8 @@ impl World {
         }
     }
 
-    fn over(&self, seed: u64) -> Bucket {
+    /// The bucket, for a process of its own.
+    pub(crate) fn over(&self, seed: u64) -> Bucket {
         let config = BucketConfig {
             backend: BackendKind::Memory,
             attempts: 1,

@@ -4,6 +4,7 @@
 //! `cargo test --workspace` builds.
 
 mod cluster;
+mod compaction;
 mod compose;
 mod kill;
 mod network;

@@ -76,6 +76,13 @@ impl Cluster {
         }
     }
 
+    /// Gives a flag of a process another value.
+    pub(crate) fn set_flag(&mut self, name: &str, flag: &str, value: &str) {
+        let (_, flags) = self.commands.iter_mut().find(|(known, _)| known == name).expect("a process");
+        flags.retain(|given| given.strip_prefix(flag).is_none_or(|rest| !rest.starts_with('=')));
+        flags.push(format!("{flag}={value}"));
+    }
+
     /// The log of a process so far.
     pub(crate) fn logged(&self, name: &str) -> String {
         std::fs::read_to_string(self.log(name)).unwrap_or_default()

@@ -3,6 +3,7 @@
 pub(crate) mod harness;
 mod rulers;
 mod scale_down;
+pub(crate) mod way;
 
 use harness::Cluster;
 use wire::encode::Rw1Writer;

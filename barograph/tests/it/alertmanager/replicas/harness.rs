@@ -1,12 +1,8 @@
-//! Alertmanagers that share a metastore, as processes; and the way between them and the metastore, which can be cut.
+//! Alertmanagers that share a metastore, as processes, whose ways to it can be cut.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::net::SocketAddr;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -14,14 +10,13 @@ use tempfile::TempDir;
 use testkit::{Receiver, free_address};
 
 use crate::cluster::harness::{Cluster, SECRET};
+use crate::cluster::way::Way;
 use crate::http::{Connection, Response, get};
 use crate::support::{Barograph, Program, last_lines, wait_for, wait_until};
 
 /// The lease of the processes, and how much longer than the moment it has to hold.
 pub(super) const LEASE_MS: u64 = 4_000;
 const MARGIN_MS: u64 = 1_000;
-/// How often a way looks whether it is cut.
-const LOOK: Duration = Duration::from_millis(50);
 /// The replicas.
 pub(super) const NAMES: [&str; 3] = ["am-1", "am-2", "am-3"];
 
@@ -85,7 +80,7 @@ impl Replicas {
             flag("http", &self.http[name]),
             flag("grpc", &self.grpc[name]),
             flag("grpc.advertise", &self.grpc[name]),
-            flag("metastore.addresses", &self.ways[name].address),
+            flag("metastore.addresses", &self.ways[name].address()),
             flag("metastore.lease-ttl", &format!("{LEASE_MS}ms")),
             flag("metastore.call-timeout", &"3s"),
             flag("alertmanager.lease-margin", &format!("{MARGIN_MS}ms")),
@@ -140,7 +135,7 @@ impl Replicas {
 
     /// Cuts the way of one to the metastore, or mends it.
     pub(super) fn cut(&self, name: &str, is_cut: bool) {
-        self.ways[name].is_cut.store(is_cut, Ordering::Release);
+        self.ways[name].cut(is_cut);
     }
 
     /// The value of a metric of one, if it answers and has it.
@@ -206,63 +201,4 @@ impl Drop for Replicas {
             }
         }
     }
-}
-
-/// A way to a server. While it is cut, connections end.
-struct Way {
-    address: SocketAddr,
-    is_cut: Arc<AtomicBool>,
-}
-
-impl Way {
-    fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("an address");
-        let address = listener.local_addr().expect("bound");
-        let is_cut = Arc::new(AtomicBool::new(false));
-        let cut = Arc::clone(&is_cut);
-        thread(move || {
-            for client in listener.incoming().map_while(Result::ok) {
-                if cut.load(Ordering::Acquire) {
-                    continue;
-                }
-                // Where the server is away the connection ends.
-                if let Ok(server) = TcpStream::connect(server) {
-                    pass(&client, &server, &cut);
-                    pass(&server, &client, &cut);
-                }
-            }
-        });
-        Self { address, is_cut }
-    }
-}
-
-/// Passes bytes on, in a thread, until either side ends or the way is cut.
-fn pass(from: &TcpStream, to: &TcpStream, cut: &Arc<AtomicBool>) {
-    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
-    let cut = Arc::clone(cut);
-    thread(move || {
-        // However it ended, both sides are to know.
-        drop(pass_on(&mut from, &mut to, &cut));
-        let _ = from.shutdown(Shutdown::Both);
-        let _ = to.shutdown(Shutdown::Both);
-    });
-}
-
-fn pass_on(from: &mut TcpStream, to: &mut TcpStream, cut: &AtomicBool) -> io::Result<()> {
-    from.set_read_timeout(Some(LOOK))?;
-    let mut buffer = [0; 1 << 14];
-    while !cut.load(Ordering::Acquire) {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(bytes) => to.write_all(&buffer[..bytes])?,
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "a test has no scope, and the threads end with its process")]
-fn thread(work: impl FnOnce() + Send + 'static) {
-    std::thread::spawn(work);
 }

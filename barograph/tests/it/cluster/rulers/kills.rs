@@ -7,6 +7,7 @@ use rustix::process::Signal;
 use super::watched::Watched;
 use super::{LOGGED, metric};
 use crate::cluster::harness::Cluster;
+use crate::cluster::way::Way;
 use crate::support::{now_ms, wait_for};
 
 /// How many rulers are killed; 18, for three minutes, where `BAROGRAPH_RULER_KILLS` says so.
@@ -137,4 +138,42 @@ fn rulers_stop_stand_still_and_go_on_without_the_metastore() {
         let without = (gone_ms - LEASE_MS..back_ms).contains(at_ms);
         assert!(without, "{group} at {at_ms} by {by:?}, without the metastore from {gone_ms} to {back_ms}");
     }
+}
+
+/// One that is cut off from the metastore hears from the others that it is there, and lets go of what they take over.
+#[test]
+fn who_is_cut_off_from_the_metastore_is_followed_by_others() {
+    let mut cluster = Cluster::of(&[
+        "metastore-1",
+        "ingester-1",
+        "ingester-2",
+        "ingester-3",
+        "querier-1",
+        "ruler-1",
+        "ruler-2",
+        "ruler-3",
+    ]);
+    cluster.add_flags(&[LOGGED.to_owned()]);
+    cluster.alone_with_metastore("metastore-1");
+    let node = cluster.flag("metastore-1", "--grpc").expect("it is called").parse().expect("an address");
+    let way = Way::to(node);
+    cluster.set_flag("ruler-2", "--metastore.addresses", &way.address().to_string());
+    let mut watched = Watched::begin(cluster.ready());
+    for _ in 0..3 {
+        way.cut(true);
+        wait_for("its groups at others", || {
+            (watched.groups_at("ruler-1") + watched.groups_at("ruler-3") >= 12.0).then_some(())
+        });
+        let nothing = "barograph_ruler_share{share=\"nothing\"}";
+        wait_for("its share", || (metric(&watched.cluster, "ruler-2", nothing) == Some(1.0)).then_some(()));
+        wait_for("all alerts", || watched.look("ruler-3").then_some(()));
+        way.cut(false);
+        wait_for("groups of its own", || {
+            let before = watched.groups_at("ruler-1") + watched.groups_at("ruler-3") < 12.0;
+            (before && watched.groups_at("ruler-2") > 0.0).then_some(())
+        });
+    }
+    let (gaps, doubles, (count, late_ms)) = (watched.gaps(), watched.doubles(), watched.count());
+    eprintln!("cut off three times: {count} evaluations, the latest {late_ms} ms after its time");
+    assert!(gaps.is_empty() && doubles.is_empty() && count > 40, "{gaps:?} {doubles:?} {count}");
 }
