@@ -1,21 +1,21 @@
-//! One job: blocks are merged into new ones in a folder here, those are verified, uploaded and read back, and then the index
-//! of the bucket has them and not their inputs, all at once. Whatever ends it before that has done nothing that anybody sees; what
-//! has been uploaded by then is found and dropped later.
+//! One job: blocks are merged into new ones in a folder here, those are put into the bucket, read back from it and verified, and
+//! then the index of the bucket has them and not their inputs, all at once. Whatever ends it before that has done nothing that
+//! anybody sees; what has been uploaded by then is found and dropped later.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use block::merge::{Merge, WriteError, write};
+use block::merge::{Merge, SeriesLabels, WriteError, write};
 use block::meta::{Compaction, Parent, Thanos};
 use block::{
-    BlockError, BlockWriter, Description, LocalFile, Meta, RangeRead as _, WriteOptions, data_files,
-    verify_folder,
+    BlockError, BlockWriter, CopyError, Description, Finished, LocalFile, Meta, RangeRead, WriteOptions,
+    verify_copy,
 };
-use bucket::{IndexedBlock, ReadBack, SHARD_LABEL, TenantBucket};
+use bucket::{IndexedBlock, Moved, ReadBack, SHARD_LABEL, TenantBucket};
 use compact::{Job, Shard};
 use env::{Clock, FileSystem, Rng, Scope};
-use model::{Labels, TimeRange};
+use model::TimeRange;
 use ulid::Ulid;
 
 use crate::error::CompactError;
@@ -43,12 +43,6 @@ pub(crate) struct Done {
     pub(crate) samples: u64,
     pub(crate) read_bytes: u64,
     pub(crate) written_bytes: u64,
-}
-
-/// A block that has been written.
-struct Written {
-    folder: PathBuf,
-    meta: Meta,
 }
 
 impl Workshop {
@@ -82,10 +76,10 @@ impl Workshop {
         }
         let read_bytes = opened.iter().map(|opened| opened.bytes).sum();
         let written = self.merge(job, opened, folder).await?;
-        self.verify(bucket, job, &written).await?;
         let mut done = Done { read_bytes, ..Done::default() };
         for output in &written {
-            done.written_bytes += self.upload(bucket, output).await?;
+            self.upload(bucket, output).await?;
+            done.written_bytes += self.verify(bucket, job, output).await?;
             done.samples += output.meta.stats.num_samples;
             done.outputs.push(output.meta.ulid);
         }
@@ -102,19 +96,23 @@ impl Workshop {
         job: &Job,
         opened: Vec<Opened>,
         folder: &Path,
-    ) -> Result<Vec<Written>, CompactError> {
+    ) -> Result<Vec<Finished>, CompactError> {
         let (metas, inputs): (Vec<Meta>, Vec<_>) = opened.into_iter().map(|o| (o.meta, o.input)).unzip();
         let names: Vec<Ulid> = job.outputs.iter().map(|_| self.new_name()).collect();
         let create = {
             let (fs, folder) = (Arc::clone(&self.fs), folder.to_owned());
-            move || -> Result<Vec<BlockWriter>, BlockError> {
-                let one =
-                    |name: Ulid| BlockWriter::create(fs.clone(), &folder, name, WriteOptions::default());
-                names.into_iter().map(one).collect()
+            move || -> Result<(Merge, Vec<BlockWriter>), BlockError> {
+                let merge = Merge::new(inputs)?;
+                let one = |name: Ulid| {
+                    let options = WriteOptions::default();
+                    BlockWriter::create_merged(Arc::clone(&fs), &folder, name, options, merge.symbols())
+                };
+                let writers = names.into_iter().map(one).collect::<Result<_, _>>()?;
+                Ok((merge, writers))
             }
         };
-        let writers = self.scope.run_blocking(create).await?.map_err(CompactError::Output)?;
-        let merged = write(Merge::new(&inputs), writers, route(&job.outputs), &self.scope).await;
+        let (merge, writers) = self.scope.run_blocking(create).await?.map_err(CompactError::Output)?;
+        let merged = write(merge, writers, route(&job.outputs), &self.scope).await;
         let writers = merged.map_err(|error| match error {
             WriteError::Input(error) => match job.inputs.get(error.input) {
                 Some(block) => CompactError::of_block(*block, error.source),
@@ -130,11 +128,11 @@ impl Workshop {
         for (writer, shard) in writers.into_iter().zip(&job.outputs) {
             let description = describe(job, *shard, &metas, &writer);
             let finish = move || match writer.range() {
-                Some(_) => writer.finish(description).map(Some),
+                Some(_) => writer.finish_listed(description).map(Some),
                 None => writer.discard().map(|()| None),
             };
             let finished = self.scope.run_blocking(finish).await?.map_err(CompactError::Output)?;
-            written.extend(finished.map(|(folder, meta)| Written { folder, meta }));
+            written.extend(finished);
         }
         Ok(written)
     }
@@ -146,55 +144,48 @@ impl Workshop {
         Ulid::from_parts(now_ms, random)
     }
 
-    /// Reads all that was written. Where it is wrong although every input could be read, one of them says something else than it
-    /// has: that is looked for.
-    async fn verify(
-        &self,
-        bucket: &TenantBucket,
-        job: &Job,
-        written: &[Written],
-    ) -> Result<(), CompactError> {
-        for output in written {
-            let Err(error) = self.verify_local(output).await? else { continue };
-            for input in &job.inputs {
-                self.check(bucket, *input).await?;
+    /// Puts a block into the bucket, without its `meta.json`.
+    async fn upload(&self, bucket: &TenantBucket, output: &Finished) -> Result<(), CompactError> {
+        for file in &output.files {
+            let object = bucket.file(output.meta.ulid, &file.name);
+            let path = output.folder.join(&file.name);
+            if bucket.bucket().move_in(&object, &path).await? == Moved::Done {
+                continue;
             }
-            return Err(CompactError::Output(error));
+            let local = self.file(&output.folder, &file.name).await?;
+            if bucket.bucket().upload(&object, &local).await?.crc32c != file.crc32c {
+                // The disk has something else than it was given.
+                return Err(differs(output, &file.name));
+            }
         }
         Ok(())
     }
 
-    /// Whether a new block is what its `meta.json` says; the inner error says why not.
-    async fn verify_local(&self, output: &Written) -> Result<Result<(), BlockError>, CompactError> {
-        let (fs, folder, stats) = (Arc::clone(&self.fs), output.folder.clone(), output.meta.stats);
-        let verified = self.scope.run_blocking(move || verify_folder(&*fs, &folder, None)).await?;
-        Ok(verified.and_then(|verified| match verified.stats == stats {
-            true => Ok(()),
-            false => Err(BlockError::Unwritable {
-                what: format!("{stats:?} were written, {:?} were counted", verified.stats),
-            }),
-        }))
-    }
-
-    /// Uploads a block and reads it back, `meta.json` last. How many bytes it has.
-    async fn upload(&self, bucket: &TenantBucket, output: &Written) -> Result<u64, CompactError> {
-        let id = output.meta.ulid;
-        let differs = |file: &str| CompactError::Differs { block: id, file: file.to_owned() };
-        let mut bytes = 0;
-        for name in self.data_files(&output.folder).await? {
-            let file = self.file(&output.folder, &name).await?;
-            let crc32c = file.checksum().await.map_err(CompactError::Scratch)?;
-            let object = bucket.file(id, &name);
-            if bucket.bucket().upload_checked(&object, &file, crc32c).await? == ReadBack::Differs {
-                return Err(differs(&name));
+    /// Reads a block back from the bucket, whole, and verifies it; only then it gets its `meta.json`, without which it is none.
+    /// How many bytes it has. Where what was written is no block although every input could be read, one of them may be to
+    /// blame: that is looked for.
+    async fn verify(&self, bucket: &TenantBucket, job: &Job, output: &Finished) -> Result<u64, CompactError> {
+        let block = output.meta.ulid;
+        let mut copies: Vec<Arc<dyn RangeRead>> = Vec::new();
+        for file in &output.files {
+            copies.push(Arc::new(bucket.open(block, &file.name).await?));
+        }
+        match verify_copy(&output.files, &copies, output.meta.stats).await {
+            Ok(()) => {}
+            Err(CopyError::Differs { file }) => return Err(differs(output, &file)),
+            Err(CopyError::Unreadable(source)) => return Err(CompactError::Unreadable { block, source }),
+            Err(CopyError::Wrong(error)) => {
+                for input in &job.inputs {
+                    self.check(bucket, *input).await?;
+                }
+                return Err(CompactError::Output(error));
             }
-            bytes += file.len();
         }
         let meta = output.meta.encode();
-        bytes += meta.len() as u64;
-        match bucket.bucket().put_checked(&bucket.file(id, "meta.json"), meta.into()).await? {
+        let bytes = output.files.iter().map(|file| file.bytes).sum::<u64>() + meta.len() as u64;
+        match bucket.bucket().put_checked(&bucket.file(block, "meta.json"), meta.into()).await? {
             ReadBack::Same => Ok(bytes),
-            ReadBack::Differs => Err(differs("meta.json")),
+            ReadBack::Differs => Err(differs(output, "meta.json")),
         }
     }
 
@@ -205,7 +196,7 @@ impl Workshop {
         &self,
         bucket: &TenantBucket,
         job: &Job,
-        written: &[Written],
+        written: &[Finished],
     ) -> Result<(), CompactError> {
         let now = self.clock.now_ms().div_euclid(1000);
         let entries: Vec<IndexedBlock> =
@@ -233,12 +224,6 @@ impl Workshop {
         if is_overtaken { Err(CompactError::Overtaken) } else { Ok(()) }
     }
 
-    async fn data_files(&self, folder: &Path) -> Result<Vec<String>, CompactError> {
-        let (fs, folder) = (Arc::clone(&self.fs), folder.to_owned());
-        let listed = self.scope.run_blocking(move || data_files(&*fs, &folder)).await?;
-        listed.map_err(CompactError::Scratch)
-    }
-
     async fn file(&self, folder: &Path, name: &str) -> Result<LocalFile, CompactError> {
         let (fs, folder, scope) = (Arc::clone(&self.fs), folder.to_owned(), self.scope.clone());
         let name = name.to_owned();
@@ -254,14 +239,19 @@ impl Workshop {
     }
 }
 
+/// The bucket has something else than was written.
+fn differs(output: &Finished, file: &str) -> CompactError {
+    CompactError::Differs { block: output.meta.ulid, file: file.to_owned() }
+}
+
 /// Which part a series goes into.
-fn route(outputs: &[Shard]) -> impl Fn(&Labels) -> usize + Clone + Send + 'static {
-    let outputs = outputs.to_vec();
+fn route(outputs: &[Shard]) -> impl FnMut(SeriesLabels<'_>) -> usize + Send + 'static {
+    let (outputs, mut scratch) = (outputs.to_vec(), Vec::new());
     move |labels| {
         if let [_] = outputs.as_slice() {
             return 0;
         }
-        let hash = Shard::hash(labels.iter(), &mut Vec::new());
+        let hash = Shard::hash(labels.iter(), &mut scratch);
         outputs.iter().position(|shard| shard.has(hash)).unwrap_or(usize::MAX)
     }
 }

@@ -1,9 +1,16 @@
 //! Blocks that are broken in every way: they are named and set aside, and nothing else is kept from being done.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
+use block::meta::Compaction;
+use block::{BlockWriter, Description, NewChunk, WriteOptions};
 use bucket::TenantBucket;
 use bytes::Bytes;
+use chunk::XorAppender;
+use env::SimFs;
+use model::{Labels, TimeRange};
 use ulid::Ulid;
 
 use crate::support::{BEGIN_MS, HOUR_MS, World, part, tenant, ulid};
@@ -75,6 +82,31 @@ async fn segments_with_a_flipped_bit() {
 async fn segments_that_are_missing() {
     check("the block has no file chunks/000001", async |bucket, id| {
         bucket.bucket().delete(&bucket.file(id, "chunks/000001")).await.expect("nothing fails");
+    })
+    .await;
+}
+
+/// All checksums are right, but what was written was not.
+#[tokio::test(start_paused = true)]
+async fn indexes_that_say_something_else_than_chunks() {
+    check("but the index says from", async |bucket, id| {
+        let fs = SimFs::new(1);
+        let options = WriteOptions::default();
+        let mut writer = BlockWriter::create(Arc::new(fs.clone()), Path::new("/b"), id, options).unwrap();
+        let mut appender = XorAppender::new();
+        for i in 0..10 {
+            appender.append(BEGIN_MS + i * 1_000, i as f64).unwrap();
+        }
+        let range = TimeRange::new(BEGIN_MS, BEGIN_MS + 10_000).unwrap();
+        let chunk = NewChunk { range, encoding: chunk::Encoding::Xor, data: appender.bytes() };
+        writer.add(&Labels::from_pairs([("__name__", "up"), ("instance", "i0")]), [chunk]).unwrap();
+        let compaction = Compaction::of_head(id);
+        let description = Description { min_time: None, max_time: None, compaction, thanos: None };
+        let (folder, _) = writer.finish(description).unwrap();
+        for file in ["index", "chunks/000001"] {
+            let bytes = env::read_file(&fs, &folder.join(file), 1 << 20).unwrap();
+            put(bucket, id, file, bytes.into()).await;
+        }
     })
     .await;
 }

@@ -3,6 +3,7 @@
 mod broken;
 mod cleaning;
 mod crashes;
+mod flips;
 mod jobs;
 mod many;
 mod rivals;

@@ -16,7 +16,7 @@ use bucket::{
 };
 use chunk::XorAppender;
 use compactor::{Alone, Compactor, CompactorConfig, CompactorLimits, Deps, Owners};
-use env::{Clock, Scope, SeededRng, SimClock, SimFs};
+use env::{Clock, FileSystem, Scope, SeededRng, SimClock, SimFs};
 use model::{Labels, TenantId, TimeRange};
 use settings::Overrides;
 use telemetry::Registry;
@@ -39,6 +39,8 @@ pub(crate) struct World {
     pub(crate) backing: Backing,
     pub(crate) faults: Faults,
     pub(crate) fs: SimFs,
+    /// What compactors have in place of `fs`.
+    pub(crate) disk: Option<Arc<dyn FileSystem>>,
     pub(crate) config: CompactorConfig,
     pub(crate) limits: CompactorLimits,
     pub(crate) owners: Arc<dyn Owners>,
@@ -53,6 +55,7 @@ impl World {
             backing: Backing::faulty_memory(&faults),
             faults,
             fs: SimFs::new(1),
+            disk: None,
             config: CompactorConfig { settle: Duration::from_secs(60), ..CompactorConfig::default() },
             limits: CompactorLimits::default(),
             owners: Arc::new(Alone),
@@ -84,7 +87,7 @@ impl World {
         Compactor::build(
             self.config.clone(),
             Deps {
-                fs: Arc::new(self.fs.clone()),
+                fs: self.disk.clone().unwrap_or_else(|| Arc::new(self.fs.clone())),
                 clock: Arc::new(self.clock.clone()),
                 rng: Arc::new(SeededRng::new(self.starts)),
                 scope: Scope::simulated("compactor"),

@@ -27,5 +27,5 @@ pub use meta::Meta;
 pub use output::{Buffer, Output};
 pub use range_read::{InMemory, RangeRead};
 pub use tombstones::Tombstone;
-pub use verify::{Verified, verify};
-pub use writer::{BlockWriter, Description, NewChunk, WriteOptions};
+pub use verify::{CopyError, Verified, verify, verify_copy};
+pub use writer::{BlockWriter, Description, Finished, NewChunk, WriteOptions, WrittenFile};

@@ -3,8 +3,8 @@
 use std::io;
 use std::ops::Range;
 
-/// A file that is written from its front to its end, but for a few bytes that are known only later, and that can be read
-/// back meanwhile. Whoever opened it makes it durable and closes it.
+/// A file that is written from its front to its end, and that can be read back meanwhile. Whoever opened it makes it durable
+/// and closes it.
 pub trait Output: Send {
     /// What errors call it, such as `index` or `chunks/000001`.
     fn name(&self) -> &str;
@@ -14,12 +14,6 @@ pub trait Output: Send {
     /// # Errors
     /// Where they cannot be written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
-
-    /// Replaces bytes that have been written, from `offset` on.
-    ///
-    /// # Errors
-    /// Where they cannot be written.
-    fn patch(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
 
     /// Bytes that have been written.
     ///
@@ -54,13 +48,6 @@ impl Output for Buffer {
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.bytes.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn patch(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let place = self.bytes.get_mut(start..).and_then(|rest| rest.get_mut(..bytes.len()));
-        place.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use object_store::multipart::MultipartStore;
 
 use crate::faults::{Faults, FaultyStore, Memory, Way};
 use crate::files::Replacing;
+use crate::moving::Moving;
 use crate::open::OpenError;
 
 /// Where objects are.
@@ -21,6 +22,8 @@ pub struct Backing {
     /// How pieces of one object are written; without it one stream writes it.
     pub(crate) parts: Option<Arc<dyn MultipartStore>>,
     pub(crate) replacing: Replacing,
+    /// How files of this disk become objects without being copied, where objects are files of it, too.
+    pub(crate) moving: Option<Moving>,
 }
 
 impl Backing {
@@ -41,11 +44,11 @@ impl Backing {
         Self::remote("memory".to_owned(), store.clone(), store)
     }
 
-    /// The same objects, as one process finds them on its way. Files are written in one stream then, as before.
+    /// The same objects, as one process finds them on its way. Files are written in one stream then, as before, and none is moved.
     pub fn through(self, way: Arc<dyn Way>) -> Self {
         let store = Arc::new(FaultyStore::over(self.objects, self.parts.clone(), way));
         let parts = self.parts.map(|_| Arc::clone(&store) as Arc<dyn MultipartStore>);
-        Self { objects: store, parts, ..self }
+        Self { objects: store, parts, moving: None, ..self }
     }
 
     /// A server that can replace an object on condition by itself.
@@ -54,7 +57,7 @@ impl Backing {
         objects: Arc<dyn ObjectStore>,
         parts: Arc<dyn MultipartStore>,
     ) -> Self {
-        Self { name, objects, parts: Some(parts), replacing: Replacing::ByServer }
+        Self { name, objects, parts: Some(parts), replacing: Replacing::ByServer, moving: None }
     }
 
     /// Files in a folder, which is made where it is missing. They are synced before a write is said to be done.
@@ -65,11 +68,13 @@ impl Backing {
             .map_err(|error| failed(std::io::Error::other(error)))?
             .with_automatic_cleanup(true)
             .with_fsync(true);
+        let store = Arc::new(store);
         Ok(Self {
             name: format!("file://{}", directory.display()),
-            objects: Arc::new(store),
+            objects: store.clone(),
             parts: None,
-            replacing: Replacing::by_lock(Arc::clone(fs), directory, scope),
+            replacing: Replacing::by_lock(Arc::clone(fs), directory, scope.clone()),
+            moving: Some(Moving::new(Arc::clone(fs), store, scope)),
         })
     }
 

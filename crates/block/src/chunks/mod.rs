@@ -1,19 +1,20 @@
 //! The chunks of a block: segment files, each a sequence of chunks with their checksums.
 
 mod reader;
+pub(crate) mod records;
 mod writer;
 
 pub use reader::{ChunkReader, EncodedChunk};
 pub use writer::{ChunkWriter, MAX_SEGMENT_BYTES, Written};
 
 /// The first bytes of a segment.
-const MAGIC: u32 = 0x85BD_40DD;
+pub(crate) const MAGIC: u32 = 0x85BD_40DD;
 
 /// The only version that there has been.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// Magic, version and three bytes of padding.
-const HEADER_BYTES: u64 = 8;
+pub(crate) const HEADER_BYTES: u64 = 8;
 
 /// The encoding before a chunk's data.
 const ENCODING_BYTES: u64 = 1;

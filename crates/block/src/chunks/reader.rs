@@ -14,7 +14,7 @@ use crate::range_read::{RangeRead, read};
 use super::{CHECKSUM_BYTES, ENCODING_BYTES, HEADER_BYTES, MAGIC, VERSION};
 
 /// How much is read for a chunk whose length is not known: more than nearly all of them have.
-const CHUNK_GUESS_BYTES: u64 = 4 << 10;
+pub(super) const CHUNK_GUESS_BYTES: u64 = 4 << 10;
 
 /// Chunks that are at most this far apart are fetched together.
 const MAX_GAP_BYTES: u64 = 64 << 10;
@@ -23,7 +23,7 @@ const MAX_GAP_BYTES: u64 = 64 << 10;
 const MAX_FETCH_BYTES: u64 = 4 << 20;
 
 /// How many pieces are fetched at a time.
-const FETCHES: usize = 8;
+pub(super) const FETCHES: usize = 8;
 
 /// Chunks are copied out of what was fetched where that has so many times as many bytes.
 const SPARSE: usize = 2;
@@ -167,7 +167,7 @@ impl ChunkReader {
         Ok(chunks)
     }
 
-    fn segment(&self, reference: ChunkRef) -> Result<&dyn RangeRead, BlockError> {
+    pub(super) fn segment(&self, reference: ChunkRef) -> Result<&dyn RangeRead, BlockError> {
         let segment = self.segments.get(reference.segment() as usize);
         segment.map(|segment| &**segment).ok_or_else(|| {
             let file = super::segment_name(reference.segment());
@@ -200,7 +200,7 @@ impl ChunkReader {
 }
 
 /// Divides the chunks, whose numbers are in the order of where they lie, into those that are fetched together.
-fn pieces<'a>(references: &[ChunkRef], order: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
+pub(super) fn pieces<'a>(references: &[ChunkRef], order: &'a [u32]) -> impl Iterator<Item = &'a [u32]> {
     let mut rest = order;
     std::iter::from_fn(move || {
         let of = |number: u32| references[number as usize];

@@ -7,6 +7,7 @@ use crate::error::BlockError;
 use crate::index::ChunkRef;
 use crate::output::Output;
 
+use super::records::Record;
 use super::{CHECKSUM_BYTES, ENCODING_BYTES, HEADER_BYTES, MAGIC, VERSION};
 
 /// How large segments become: as large as those of Prometheus.
@@ -56,7 +57,26 @@ impl<O: Output, F: FnMut(u32) -> Result<O, BlockError>> ChunkWriter<O, F> {
     /// # Errors
     /// Where it cannot be written.
     pub fn write(&mut self, encoding: Encoding, data: &[u8]) -> Result<ChunkRef, BlockError> {
-        let most = MAX_LENGTH_BYTES + ENCODING_BYTES + data.len() as u64 + CHECKSUM_BYTES;
+        let (position, segment) = self.room(ENCODING_BYTES + data.len() as u64 + CHECKSUM_BYTES)?;
+        let offset = segment.offset()?;
+        segment.append(encoding, data)?;
+        Ok(ChunkRef::new(position, offset))
+    }
+
+    /// Adds a chunk as it stands in another segment, with its checksum.
+    ///
+    /// # Errors
+    /// Where it cannot be written.
+    pub(crate) fn copy(&mut self, record: Record<'_>) -> Result<ChunkRef, BlockError> {
+        let (position, segment) = self.room(record.bytes.len() as u64)?;
+        let offset = segment.offset()?;
+        segment.copy(record)?;
+        Ok(ChunkRef::new(position, offset))
+    }
+
+    /// A segment that has room for so many bytes and the length before them, and its position.
+    fn room(&mut self, bytes: u64) -> Result<(u32, &mut Segment<O>), BlockError> {
+        let most = MAX_LENGTH_BYTES + bytes;
         let full = |segment: &Segment<O>| {
             segment.length > HEADER_BYTES && segment.length + most > self.max_segment_bytes
         };
@@ -68,10 +88,7 @@ impl<O: Output, F: FnMut(u32) -> Result<O, BlockError>> ChunkWriter<O, F> {
             Some(segment) => segment,
             none => none.insert(Segment::begin((self.open)(position)?)),
         };
-        let offset = u32::try_from(segment.length)
-            .map_err(|_| BlockError::unwritable("a segment has room for 4 GiB of chunks"))?;
-        segment.append(encoding, data)?;
-        Ok(ChunkRef::new(position, offset))
+        Ok((position, segment))
     }
 
     fn cut(&mut self) -> Result<(), BlockError> {
@@ -102,6 +119,12 @@ impl<O: Output> Segment<O> {
         Self { output, length: HEADER_BYTES, buffer }
     }
 
+    /// Where the next chunk begins.
+    fn offset(&self) -> Result<u32, BlockError> {
+        u32::try_from(self.length)
+            .map_err(|_| BlockError::unwritable("a segment has room for 4 GiB of chunks"))
+    }
+
     fn append(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), BlockError> {
         let before = self.buffer.len();
         self.buffer.put_uvarint(data.len() as u64);
@@ -110,6 +133,17 @@ impl<O: Output> Segment<O> {
         self.buffer.extend_from_slice(data);
         let checksum = crc32c::crc32c(&self.buffer[covered..]);
         self.buffer.put_u32(checksum);
+        self.appended(before)
+    }
+
+    fn copy(&mut self, record: Record<'_>) -> Result<(), BlockError> {
+        let before = self.buffer.len();
+        self.buffer.put_uvarint(record.data().len() as u64);
+        self.buffer.extend_from_slice(record.bytes);
+        self.appended(before)
+    }
+
+    fn appended(&mut self, before: usize) -> Result<(), BlockError> {
         self.length += (self.buffer.len() - before) as u64;
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }

@@ -1,25 +1,17 @@
-//! The numbers of symbols, while an index is written.
-
-use std::hash::{BuildHasher, BuildHasherDefault};
-
-use hashbrown::HashTable;
-use xxhash_rust::xxh3::Xxh3Default;
+//! The symbols of an index while it is written: the section, and texts by their numbers.
 
 use crate::bytes::{Cut, Put};
 use crate::error::BlockError;
 
-/// The symbol table as it is written, and the number of each symbol.
-pub(super) struct SymbolNumbers {
+/// The symbol table as it is written.
+pub(super) struct SymbolTable {
     /// The section: the number of symbols, and each with its length.
     section: Vec<u8>,
     /// Where in `section` each symbol begins.
     places: Vec<u32>,
-    /// Numbers, by the symbol.
-    numbers: HashTable<u32>,
-    hasher: BuildHasherDefault<Xxh3Default>,
 }
 
-impl SymbolNumbers {
+impl SymbolTable {
     pub(super) fn new<'a>(symbols: impl IntoIterator<Item = &'a str>) -> Result<Self, BlockError> {
         let (mut section, mut places) = (vec![0; 4], Vec::new());
         let mut last: Option<&str> = None;
@@ -38,22 +30,16 @@ impl SymbolNumbers {
         let count = u32::try_from(places.len())
             .map_err(|_| BlockError::unwritable("a block has more than 4 billion symbols"))?;
         section[..4].copy_from_slice(&count.to_be_bytes());
-        let mut all = Self {
-            section,
-            places,
-            numbers: HashTable::with_capacity(count as usize),
-            hasher: BuildHasherDefault::default(),
-        };
-        for number in 0..count {
-            let hash = all.hasher.hash_one(all.text(number));
-            // There is room for all of them: nothing is hashed again.
-            all.numbers.insert_unique(hash, number, |_| hash);
-        }
-        Ok(all)
+        Ok(Self { section, places })
     }
 
     pub(super) fn section(&self) -> &[u8] {
         &self.section
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.places.len()
     }
 
     /// The symbol with a number; empty where there is none.
@@ -63,11 +49,20 @@ impl SymbolNumbers {
         Cut::new("index", &self.section[place..], 0).text("a symbol").unwrap_or("")
     }
 
+    /// The number of a symbol.
     pub(super) fn number(&self, symbol: &str) -> Result<u32, BlockError> {
-        let hash = self.hasher.hash_one(symbol);
-        let found = self.numbers.find(hash, |number| self.text(*number) == symbol);
-        found.copied().ok_or_else(|| {
-            BlockError::unwritable(format!("{symbol:?} is not among the symbols of the block"))
-        })
+        let (mut low, mut high) = (0, self.places.len() as u32);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.text(middle) < symbol {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        match self.text(low) == symbol && (low as usize) < self.places.len() {
+            true => Ok(low),
+            false => Err(BlockError::unwritable(format!("{symbol:?} is not among the symbols of the block"))),
+        }
     }
 }

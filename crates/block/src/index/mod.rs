@@ -1,5 +1,7 @@
 //! The index of a block: which series it has, by their labels, and where their chunks are.
 
+pub(crate) mod check;
+pub(crate) mod entries;
 mod header;
 mod lookup;
 mod matching;
@@ -7,7 +9,7 @@ mod postings;
 mod reader;
 mod section;
 pub(crate) mod series;
-mod symbols;
+pub(crate) mod symbols;
 mod table;
 mod toc;
 mod writer;

@@ -8,6 +8,7 @@ use crate::bytes::Cut;
 use crate::error::BlockError;
 use crate::range_read::{RangeRead, read};
 
+use super::entries::Entries;
 use super::section::{CHECKSUM_BYTES, Section};
 use super::series::{self, Series};
 use super::symbols::Symbols;
@@ -53,14 +54,10 @@ impl SeriesList {
         Ok(Self(Index::of_parts(file, version, toc, symbols, PostingsTable::default())))
     }
 
-    /// All series, in the order of the file.
-    pub fn scan(&self) -> SeriesScan<'_> {
-        self.0.scan()
-    }
-
-    /// An error about a series.
-    pub(crate) fn wrong(&self, series: SeriesRef, what: String) -> BlockError {
-        BlockError::malformed(self.0.file_name(), self.0.place(series), what)
+    /// The symbols, and the entries of all series; the symbols are needed for a while only.
+    pub(crate) fn into_parts(self) -> (Symbols, Entries) {
+        let entries = self.0.entries();
+        (self.0.symbols, entries)
     }
 }
 
@@ -118,7 +115,7 @@ impl Index {
         Self { file, version, toc, symbols, table }
     }
 
-    pub(super) fn symbols_table(&self) -> &Symbols {
+    pub(crate) fn symbols_table(&self) -> &Symbols {
         &self.symbols
     }
 
@@ -225,11 +222,11 @@ impl Index {
         }
         let bytes = read(&*self.file, at..range.end.min(at + SERIES_GUESS_BYTES)).await?;
         match self.decode_series(&bytes, at)? {
-            Entry::Whole { series, .. } => Ok(series),
+            Entry::Whole(series) => Ok(series),
             Entry::Needs(length) => {
                 let bytes = read(&*self.file, at..at.saturating_add(length)).await?;
                 match self.decode_series(&bytes, at)? {
-                    Entry::Whole { series, .. } => Ok(series),
+                    Entry::Whole(series) => Ok(series),
                     Entry::Needs(_) => {
                         Err(BlockError::malformed(self.file.name(), at, "a series is cut off"))
                     }
@@ -267,7 +264,7 @@ impl Index {
                 let at = self.place(*reference);
                 let own = bytes.slice((at - begin) as usize..);
                 match self.decode_series(&own, at)? {
-                    Entry::Whole { series, .. } => all.push(series),
+                    Entry::Whole(series) => all.push(series),
                     Entry::Needs(_) => all.push(self.series(*reference).await?),
                 }
             }
@@ -302,15 +299,17 @@ impl Index {
         }
         let own = bytes.slice(before as usize..needed as usize);
         let section = Section::checked(self.file.name(), &own, offset + before, "series")?;
-        let series = series::read(section.cut(self.file.name()), &self.symbols)?;
-        Ok(Entry::Whole { series, length: needed })
+        Ok(Entry::Whole(series::read(section.cut(self.file.name()), &self.symbols)?))
     }
 
     /// All series, in the order of the file.
     pub fn scan(&self) -> SeriesScan<'_> {
-        let range = self.toc.series_range(self.file.len() - TOC_BYTES);
-        let at = if self.toc.series == 0 { range.end } else { range.start };
-        SeriesScan { index: self, at, end: range.end, window: Bytes::new(), window_offset: at }
+        SeriesScan { symbols: &self.symbols, entries: self.entries() }
+    }
+
+    /// The entries of all series, in the order of the file.
+    pub(crate) fn entries(&self) -> Entries {
+        Entries::new(Arc::clone(&self.file), self.version, &self.toc)
     }
 }
 
@@ -338,21 +337,16 @@ async fn beginning(
 
 /// What the front of some bytes is.
 enum Entry {
-    /// A series, with its length in the file.
-    Whole { series: Series, length: u64 },
+    /// A series.
+    Whole(Series),
     /// A series of which this many bytes are needed.
     Needs(u64),
 }
 
 /// Walks over all series of an index, with a window of bounded size.
-#[derive(Debug)]
 pub struct SeriesScan<'a> {
-    index: &'a Index,
-    /// Where the next series begins, or padding before it.
-    at: u64,
-    end: u64,
-    window: Bytes,
-    window_offset: u64,
+    symbols: &'a Symbols,
+    entries: Entries,
 }
 
 impl SeriesScan<'_> {
@@ -361,58 +355,8 @@ impl SeriesScan<'_> {
     /// # Errors
     /// Where it cannot be read.
     pub async fn next(&mut self) -> Result<Option<(SeriesRef, Series)>, BlockError> {
-        let mut wanted = SERIES_GUESS_BYTES;
-        loop {
-            if !self.skip_padding().await? {
-                return Ok(None);
-            }
-            self.fill(wanted).await?;
-            let bytes = self.window.slice((self.at - self.window_offset) as usize..);
-            match self.index.decode_series(&bytes, self.at)? {
-                Entry::Needs(length) if length > wanted => wanted = length,
-                Entry::Needs(_) => {
-                    let what = "a series reaches beyond its section";
-                    return Err(BlockError::malformed(self.index.file.name(), self.at, what));
-                }
-                Entry::Whole { series, length } => {
-                    let unit = if self.index.version == Version::V1 { 1 } else { SERIES_ALIGNMENT };
-                    let reference = u32::try_from(self.at / unit).map_err(|_| {
-                        let what = "a series begins where no reference reaches";
-                        BlockError::malformed(self.index.file.name(), self.at, what)
-                    })?;
-                    self.at += length;
-                    return Ok(Some((SeriesRef(reference), series)));
-                }
-            }
-        }
-    }
-
-    /// Goes on to the next series; whether there is one.
-    async fn skip_padding(&mut self) -> Result<bool, BlockError> {
-        if self.index.version == Version::V2 {
-            self.at = self.at.next_multiple_of(SERIES_ALIGNMENT);
-        }
-        while self.at < self.end {
-            self.fill(1).await?;
-            // No series is empty: a zero is padding before the next section.
-            if self.window.get((self.at - self.window_offset) as usize) != Some(&0) {
-                return Ok(true);
-            }
-            self.at += 1;
-        }
-        Ok(false)
-    }
-
-    /// Makes `wanted` bytes from `at` on be in the window, or as many as there are.
-    async fn fill(&mut self, wanted: u64) -> Result<(), BlockError> {
-        let window_end = self.window_offset + self.window.len() as u64;
-        let needed = self.end.min(self.at.saturating_add(wanted));
-        if self.at >= self.window_offset && needed <= window_end {
-            return Ok(());
-        }
-        let end = self.end.min(self.at.saturating_add(wanted.max(MAX_FETCH_BYTES)));
-        self.window = read(&*self.index.file, self.at..end).await?;
-        self.window_offset = self.at;
-        Ok(())
+        let Some(found) = self.entries.next().await? else { return Ok(None) };
+        let series = series::read(self.entries.content(&found), self.symbols)?;
+        Ok(Some((found.reference, series)))
     }
 }

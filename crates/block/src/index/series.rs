@@ -67,22 +67,38 @@ pub(super) fn read(cut: Cut<'_>, symbols: &Symbols) -> Result<Series, BlockError
     }
 }
 
-/// The numbers of names and of values.
-type Pairs = Vec<(u32, u32)>;
-
-/// Reads what [`put`] has written: labels as numbers of symbols, and chunks.
-pub(crate) fn read_numbers(mut cut: Cut<'_>) -> Result<(Pairs, Vec<ChunkMeta>), BlockError> {
-    let count = bounded(&mut cut, "the number of labels", 2)?;
-    let mut pairs = Vec::with_capacity(count);
+/// Reads the labels of a series as numbers, names and values in turn, which `number` gives for what the series refers to. Names
+/// ascend.
+pub(crate) fn read_labels(
+    cut: &mut Cut<'_>,
+    number: impl Fn(u64) -> Option<u32>,
+    out: &mut Vec<u32>,
+) -> Result<(), BlockError> {
+    let count = bounded(cut, "the number of labels", 2)?;
+    let mut last = None;
     for _ in 0..count {
-        let mut number = || {
-            let at = cut.clone();
-            let number = cut.uvarint("a symbol")?;
-            u32::try_from(number).map_err(|_| at.wrong(format!("there is no symbol {number}")))
+        let at = cut.clone();
+        let (name, value) = (cut.uvarint("the symbol of a name")?, cut.uvarint("the symbol of a value")?);
+        let (Some(name), Some(value)) = (number(name), number(value)) else {
+            let unknown = if number(name).is_none() { name } else { value };
+            return Err(at.wrong(format!("there is no symbol {unknown}")));
         };
-        pairs.push((number()?, number()?));
+        if last.is_some_and(|last| last >= name) {
+            return Err(at.wrong("the labels of a series are not in order"));
+        }
+        last = Some(name);
+        out.extend([name, value]);
     }
-    Ok((pairs, chunks(&mut cut)?))
+    Ok(())
+}
+
+/// Reads the chunks of a series, which end its entry.
+pub(crate) fn read_chunks(cut: &mut Cut<'_>, out: &mut Vec<ChunkMeta>) -> Result<(), BlockError> {
+    chunks_into(cut, out)?;
+    match cut.is_empty() {
+        true => Ok(()),
+        false => Err(cut.wrong("there is more in a series than its labels and chunks")),
+    }
 }
 
 fn labels(cut: &mut Cut<'_>, symbols: &Symbols) -> Result<Labels, BlockError> {
@@ -101,11 +117,17 @@ fn labels(cut: &mut Cut<'_>, symbols: &Symbols) -> Result<Labels, BlockError> {
 }
 
 fn chunks(cut: &mut Cut<'_>) -> Result<Vec<ChunkMeta>, BlockError> {
+    let mut chunks = Vec::new();
+    chunks_into(cut, &mut chunks)?;
+    Ok(chunks)
+}
+
+fn chunks_into(cut: &mut Cut<'_>, chunks: &mut Vec<ChunkMeta>) -> Result<(), BlockError> {
     let count = bounded(cut, "the number of chunks", 3)?;
-    let mut chunks: Vec<ChunkMeta> = Vec::with_capacity(count);
+    chunks.reserve(count);
+    let mut last: Option<ChunkMeta> = None;
     for _ in 0..count {
         let at = cut.clone();
-        let last = chunks.last().copied();
         let start = match last {
             None => cut.varint("the first time of a chunk")?,
             // What is out of order wraps around.
@@ -129,9 +151,11 @@ fn chunks(cut: &mut Cut<'_>) -> Result<Vec<ChunkMeta>, BlockError> {
                 last.reference.as_u64().wrapping_add_signed(cut.varint("the reference of a chunk")?)
             }
         };
-        chunks.push(ChunkMeta { range, reference: ChunkRef::from_u64(reference) });
+        let chunk = ChunkMeta { range, reference: ChunkRef::from_u64(reference) };
+        chunks.push(chunk);
+        last = Some(chunk);
     }
-    Ok(chunks)
+    Ok(())
 }
 
 /// A count of things of at least `least` bytes each, of which there cannot be more than there are bytes.
@@ -145,13 +169,16 @@ fn bounded(cut: &mut Cut<'_>, what: &str, least: usize) -> Result<usize, BlockEr
     }
 }
 
-/// Appends the content of a series' entry; `symbols` are the numbers of its names and values.
-pub(crate) fn put(out: &mut Vec<u8>, symbols: &[(u32, u32)], chunks: &[ChunkMeta]) {
-    out.put_uvarint(symbols.len() as u64);
-    for (name, value) in symbols {
-        out.put_uvarint(u64::from(*name));
-        out.put_uvarint(u64::from(*value));
+/// Appends the labels of a series, as numbers of symbols, names and values in turn.
+pub(crate) fn put_labels(out: &mut Vec<u8>, numbers: impl ExactSizeIterator<Item = u32>) {
+    out.put_uvarint(numbers.len() as u64 / 2);
+    for number in numbers {
+        out.put_uvarint(u64::from(number));
     }
+}
+
+/// Appends the chunks of a series.
+pub(crate) fn put_chunks(out: &mut Vec<u8>, chunks: &[ChunkMeta]) {
     out.put_uvarint(chunks.len() as u64);
     let mut last: Option<ChunkMeta> = None;
     for chunk in chunks {

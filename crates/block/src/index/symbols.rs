@@ -14,7 +14,7 @@ const STRIDE: usize = 4;
 
 /// The symbols of an index, in the bytes that it was read from.
 #[derive(Debug, Clone)]
-pub(super) struct Symbols {
+pub(crate) struct Symbols {
     file: String,
     version: Version,
     content: Bytes,
@@ -50,7 +50,7 @@ impl Symbols {
         Ok(Self { file: file.to_owned(), version, content, offset, count, places })
     }
 
-    pub(super) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> u32 {
         self.count
     }
 
@@ -93,6 +93,25 @@ impl Symbols {
             cut.bytes(length, "a symbol")?;
         }
         cut.text("a symbol")
+    }
+
+    /// Whether series refer to them by their numbers, which are in their order.
+    pub(crate) fn are_numbered(&self) -> bool {
+        self.version == Version::V2
+    }
+
+    /// All of them by their bytes, each with what series refer to it by.
+    pub(crate) fn sorted(&self) -> Box<dyn Iterator<Item = (&str, u64)> + '_> {
+        if self.version == Version::V2 {
+            return Box::new(self.iter().zip(0_u64..));
+        }
+        let mut cut = Cut::new(&self.file, self.content.get(4..).unwrap_or_default(), self.offset + 4);
+        // They have been read once.
+        let next = || (!cut.is_empty()).then(|| (cut.offset(), cut.text("a symbol").ok()));
+        let mut all: Vec<(&str, u64)> =
+            std::iter::from_fn(next).map_while(|(offset, text)| Some((text?, offset))).collect();
+        all.sort_unstable();
+        Box::new(all.into_iter())
     }
 
     /// All of them, in order.

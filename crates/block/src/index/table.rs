@@ -124,6 +124,11 @@ impl PostingsTable {
         self.names.keys().map(|name| &**name).filter(|name| !name.is_empty())
     }
 
+    /// All entries, sorted by name and value; that of all series comes first.
+    pub(super) fn all(&self) -> impl Iterator<Item = Entry<'_>> {
+        self.entries_at(0)
+    }
+
     /// The entries of a name, sorted by value.
     pub(super) fn entries(&self, name: &str) -> impl Iterator<Item = Entry<'_>> {
         let values = self.names.get(name);

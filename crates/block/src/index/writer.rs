@@ -7,7 +7,7 @@ use crate::bytes::Put;
 use crate::error::BlockError;
 use crate::output::Output;
 
-use super::lookup::SymbolNumbers;
+use super::lookup::SymbolTable;
 use super::postings;
 use super::reader::{SERIES_ALIGNMENT, SeriesRef};
 use super::series::{self, ChunkMeta};
@@ -15,6 +15,12 @@ use super::toc::{HEADER_BYTES, MAGIC, Toc};
 
 /// How much is gathered before it is written.
 const BUFFER_BYTES: usize = 256 << 10;
+
+/// A number takes so many bytes.
+const NUMBER_BYTES: usize = 4;
+
+/// So many numbers are gathered before they are written.
+const NUMBERS_AT_A_TIME: usize = 16 << 10;
 
 /// An output with its position, written in large pieces.
 pub(super) struct File<O> {
@@ -51,6 +57,32 @@ impl<O: Output> File<O> {
         self.append(&crc32c::crc32c(content).to_be_bytes())
     }
 
+    /// Appends a section with numbers and, before them, how many there are.
+    pub(super) fn numbers(&mut self, numbers: &[u32]) -> Result<(), BlockError> {
+        let (Ok(count), Ok(length)) =
+            (u32::try_from(numbers.len()), u32::try_from(NUMBER_BYTES * (1 + numbers.len())))
+        else {
+            return Err(BlockError::unwritable("a list of postings would have more than 4 GiB"));
+        };
+        self.append(&length.to_be_bytes())?;
+        let mut crc32c = crc32c::crc32c(&count.to_be_bytes());
+        self.append(&count.to_be_bytes())?;
+        for part in numbers.chunks(NUMBERS_AT_A_TIME) {
+            let begin = self.buffer.len();
+            part.iter().for_each(|number| self.buffer.put_u32(*number));
+            crc32c = crc32c::crc32c_append(crc32c, &self.buffer[begin..]);
+            self.append(&[])?;
+        }
+        self.append(&crc32c.to_be_bytes())
+    }
+
+    /// Appends a series: its length, its content, its checksum.
+    fn entry(&mut self, content: &[u8]) -> Result<(), BlockError> {
+        self.buffer.put_uvarint(content.len() as u64);
+        self.buffer.extend_from_slice(content);
+        self.append(&crc32c::crc32c(content).to_be_bytes())
+    }
+
     pub(super) fn flush(&mut self) -> Result<(), BlockError> {
         self.output.append(&self.buffer).map_err(|source| self.failed(source))?;
         self.flushed += self.buffer.len() as u64;
@@ -71,14 +103,17 @@ impl<O: Output> File<O> {
 /// Writes an index of version 2.
 pub struct IndexWriter<O> {
     file: File<O>,
-    symbols: SymbolNumbers,
+    symbols: SymbolTable,
     toc: Toc,
-    series: u64,
-    /// By the symbol of a name: how many series have it.
-    names: std::collections::BTreeMap<u32, u64>,
-    last: Option<Labels>,
-    /// Of the series being written.
-    pairs: Vec<(u32, u32)>,
+    /// All series.
+    references: Vec<u32>,
+    /// By the symbols of names, ascending: how many series have each.
+    names: Vec<(u32, u64)>,
+    /// The labels of the last series: symbols of names and values in turn.
+    last: Vec<u32>,
+    /// Of the series being written, likewise.
+    labels: Vec<u32>,
+    chunks: Vec<u8>,
     content: Vec<u8>,
     postings_in_memory: usize,
 }
@@ -93,8 +128,8 @@ pub struct IndexStats {
 }
 
 impl<O: Output> IndexWriter<O> {
-    /// How many postings are held in memory at a time by default, in all about 12 bytes each.
-    pub const POSTINGS_IN_MEMORY: usize = 4 << 20;
+    /// How many postings are held in memory at a time by default, 8 bytes each at most.
+    pub const POSTINGS_IN_MEMORY: usize = 1 << 20;
 
     /// Begins an index whose labels consist of `symbols`, which are sorted and each there once.
     ///
@@ -110,7 +145,7 @@ impl<O: Output> IndexWriter<O> {
         header.put_u32(MAGIC);
         header.push(2);
         file.append(&header)?;
-        let symbols = SymbolNumbers::new(symbols)?;
+        let symbols = SymbolTable::new(symbols)?;
         let toc = Toc { symbols: file.position(), ..Toc::default() };
         file.section(symbols.section())?;
         file.pad(SERIES_ALIGNMENT)?;
@@ -118,10 +153,11 @@ impl<O: Output> IndexWriter<O> {
             toc: Toc { series: file.position(), ..toc },
             file,
             symbols,
-            series: 0,
-            names: std::collections::BTreeMap::new(),
-            last: None,
-            pairs: Vec::new(),
+            references: Vec::new(),
+            names: Vec::new(),
+            last: Vec::new(),
+            labels: Vec::new(),
+            chunks: Vec::new(),
             content: Vec::new(),
             postings_in_memory: postings_in_memory.max(1),
         })
@@ -132,34 +168,73 @@ impl<O: Output> IndexWriter<O> {
     /// # Errors
     /// Where they are not, a label is no symbol, or it cannot be written.
     pub fn add(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<SeriesRef, BlockError> {
-        if self.last.as_ref().is_some_and(|last| last >= labels) {
-            return Err(BlockError::unwritable(format!(
-                "series {labels} is not behind the one before in order"
-            )));
-        }
         let out_of_order = chunks.windows(2).any(|pair| pair[1].range.start_ms() <= pair[0].range.end_ms());
         if out_of_order {
             return Err(BlockError::unwritable(format!("the chunks of series {labels} are out of order")));
         }
-        self.pairs.clear();
+        let mut numbers = std::mem::take(&mut self.labels);
+        numbers.clear();
         for (name, value) in labels.iter() {
-            let pair = (self.symbols.number(name)?, self.symbols.number(value)?);
-            self.pairs.push(pair);
-            *self.names.entry(pair.0).or_default() += 1;
+            numbers.extend([self.symbols.number(name)?, self.symbols.number(value)?]);
+        }
+        let mut encoded = std::mem::take(&mut self.chunks);
+        encoded.clear();
+        series::put_chunks(&mut encoded, chunks);
+        let added = self.add_encoded(&numbers, &encoded);
+        (self.labels, self.chunks) = (numbers, encoded);
+        added
+    }
+
+    /// Adds a series whose labels are symbols of names and values in turn, with its chunks as they stand in an entry.
+    ///
+    /// # Errors
+    /// As [`Self::add`].
+    pub(crate) fn add_encoded(&mut self, labels: &[u32], chunks: &[u8]) -> Result<SeriesRef, BlockError> {
+        // Symbols are in the order of their texts.
+        if !self.references.is_empty() && *self.last >= *labels {
+            return Err(BlockError::unwritable(format!(
+                "series {} is not behind the one before in order",
+                self.named(labels)
+            )));
+        }
+        let mut near = 0;
+        for [name, _] in labels.as_chunks::<2>().0 {
+            near = 1 + self.count_name(*name, near);
         }
         self.content.clear();
-        series::put(&mut self.content, &self.pairs, chunks);
+        series::put_labels(&mut self.content, labels.iter().copied());
+        self.content.extend_from_slice(chunks);
         self.file.pad(SERIES_ALIGNMENT)?;
         let reference = u32::try_from(self.file.position() / SERIES_ALIGNMENT)
             .map_err(|_| BlockError::unwritable("an index has room for 64 GiB of series"))?;
-        let mut length = Vec::new();
-        length.put_uvarint(self.content.len() as u64);
-        self.file.append(&length)?;
-        self.file.append(&self.content)?;
-        self.file.append(&crc32c::crc32c(&self.content).to_be_bytes())?;
-        self.series += 1;
-        self.last = Some(labels.clone());
+        self.file.entry(&self.content)?;
+        self.references.push(reference);
+        self.last.clear();
+        self.last.extend_from_slice(labels);
         Ok(SeriesRef(reference))
+    }
+
+    /// Counts a series of a name, which is looked for from its likely place among the names on; its place.
+    fn count_name(&mut self, name: u32, likely: usize) -> usize {
+        if let Some((_, count)) = self.names.get_mut(likely).filter(|(known, _)| *known == name) {
+            *count += 1;
+            return likely;
+        }
+        match self.names.binary_search_by_key(&name, |(known, _)| *known) {
+            Ok(at) => {
+                self.names[at].1 += 1;
+                at
+            }
+            Err(at) => {
+                self.names.insert(at, (name, 1));
+                at
+            }
+        }
+    }
+
+    fn named(&self, labels: &[u32]) -> Labels {
+        let pairs = labels.as_chunks::<2>().0.iter();
+        Labels::from_pairs(pairs.map(|[name, value]| (self.symbols.text(*name), self.symbols.text(*value))))
     }
 
     /// Writes what follows the series. The output is given back, with all of it written.
@@ -171,13 +246,15 @@ impl<O: Output> IndexWriter<O> {
         self.file.pad(4)?;
         self.file.flush()?;
         self.toc.postings = self.file.position();
-        let table =
-            postings::write(&mut self.file, &self.symbols, series, &self.names, self.postings_in_memory)?;
+        let count = self.references.len() as u64;
+        let all = std::mem::take(&mut self.references);
+        let lists = postings::Lists::new(&mut self.file, &self.symbols, all);
+        let table = lists.write(series, &self.names, self.postings_in_memory)?;
         self.toc.postings_table = self.file.position();
         self.file.section(&table)?;
         self.file.append(&self.toc.encode())?;
         self.file.flush()?;
-        let stats = IndexStats { series: self.series, bytes: self.file.position() };
+        let stats = IndexStats { series: count, bytes: self.file.position() };
         Ok((self.file.output, stats))
     }
 }

@@ -5,12 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use chunk::{ChunkData, ChunkError, Encoding, Incoming, Merged, OpenChunk, Push, run_length};
-use model::{Labels, TimeRange, Value};
+use model::{TimeRange, Value};
 
+use crate::chunks::ChunkWriter;
+use crate::chunks::records::Record;
 use crate::error::BlockError;
-use crate::index::ChunkMeta;
+use crate::index::{ChunkMeta, ChunkRef};
+use crate::meta::Stats;
+use crate::output::Output;
 use crate::tombstones::left_of;
-use crate::writer::NewChunk;
+use crate::verify::Samples;
 
 use super::MergeError;
 
@@ -18,33 +22,35 @@ use super::MergeError;
 pub const MAX_SAMPLES: u16 = 120;
 
 /// A chunk of one of the blocks.
-pub(super) struct Part {
+pub(super) struct Part<'a> {
     pub(super) input: usize,
     pub(super) meta: ChunkMeta,
-    pub(super) encoding: Encoding,
-    pub(super) data: Bytes,
-    /// What of the series has been deleted, where that touches the chunk.
-    pub(super) deleted: Option<Arc<[TimeRange]>>,
-}
-
-/// A series, with the chunks that it has in all blocks.
-pub struct MergedSeries {
-    labels: Labels,
-    parts: Vec<Part>,
+    pub(super) record: Record<'a>,
+    /// What of the series has been deleted.
+    pub(super) deleted: Option<&'a Arc<[TimeRange]>>,
 }
 
 /// A chunk of a merged series.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MergedChunk {
+#[derive(Debug, Clone)]
+pub(crate) struct MergedChunk<'a> {
     range: TimeRange,
     encoding: Encoding,
-    data: Bytes,
+    body: Body<'a>,
     /// The input that it is of, and where it is there; of a new one, of the first of its run.
     input: usize,
-    at: ChunkMeta,
+    at: ChunkRef,
 }
 
-impl ChunkData for MergedChunk {
+/// What a chunk has.
+#[derive(Debug, Clone)]
+enum Body<'a> {
+    /// What stands in its segment.
+    Copied(Record<'a>),
+    /// What was made anew.
+    Made(Bytes),
+}
+
+impl ChunkData for MergedChunk<'_> {
     fn range(&self) -> TimeRange {
         self.range
     }
@@ -54,92 +60,105 @@ impl ChunkData for MergedChunk {
     }
 
     fn data(&self) -> &[u8] {
-        &self.data
-    }
-}
-
-impl MergedChunk {
-    /// The chunk as a writer takes it.
-    pub fn as_new(&self) -> NewChunk<'_> {
-        NewChunk { range: self.range, encoding: self.encoding, data: &self.data }
-    }
-
-    fn wrong(&self, error: &ChunkError) -> MergeError {
-        let (file, offset) = (self.at.reference.segment(), self.at.reference.offset());
-        let file = crate::chunks::segment_name(file);
-        MergeError {
-            input: self.input,
-            source: BlockError::malformed(&file, u64::from(offset), error.to_string()),
+        match &self.body {
+            Body::Copied(record) => record.data(),
+            Body::Made(data) => data,
         }
     }
 }
 
-impl MergedSeries {
-    pub(super) fn new(labels: Labels) -> Self {
-        Self { labels, parts: Vec::new() }
+impl MergedChunk<'_> {
+    /// From its first to its last sample.
+    pub(crate) fn range(&self) -> TimeRange {
+        self.range
     }
 
-    pub(super) fn extend(&mut self, parts: Vec<Part>) {
-        match self.parts.is_empty() {
-            true => self.parts = parts,
-            false => self.parts.extend(parts),
+    /// Writes it; one that was copied with the checksum that it was read with.
+    pub(crate) fn write_to<O: Output, F: FnMut(u32) -> Result<O, BlockError>>(
+        &self,
+        chunks: &mut ChunkWriter<O, F>,
+    ) -> Result<ChunkRef, BlockError> {
+        match &self.body {
+            Body::Copied(record) => chunks.copy(*record),
+            Body::Made(data) => chunks.write(self.encoding, data),
         }
     }
 
-    /// Its labels.
-    pub fn labels(&self) -> &Labels {
-        &self.labels
+    /// Decodes and counts its samples: they have to be in order, and to begin and end when the index of its block says.
+    pub(super) fn check(&self, samples: &mut Samples, counted: &mut Stats) -> Result<(), MergeError> {
+        let checked = samples.check(self.encoding, self.data(), self.range, counted);
+        checked.map_err(|what| self.wrong(what))
     }
 
-    /// How many chunks it has, those that repeat each other included.
-    pub fn chunk_count(&self) -> usize {
-        self.parts.len()
+    fn wrong(&self, what: String) -> MergeError {
+        let file = crate::chunks::segment_name(self.at.segment());
+        let source = BlockError::malformed(&file, u64::from(self.at.offset()), what);
+        MergeError { input: self.input, source }
     }
+}
 
-    /// Its chunks, one behind the other; none where all of it has been deleted.
-    ///
-    /// # Errors
-    /// Where a chunk that has to be decoded cannot be.
-    pub fn into_chunks(self) -> Result<Vec<MergedChunk>, MergeError> {
-        let mut all = Vec::with_capacity(self.parts.len());
-        for part in self.parts {
-            part.leave(&mut all)?;
-        }
-        let is_sorted =
-            all.array_windows().all(|[a, b]: &[MergedChunk; 2]| a.range.end_ms() < b.range.start_ms());
-        if is_sorted {
-            return Ok(all);
-        }
-        all.sort_by(order);
-        all.dedup_by(|a, b| order(a, b).is_eq());
-        let mut combined = Vec::with_capacity(all.len());
-        let mut rest = all.as_slice();
-        while !rest.is_empty() {
-            let (run, others) = rest.split_at(run_length(rest));
-            rest = others;
-            match run {
-                [chunk] => combined.push(chunk.clone()),
-                run => encode(run, &mut combined)?,
+/// Makes the chunks of a series, of all blocks, into chunks one behind the other, which take the place of what is in `out`; none
+/// where all of it has been deleted.
+///
+/// # Errors
+/// Where a chunk that has to be decoded cannot be, or has other samples than its index says.
+pub(super) fn combine<'a>(
+    parts: impl Iterator<Item = Part<'a>>,
+    samples: &mut Samples,
+    out: &mut Vec<MergedChunk<'a>>,
+) -> Result<(), MergeError> {
+    out.clear();
+    for part in parts {
+        part.leave(samples, out)?;
+    }
+    if are_apart(out) {
+        return Ok(());
+    }
+    out.sort_by(order);
+    out.dedup_by(|a, b| order(a, b).is_eq());
+    if are_apart(out) {
+        return Ok(());
+    }
+    let all = std::mem::take(out);
+    let mut rest = all.as_slice();
+    while !rest.is_empty() {
+        let (run, others) = rest.split_at(run_length(rest));
+        rest = others;
+        match run {
+            [chunk] => out.push(chunk.clone()),
+            run => {
+                for chunk in run {
+                    chunk.check(samples, &mut Stats::default())?;
+                }
+                encode(run, out)?;
             }
         }
-        Ok(combined)
     }
+    Ok(())
 }
 
-impl Part {
+/// Whether each chunk ends before the next one begins.
+fn are_apart(chunks: &[MergedChunk<'_>]) -> bool {
+    chunks.array_windows().all(|[a, b]| a.range.end_ms() < b.range.start_ms())
+}
+
+impl<'a> Part<'a> {
     /// Adds the chunk, or what is left of it.
-    fn leave(self, all: &mut Vec<MergedChunk>) -> Result<(), MergeError> {
-        let Self { input, meta, encoding, data, deleted } = self;
-        let whole = MergedChunk { range: meta.range, encoding, data, input, at: meta };
-        let Some(deleted) = deleted else {
+    fn leave(self, samples: &mut Samples, all: &mut Vec<MergedChunk<'a>>) -> Result<(), MergeError> {
+        let Self { input, meta, record, deleted } = self;
+        let (encoding, at) = (record.encoding, meta.reference);
+        let whole = MergedChunk { range: meta.range, encoding, body: Body::Copied(record), input, at };
+        let Some(deleted) = deleted.filter(|all| all.iter().any(|gone| gone.overlaps(meta.range))) else {
             all.push(whole);
             return Ok(());
         };
-        for left in left_of(meta.range, &deleted) {
-            let slices = chunk::slice(encoding, &whole.data, left).map_err(|error| whole.wrong(&error))?;
+        whole.check(samples, &mut Stats::default())?;
+        for left in left_of(meta.range, deleted) {
+            let slices = chunk::slice(encoding, record.data(), left);
+            let slices = slices.map_err(|error| whole.wrong(error.to_string()))?;
             all.extend(slices.into_iter().map(|slice| MergedChunk {
                 range: slice.range,
-                data: slice.data.into(),
+                body: Body::Made(slice.data.into()),
                 ..whole.clone()
             }));
         }
@@ -147,13 +166,13 @@ impl Part {
     }
 }
 
-fn order(a: &MergedChunk, b: &MergedChunk) -> Ordering {
-    let key = |c: &MergedChunk| (c.range.start_ms(), c.range.end_ms(), c.encoding as u8);
-    key(a).cmp(&key(b)).then_with(|| a.data.cmp(&b.data))
+fn order(a: &MergedChunk<'_>, b: &MergedChunk<'_>) -> Ordering {
+    let key = |c: &MergedChunk<'_>| (c.range.start_ms(), c.range.end_ms(), c.encoding as u8);
+    key(a).cmp(&key(b)).then_with(|| a.data().cmp(b.data()))
 }
 
 /// Makes new chunks of those that overlap.
-fn encode(run: &[MergedChunk], out: &mut Vec<MergedChunk>) -> Result<(), MergeError> {
+fn encode<'a>(run: &[MergedChunk<'a>], out: &mut Vec<MergedChunk<'a>>) -> Result<(), MergeError> {
     let samples = decode(run).map_err(|error| blame(run, &error))?;
     // Most encodings with start timestamps are read by few programs: they are written where there are such.
     let has_starts = samples.iter().any(|(_, start_ms, _)| *start_ms != 0);
@@ -163,7 +182,7 @@ fn encode(run: &[MergedChunk], out: &mut Vec<MergedChunk>) -> Result<(), MergeEr
         let finished = open.and_then(|(open, last_ms)| {
             let range = TimeRange::new(open.first_ms(), last_ms)?;
             let data = Bytes::copy_from_slice(open.bytes());
-            Some(MergedChunk { range, encoding: open.encoding(), data, ..first.clone() })
+            Some(MergedChunk { range, encoding: open.encoding(), body: Body::Made(data), ..first.clone() })
         });
         out.extend(finished);
     };
@@ -191,7 +210,7 @@ fn encode(run: &[MergedChunk], out: &mut Vec<MergedChunk>) -> Result<(), MergeEr
 }
 
 /// The samples of chunks, with their start timestamps, 0 where that is unknown.
-fn decode(run: &[MergedChunk]) -> Result<Vec<(i64, i64, Value)>, ChunkError> {
+fn decode(run: &[MergedChunk<'_>]) -> Result<Vec<(i64, i64, Value)>, ChunkError> {
     let mut merged = Merged::new(run, TimeRange::ALL);
     let mut samples = Vec::new();
     while let Some(sample) = merged.next_started()? {
@@ -201,10 +220,10 @@ fn decode(run: &[MergedChunk]) -> Result<Vec<(i64, i64, Value)>, ChunkError> {
 }
 
 /// Which of the chunks is to blame for an error: the first that cannot be read by itself.
-fn blame(run: &[MergedChunk], error: &ChunkError) -> MergeError {
+fn blame(run: &[MergedChunk<'_>], error: &ChunkError) -> MergeError {
     let broken = run.iter().find(|chunk| decode(std::slice::from_ref(*chunk)).is_err());
     match broken.or(run.first()) {
-        Some(chunk) => chunk.wrong(error),
+        Some(chunk) => chunk.wrong(error.to_string()),
         None => MergeError { input: 0, source: BlockError::unwritable(error.to_string()) },
     }
 }

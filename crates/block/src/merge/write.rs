@@ -5,9 +5,11 @@ use model::Labels;
 use thiserror::Error;
 
 use crate::error::BlockError;
+use crate::meta::Stats;
+use crate::verify::Samples;
 use crate::writer::BlockWriter;
 
-use super::{Merge, MergeError, MergedSeries};
+use super::{Batch, Merge, MergeError, SeriesLabels};
 
 /// Why blocks were not merged.
 #[derive(Debug, Error)]
@@ -32,42 +34,51 @@ pub enum WriteError {
 }
 
 /// Writes all series of `merge`, each into the writer that `route` names by its place; it is an error where there is none. The
-/// writers are given back, to be
+/// writers were made for the symbols of the merge ([`BlockWriter::create_merged`]). They are given back, to be
 /// finished or discarded; after an error what they have written is worth nothing, and their folders stay unfinished.
+///
+/// Each chunk that is written has been decoded, with its samples in order, and begins and ends when its index says.
 ///
 /// # Errors
 /// Where a block cannot be read or written.
-pub async fn write(
-    mut merge: Merge<'_>,
+pub async fn write<R: FnMut(SeriesLabels<'_>) -> usize + Send + 'static>(
+    mut merge: Merge,
     writers: Vec<BlockWriter>,
-    route: impl Fn(&Labels) -> usize + Clone + Send + 'static,
+    route: R,
     scope: &Scope,
 ) -> Result<Vec<BlockWriter>, WriteError> {
-    let mut writers = writers;
+    let mut writing = Writing { writers, route, samples: Samples::default() };
     let mut batch = merge.next_batch().await?;
     while !batch.is_empty() {
-        let route = route.clone();
-        let add = scope.run_blocking(move || add(batch, writers, &route));
+        let add = scope.run_blocking(move || writing.add(&batch).map(|()| writing));
         let (added, next) = futures::future::join(add, merge.next_batch()).await;
-        writers = added??;
+        writing = added??;
         batch = next?;
     }
-    Ok(writers)
+    Ok(writing.writers)
 }
 
-/// Adds series to blocks. Blocks.
-fn add(
-    batch: Vec<MergedSeries>,
-    mut writers: Vec<BlockWriter>,
-    route: &impl Fn(&Labels) -> usize,
-) -> Result<Vec<BlockWriter>, WriteError> {
-    for series in batch {
-        let labels = series.labels().clone();
-        let chunks = series.into_chunks()?;
-        let Some(writer) = writers.get_mut(route(&labels)) else {
-            return Err(WriteError::Unplaced { labels });
-        };
-        writer.add(&labels, chunks.iter().map(super::MergedChunk::as_new)).map_err(WriteError::Output)?;
+struct Writing<R> {
+    writers: Vec<BlockWriter>,
+    route: R,
+    samples: Samples,
+}
+
+impl<R: FnMut(SeriesLabels<'_>) -> usize> Writing<R> {
+    /// Adds series to blocks. Blocks.
+    fn add(&mut self, batch: &Batch) -> Result<(), WriteError> {
+        let mut chunks = Vec::new();
+        for (labels, parts) in batch.series() {
+            batch.chunks(parts, &mut self.samples, &mut chunks)?;
+            let mut counted = Stats::default();
+            for chunk in &chunks {
+                chunk.check(&mut self.samples, &mut counted)?;
+            }
+            let Some(writer) = self.writers.get_mut((self.route)(labels)) else {
+                return Err(WriteError::Unplaced { labels: labels.to_labels() });
+            };
+            writer.add_merged(labels, &chunks, counted).map_err(WriteError::Output)?;
+        }
+        Ok(())
     }
-    Ok(writers)
 }

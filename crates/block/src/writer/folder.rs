@@ -52,7 +52,7 @@ impl Folder {
     pub(super) fn file(&self, name: &str) -> Result<FolderFile, BlockError> {
         let opened = self.fs.open(&self.path().join(name), OpenOptions::CREATE_NEW);
         let file = opened.map_err(|source| BlockError::Write { file: name.to_owned(), source })?;
-        Ok(FolderFile { name: name.to_owned(), file, length: 0 })
+        Ok(FolderFile { name: name.to_owned(), file, length: 0, crc32c: 0 })
     }
 
     /// Removes a file that was needed for a while.
@@ -106,6 +106,8 @@ pub(super) struct FolderFile {
     name: String,
     file: Arc<dyn File>,
     length: u64,
+    /// Of what was to be written, taken before it was.
+    crc32c: u32,
 }
 
 impl FolderFile {
@@ -117,6 +119,11 @@ impl FolderFile {
     /// Its length, in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
+    }
+
+    /// The CRC-32C of all that it was given.
+    pub(super) fn crc32c(&self) -> u32 {
+        self.crc32c
     }
 
     /// Makes it durable.
@@ -131,16 +138,10 @@ impl Output for FolderFile {
     }
 
     fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.crc32c = crc32c::crc32c_append(self.crc32c, bytes);
         env::write_all_at(&*self.file, bytes, self.length)?;
         self.length += bytes.len() as u64;
         Ok(())
-    }
-
-    fn patch(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        if offset.saturating_add(bytes.len() as u64) > self.length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        env::write_all_at(&*self.file, bytes, offset)
     }
 
     fn read_back(&mut self, range: Range<u64>) -> io::Result<Vec<u8>> {

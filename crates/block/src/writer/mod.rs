@@ -16,6 +16,7 @@ pub use folder::remove_unfinished;
 use crate::chunks::{ChunkWriter, MAX_SEGMENT_BYTES, segment_name};
 use crate::error::BlockError;
 use crate::index::{ChunkMeta, ChunkRef, IndexWriter};
+use crate::merge::{MergedChunk, MergedSymbols, SeriesLabels};
 use crate::meta::{BlockFile, Compaction, Meta, Stats, Thanos};
 use crate::output::Output as _;
 
@@ -30,7 +31,7 @@ const SPOOL: &str = "series.tmp";
 pub struct WriteOptions {
     /// How large segments of chunks become, in bytes.
     pub max_segment_bytes: u64,
-    /// How many postings are held in memory at a time, about 12 bytes each.
+    /// How many postings are held in memory at a time, 8 bytes each at most.
     pub postings_in_memory: usize,
 }
 
@@ -65,6 +66,28 @@ pub struct Description {
     pub thanos: Option<Thanos>,
 }
 
+/// A file as it was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenFile {
+    /// Its name inside of the block's folder, such as `chunks/000001`.
+    pub name: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The CRC-32C of what was to be in it, taken in memory before it was written.
+    pub crc32c: u32,
+}
+
+/// A block that has been written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finished {
+    /// Where it is.
+    pub folder: PathBuf,
+    /// Its `meta.json`.
+    pub meta: Meta,
+    /// Its other files: segments in order, then the index.
+    pub files: Vec<WrittenFile>,
+}
+
 type Open = Box<dyn FnMut(u32) -> Result<FolderFile, BlockError> + Send>;
 
 /// Writes a block. Memory holds its symbols and a bounded rest, whatever its size. What the folder holds follows from
@@ -95,19 +118,40 @@ impl BlockWriter {
         options: WriteOptions,
     ) -> Result<Self, BlockError> {
         let folder = Folder::create(fs, parent, ulid)?;
+        let spool = Spool::new(folder.file(SPOOL)?);
+        Ok(Self::of_parts(ulid, folder, spool, options))
+    }
+
+    /// Begins the block `<parent>/<ulid>` of series that are merged, whose names and values are `symbols`.
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_merged(
+        fs: Arc<dyn FileSystem>,
+        parent: &Path,
+        ulid: Ulid,
+        options: WriteOptions,
+        symbols: &Arc<MergedSymbols>,
+    ) -> Result<Self, BlockError> {
+        let folder = Folder::create(fs, parent, ulid)?;
+        let spool = Spool::of_symbols(folder.file(SPOOL)?, symbols);
+        Ok(Self::of_parts(ulid, folder, spool, options))
+    }
+
+    fn of_parts(ulid: Ulid, folder: Folder, spool: Spool<FolderFile>, options: WriteOptions) -> Self {
         let of_segments = folder.clone();
         let open: Open = Box::new(move |segment| of_segments.file(&segment_name(segment)));
-        Ok(Self {
+        Self {
             ulid,
             chunks: ChunkWriter::new(options.max_segment_bytes, open),
-            spool: Spool::new(folder.file(SPOOL)?),
+            spool,
             folder,
             options,
             stats: Stats::default(),
             range: None,
             last: None,
             metas: Vec::new(),
-        })
+        }
     }
 
     /// Adds a series, whose labels are greater than those before, with its chunks, one behind the other in time. A series
@@ -141,6 +185,29 @@ impl BlockWriter {
         self.spool.add(labels, &self.metas)?;
         self.last = Some(labels.clone());
         Ok(())
+    }
+
+    /// Adds a merged series with its chunks, which have been looked into and have the samples that `counted` says.
+    pub(crate) fn add_merged(
+        &mut self,
+        labels: SeriesLabels<'_>,
+        chunks: &[MergedChunk<'_>],
+        counted: Stats,
+    ) -> Result<(), BlockError> {
+        let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return Ok(()) };
+        self.metas.clear();
+        for chunk in chunks {
+            let reference = chunk.write_to(&mut self.chunks)?;
+            self.metas.push(ChunkMeta { range: chunk.range(), reference });
+        }
+        let range = first.range().hull(last.range());
+        self.range = Some(self.range.map_or(range, |own| own.hull(range)));
+        self.stats.num_series += 1;
+        self.stats.num_chunks += chunks.len() as u64;
+        self.stats.num_samples += counted.num_samples;
+        self.stats.num_float_samples += counted.num_float_samples;
+        self.stats.num_histogram_samples += counted.num_histogram_samples;
+        self.spool.add_numbers(labels.numbers(), &self.metas)
     }
 
     fn write(&mut self, labels: &Labels, chunk: &NewChunk<'_>) -> Result<ChunkRef, BlockError> {
@@ -177,26 +244,37 @@ impl BlockWriter {
     /// Where no series were added, samples lie outside of the times in `description`, or it cannot be written. The
     /// folder is left unfinished then.
     pub fn finish(self, description: Description) -> Result<(PathBuf, Meta), BlockError> {
+        self.finish_listed(description).map(|finished| (finished.folder, finished.meta))
+    }
+
+    /// As [`Self::finish`], with what has to be in its files.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn finish_listed(self, description: Description) -> Result<Finished, BlockError> {
         let Self { ulid, folder, chunks, spool, options, stats, range, .. } = self;
         let range = range.ok_or_else(|| BlockError::unwritable("a block has one sample at least"))?;
         let meta = describe(ulid, description, stats, range)?;
-        let mut files = Vec::new();
+        let mut written = Vec::new();
         for segment in chunks.finish()?.segments {
             segment.sync()?;
-            files.push(listed(&segment));
+            written.push(WrittenFile::of(&segment));
         }
         folder.remove(spool.output())?;
         let (_, index) = spool.drain(folder.file("index")?, options.postings_in_memory)?;
         index.sync()?;
-        files.push(listed(&index));
+        written.push(WrittenFile::of(&index));
+        let listed =
+            |file: &WrittenFile| BlockFile { rel_path: file.name.clone(), size_bytes: Some(file.bytes) };
+        let mut files: Vec<BlockFile> = written.iter().map(listed).collect();
         files.push(BlockFile { rel_path: "meta.json".to_owned(), size_bytes: None });
         let thanos = meta.thanos.map(|thanos| thanos.with_files(&files));
         let meta = Meta { thanos, ..meta };
         let mut file = folder.file("meta.json")?;
-        let written = file.append(&meta.encode());
-        written.map_err(|source| BlockError::Write { file: file.name().to_owned(), source })?;
+        let encoded = file.append(&meta.encode());
+        encoded.map_err(|source| BlockError::Write { file: file.name().to_owned(), source })?;
         file.sync()?;
-        Ok((folder.finish()?, meta))
+        Ok(Finished { folder: folder.finish()?, meta, files: written })
     }
 
     /// Gives the block up: what has been written of it is removed.
@@ -208,8 +286,10 @@ impl BlockWriter {
     }
 }
 
-fn listed(file: &FolderFile) -> BlockFile {
-    BlockFile { rel_path: file.name().to_owned(), size_bytes: Some(file.length()) }
+impl WrittenFile {
+    fn of(file: &FolderFile) -> Self {
+        Self { name: file.name().to_owned(), bytes: file.length(), crc32c: file.crc32c() }
+    }
 }
 
 fn describe(ulid: Ulid, said: Description, stats: Stats, range: TimeRange) -> Result<Meta, BlockError> {

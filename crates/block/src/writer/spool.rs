@@ -1,7 +1,8 @@
 //! Series on the way into an index: an index begins with all its symbols, which are known only behind the last series,
-//! so that series wait in a file, with symbols by the order in which they were met.
+//! so that series wait in a file, with numbers for their names and values that do not change any more.
 
 use std::hash::{BuildHasher, BuildHasherDefault};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use model::Labels;
@@ -10,6 +11,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 use crate::bytes::{Cut, Put};
 use crate::error::BlockError;
 use crate::index::{ChunkMeta, IndexWriter, series};
+use crate::merge::MergedSymbols;
 use crate::output::Output;
 
 /// How much is gathered before it is written, and read at a time.
@@ -53,11 +55,44 @@ impl Met {
         numbers.insert_unique(hash, number, hash_of);
         Ok(number)
     }
+}
 
-    fn sorted(&self) -> Vec<&str> {
-        let mut all: Vec<&str> = (0..self.places.len()).map(|number| self.text(number as u32)).collect();
-        all.sort_unstable();
-        all
+/// The texts of names and values.
+enum Texts {
+    /// They are numbered as they come.
+    Met(Met),
+    /// Those of blocks that are merged, sorted, and which of them came.
+    Known { symbols: Arc<MergedSymbols>, came: Vec<bool> },
+}
+
+impl Texts {
+    fn text(&self, number: u32) -> &str {
+        match self {
+            Self::Met(met) => met.text(number),
+            Self::Known { symbols, .. } => symbols.text(number),
+        }
+    }
+
+    /// The numbers of those that came, sorted by their texts.
+    fn sorted(&self) -> Vec<u32> {
+        match self {
+            Self::Met(met) => {
+                let mut all: Vec<u32> = (0..met.places.len() as u32).collect();
+                all.sort_unstable_by_key(|number| met.text(*number));
+                all
+            }
+            Self::Known { came, .. } => {
+                came.iter().zip(0..).filter(|(came, _)| **came).map(|(_, number)| number).collect()
+            }
+        }
+    }
+
+    /// How many numbers there are.
+    fn count(&self) -> usize {
+        match self {
+            Self::Met(met) => met.places.len(),
+            Self::Known { came, .. } => came.len(),
+        }
     }
 }
 
@@ -65,37 +100,76 @@ impl Met {
 pub(super) struct Spool<O> {
     output: O,
     flushed: u64,
+    /// Of what has been flushed.
+    crc32c: u32,
     buffer: Vec<u8>,
-    met: Met,
-    pairs: Vec<(u32, u32)>,
+    texts: Texts,
+    /// Of the series being added.
+    numbers: Vec<u32>,
 }
 
 impl<O: Output> Spool<O> {
+    /// Texts are numbered as they come.
     pub(super) fn new(output: O) -> Self {
-        Self { output, flushed: 0, buffer: Vec::new(), met: Met::default(), pairs: Vec::new() }
+        Self::with_texts(output, Texts::Met(Met::default()))
+    }
+
+    /// Names and values come as the numbers of these symbols.
+    pub(super) fn of_symbols(output: O, symbols: &Arc<MergedSymbols>) -> Self {
+        let came = vec![false; symbols.len()];
+        Self::with_texts(output, Texts::Known { symbols: Arc::clone(symbols), came })
+    }
+
+    fn with_texts(output: O, texts: Texts) -> Self {
+        Self { output, flushed: 0, crc32c: 0, buffer: Vec::new(), texts, numbers: Vec::new() }
     }
 
     pub(super) fn output(&self) -> &O {
         &self.output
     }
 
+    /// Adds a series.
     pub(super) fn add(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), BlockError> {
-        self.pairs.clear();
+        let Texts::Met(met) = &mut self.texts else {
+            return Err(BlockError::unwritable("a block of merged series takes no others"));
+        };
+        let mut numbers = std::mem::take(&mut self.numbers);
+        numbers.clear();
         for (name, value) in labels.iter() {
-            let pair = (self.met.number(name)?, self.met.number(value)?);
-            self.pairs.push(pair);
+            numbers.extend([met.number(name)?, met.number(value)?]);
         }
+        let added = self.put(&numbers, chunks);
+        self.numbers = numbers;
+        added
+    }
+
+    /// Adds a series by the numbers of its names and values, in turn.
+    pub(super) fn add_numbers(&mut self, numbers: &[u32], chunks: &[ChunkMeta]) -> Result<(), BlockError> {
+        let Texts::Known { came, .. } = &mut self.texts else {
+            return Err(BlockError::unwritable("a block of series with labels takes no numbers"));
+        };
+        for number in numbers {
+            match came.get_mut(*number as usize) {
+                Some(came) => *came = true,
+                None => return Err(BlockError::unwritable(format!("there is no symbol {number}"))),
+            }
+        }
+        self.put(numbers, chunks)
+    }
+
+    fn put(&mut self, numbers: &[u32], chunks: &[ChunkMeta]) -> Result<(), BlockError> {
         let at = self.buffer.len();
         self.buffer.put_u32(0);
-        series::put(&mut self.buffer, &self.pairs, chunks);
-        let length = u32::try_from(self.buffer.len() - at - LENGTH_BYTES as usize).map_err(|_| {
-            BlockError::unwritable(format!("series {labels} has chunks for more than 4 GiB of index"))
-        })?;
+        series::put_labels(&mut self.buffer, numbers.iter().copied());
+        series::put_chunks(&mut self.buffer, chunks);
+        let length = u32::try_from(self.buffer.len() - at - LENGTH_BYTES as usize)
+            .map_err(|_| BlockError::unwritable("a series has chunks for more than 4 GiB of index"))?;
         self.buffer[at..at + LENGTH_BYTES as usize].copy_from_slice(&length.to_be_bytes());
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), BlockError> {
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &self.buffer);
         let written = self.output.append(&self.buffer);
         written.map_err(|source| BlockError::Write { file: self.output.name().to_owned(), source })?;
         self.flushed += self.buffer.len() as u64;
@@ -110,8 +184,18 @@ impl<O: Output> Spool<O> {
         postings_in_memory: usize,
     ) -> Result<(O, I), BlockError> {
         self.flush()?;
-        let mut writer = IndexWriter::new(index, self.met.sorted(), postings_in_memory)?;
-        let mut at = 0;
+        let sorted = self.texts.sorted();
+        // The symbol of the index that each number becomes.
+        let mut symbols = vec![0; self.texts.count()];
+        for (number, symbol) in sorted.iter().zip(0_u32..) {
+            symbols[*number as usize] = symbol;
+        }
+        let texts = sorted.iter().map(|number| self.texts.text(*number));
+        let mut writer = IndexWriter::new(index, texts, postings_in_memory)?;
+        drop(sorted);
+        // The index has them now.
+        self.texts = Texts::Met(Met::default());
+        let (mut at, mut crc32c, mut labels) = (0, 0, Vec::new());
         while at < self.flushed {
             let end = self.flushed.min(at + BUFFER_BYTES as u64);
             let mut window = self.read_back(at..end)?;
@@ -121,15 +205,29 @@ impl<O: Output> Spool<O> {
             }
             let mut rest = window.as_slice();
             while let Some((entry, others)) = next_entry(rest)? {
-                let (pairs, chunks) = series::read_numbers(Cut::new(self.output.name(), entry, at))?;
-                let labels = pairs.iter().map(|(name, value)| (self.met.text(*name), self.met.text(*value)));
-                writer.add(&Labels::from_sorted(labels), &chunks)?;
+                let mut cut = Cut::new(self.output.name(), entry, at);
+                labels.clear();
+                let symbol = |number| symbols.get(usize::try_from(number).ok()?).copied();
+                series::read_labels(&mut cut, symbol, &mut labels)?;
+                writer.add_encoded(&labels, cut.rest())?;
                 rest = others;
             }
-            at += (window.len() - rest.len()) as u64;
+            let taken = &window[..window.len() - rest.len()];
+            if taken.is_empty() {
+                return Err(self.spoilt());
+            }
+            crc32c = crc32c::crc32c_append(crc32c, taken);
+            at += taken.len() as u64;
+        }
+        if crc32c != self.crc32c {
+            return Err(self.spoilt());
         }
         let (index, _) = writer.finish()?;
         Ok((self.output, index))
+    }
+
+    fn spoilt(&self) -> BlockError {
+        BlockError::unwritable(format!("{} has something else than was written", self.output.name()))
     }
 
     fn read_back(&mut self, range: std::ops::Range<u64>) -> Result<Vec<u8>, BlockError> {

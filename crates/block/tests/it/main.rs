@@ -1,5 +1,6 @@
 //! Blocks as others wrote them, and ours as others read them.
 
+mod copy;
 mod fixtures;
 mod matching;
 mod merge;

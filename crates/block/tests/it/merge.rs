@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use block::merge::{Input, Merge, MergeError, WriteError, write};
+use block::merge::{Input, Merge, MergeError, SeriesLabels, WriteError, write};
 use block::meta::Compaction;
 use block::tombstones::Tombstone;
-use block::{BlockWriter, Description, NewChunk, SeriesList, WriteOptions};
+use block::{BlockWriter, Description, NewChunk, SeriesList, WriteOptions, verify_copy};
 use chunk::{Incoming, OpenChunk, Push, precedence};
 use env::{RealFs, Scope};
 use model::{BucketSpan, FloatHistogram, Histogram, Labels, TimeRange, Value};
@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use ulid::Ulid;
 
 use crate::random::run;
-use crate::support::{file, open};
+use crate::support::{copies, file, open};
 
 /// Samples by time, each with its start timestamp, 0 where that is unknown.
 type Samples = BTreeMap<i64, (i64, Value)>;
@@ -125,17 +125,24 @@ async fn input(folder: &Path, tombstones: &[Tombstone]) -> Input {
     Input::new(series, opened.chunks, tombstones)
 }
 
-/// Merges blocks into as many as `parts`.
+/// Merges blocks into as many as there are names.
 async fn merge(folders: &[PathBuf], parent: &Path, ulids: &[Ulid]) -> Result<Vec<PathBuf>, WriteError> {
     let mut inputs = Vec::new();
     for folder in folders {
         inputs.push(input(folder, &[]).await);
     }
-    let create = |ulid: &Ulid| BlockWriter::create(Arc::new(RealFs), parent, *ulid, WriteOptions::default());
+    merge_inputs(inputs, parent, ulids).await
+}
+
+async fn merge_inputs(inputs: Vec<Input>, parent: &Path, ulids: &[Ulid]) -> Result<Vec<PathBuf>, WriteError> {
+    let merge = Merge::new(inputs).expect("what the test has made is whole");
+    let options = WriteOptions::default();
+    let create =
+        |ulid: &Ulid| BlockWriter::create_merged(Arc::new(RealFs), parent, *ulid, options, merge.symbols());
     let writers = ulids.iter().map(|ulid| create(ulid).expect("what the test has made is whole")).collect();
     let parts = ulids.len() as u64;
-    let route = move |labels: &Labels| (labels.key_hash() % parts) as usize;
-    let writers = write(Merge::new(&inputs), writers, route, &Scope::simulated("test")).await?;
+    let route = move |labels: SeriesLabels<'_>| (labels.to_labels().key_hash() % parts) as usize;
+    let writers = write(merge, writers, route, &Scope::simulated("test")).await?;
     let mut done = Vec::new();
     for writer in writers.into_iter().filter(|writer| writer.range().is_some()) {
         let description = Description {
@@ -144,7 +151,11 @@ async fn merge(folders: &[PathBuf], parent: &Path, ulids: &[Ulid]) -> Result<Vec
             compaction: Compaction { level: 2, ..Compaction::default() },
             thanos: None,
         };
-        done.push(writer.finish(description).expect("what the test has made is whole").0);
+        let finished = writer.finish_listed(description).expect("what the test has made is whole");
+        verify_copy(&finished.files, &copies(&finished), finished.meta.stats)
+            .await
+            .expect("it is as written");
+        done.push(finished.folder);
     }
     Ok(done)
 }
@@ -246,23 +257,9 @@ proptest! {
             }
             expected.retain(|_, samples| !samples.is_empty());
             let inputs = [input(&saved, &tombstones).await];
-            let mut merge = Merge::new(&inputs);
             let mut found = Plain::new();
-            loop {
-                let batch = merge.next_batch().await.expect("what the test has made is whole");
-                if batch.is_empty() {
-                    break;
-                }
-                for series in batch {
-                    let labels = series.labels().clone();
-                    for chunk in series.into_chunks().expect("what the test has made is whole") {
-                        let chunk = chunk.as_new();
-                        let mut cursor = chunk::cursor(chunk.encoding, chunk.data).expect("what the test has made is whole");
-                        while let Some((at, start, value)) = cursor.next_with_start().expect("what the test has made is whole") {
-                            found.entry(labels.clone()).or_default().insert(at, (start, value.to_value()));
-                        }
-                    }
-                }
+            for merged in merge_inputs(inputs.into(), folder.path(), &[ulid(9)]).await.expect("what the test has made is whole") {
+                found.extend(load(&merged).await);
             }
             assert_same(&found, &expected);
         });
@@ -286,6 +283,21 @@ fn chunks_that_stand_alone_or_repeat_each_other_are_handed_on_as_they_are() {
         let expected = [segment(&saved[0]), segment(&saved[3])[8..].to_vec()].concat();
         assert_eq!(segment(&merged[0]), expected);
     });
+}
+
+/// Its symbols are neither sorted nor numbered.
+#[tokio::test]
+async fn an_index_of_the_first_version_is_merged_with_others() {
+    let Some(fixtures) = testkit::conformance("tsdb_blocks") else { return };
+    let first = fixtures.join("prometheus_index_format_v1");
+    let folder = tempfile::tempdir().expect("what the test has made is whole");
+    let samples = (0..10).map(|i| (i * 1000, (0, Value::Float(i as f64))));
+    let own = Plain::from([(labels(1), samples.collect())]);
+    let saved = save(&own, folder.path(), ulid(1), 120);
+    let old = load(&first).await;
+    assert!(!old.is_empty());
+    let merged = merge(&[saved, first], folder.path(), &[ulid(9)]).await.expect("both are whole");
+    assert_same(&load(&merged[0]).await, &union([&own, &old]));
 }
 
 #[tokio::test]

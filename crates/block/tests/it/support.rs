@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use block::chunks::segment_name;
 use block::{
-    BlockError, Buffer, ChunkMeta, ChunkReader, ChunkWriter, InMemory, Index, IndexWriter, Meta, RangeRead,
-    Verified, verify,
+    BlockError, Buffer, ChunkMeta, ChunkReader, ChunkWriter, Finished, InMemory, Index, IndexWriter, Meta,
+    RangeRead, Verified, verify,
 };
 use chunk::{Encoding, XorAppender};
 use model::{Labels, TimeRange};
@@ -28,6 +28,11 @@ impl Opened {
     pub(crate) async fn verify(&self) -> Result<Verified, BlockError> {
         verify(&self.index, &self.chunks).await
     }
+}
+
+/// The files of a block that has been written, without its `meta.json`.
+pub(crate) fn copies(finished: &Finished) -> Vec<Arc<dyn RangeRead>> {
+    finished.files.iter().map(|written| file(&finished.folder, &written.name)).collect()
 }
 
 pub(crate) fn meta(folder: &Path) -> Meta {

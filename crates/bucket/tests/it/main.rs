@@ -5,4 +5,5 @@
 mod backends;
 mod failing;
 mod index;
+mod moving;
 mod suite;

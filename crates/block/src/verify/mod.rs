@@ -1,14 +1,19 @@
 //! Checking a whole block: whether everything in it can be read, and fits together.
 
+mod copy;
+mod samples;
+
 use std::collections::BTreeMap;
 
-use chunk::{Cursor, Encoding, ValueRef};
 use model::TimeRange;
 
 use crate::chunks::ChunkReader;
 use crate::error::BlockError;
-use crate::index::{ChunkMeta, Index, Series, SeriesRef};
+use crate::index::{Index, Series, SeriesRef};
 use crate::meta::Stats;
+
+pub use copy::{CopyError, verify_copy};
+pub(crate) use samples::Samples;
 
 /// What a block holds, as it was counted by reading all of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -26,7 +31,7 @@ pub struct Verified {
 /// With the file and the offset of the first thing that is wrong.
 pub async fn verify(index: &Index, chunks: &ChunkReader) -> Result<Verified, BlockError> {
     let mut verified = Verified::default();
-    let (mut pairs, mut room) = (Pairs::default(), Room::default());
+    let (mut pairs, mut samples) = (Pairs::default(), Samples::default());
     let mut references = Vec::new();
     let mut last: Option<(SeriesRef, Series)> = None;
     let mut scan = index.scan();
@@ -37,7 +42,7 @@ pub async fn verify(index: &Index, chunks: &ChunkReader) -> Result<Verified, Blo
         }
         verified.stats.num_series += 1;
         pairs.add(&series);
-        verify_chunks(chunks, &series, (&mut verified, &mut room)).await?;
+        verify_chunks(chunks, &series, (&mut verified, &mut samples)).await?;
         references.push(reference);
         last = Some((reference, series));
     }
@@ -48,7 +53,7 @@ pub async fn verify(index: &Index, chunks: &ChunkReader) -> Result<Verified, Blo
 async fn verify_chunks(
     chunks: &ChunkReader,
     series: &Series,
-    (verified, room): (&mut Verified, &mut Room),
+    (verified, samples): (&mut Verified, &mut Samples),
 ) -> Result<(), BlockError> {
     let read = chunks.read_all(&series.chunks).await?;
     for (meta, chunk) in series.chunks.iter().zip(read) {
@@ -57,8 +62,7 @@ async fn verify_chunks(
             let offset = u64::from(meta.reference.offset());
             BlockError::malformed(&file, offset, format!("a chunk of series {}: {what}", series.labels))
         };
-        let range = room.samples(chunk.encoding, &chunk.data, &mut verified.stats).map_err(wrong)?;
-        check_range(meta, range).map_err(wrong)?;
+        samples.check(chunk.encoding, &chunk.data, meta.range, &mut verified.stats).map_err(wrong)?;
         verified.stats.num_chunks += 1;
         verified.range = Some(match verified.range {
             Some(range) => range.hull(meta.range),
@@ -66,60 +70,6 @@ async fn verify_chunks(
         });
     }
     Ok(())
-}
-
-/// Where samples are decoded to, one chunk after the other.
-#[derive(Default)]
-struct Room {
-    timestamps_ms: Vec<i64>,
-    values: Vec<f64>,
-}
-
-impl Room {
-    /// Counts the samples of a chunk; from the first to the last, if there are any.
-    fn samples(
-        &mut self,
-        encoding: Encoding,
-        data: &[u8],
-        stats: &mut Stats,
-    ) -> Result<Option<TimeRange>, String> {
-        self.timestamps_ms.clear();
-        let mut cursor = chunk::cursor(encoding, data).map_err(|e| e.to_string())?;
-        if let Cursor::Xor(floats) = &mut cursor {
-            self.values.clear();
-            let decoded = floats.decode_into(&mut self.timestamps_ms, &mut self.values);
-            decoded.map_err(|e| e.to_string())?;
-            stats.num_float_samples += self.values.len() as u64;
-        }
-        while let Some((at, value)) = cursor.next_sample().map_err(|e| e.to_string())? {
-            self.timestamps_ms.push(at);
-            match value {
-                ValueRef::Float(_) => stats.num_float_samples += 1,
-                ValueRef::Histogram(_) | ValueRef::FloatHistogram(_) => stats.num_histogram_samples += 1,
-            }
-        }
-        stats.num_samples += self.timestamps_ms.len() as u64;
-        let mut pairs = self.timestamps_ms.iter().zip(self.timestamps_ms.iter().skip(1));
-        if let Some((before, at)) = pairs.find(|(before, at)| at <= before) {
-            return Err(format!("a sample at {at} stands behind one at {before}"));
-        }
-        let ends = self.timestamps_ms.first().zip(self.timestamps_ms.last());
-        Ok(ends.and_then(|(first, last)| TimeRange::new(*first, *last)))
-    }
-}
-
-fn check_range(meta: &ChunkMeta, found: Option<TimeRange>) -> Result<(), String> {
-    let Some(found) = found else { return Err("it has no sample".to_owned()) };
-    if found == meta.range {
-        return Ok(());
-    }
-    Err(format!(
-        "its samples are from {} to {}, but the index says from {} to {}",
-        found.start_ms(),
-        found.end_ms(),
-        meta.range.start_ms(),
-        meta.range.end_ms()
-    ))
 }
 
 /// How many series have each name.
