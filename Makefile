@@ -18,7 +18,7 @@ run: build ## Build Barograph and start it, with data in ./data (arguments in AR
 	target/release/barograph $(ARGS)
 
 .PHONY: cluster
-cluster: build ## Build Barograph and start a cluster of thirteen processes on this machine, with data in ./data/cluster.
+cluster: build ## Build Barograph and start a cluster of sixteen processes on this machine, with data in ./data/cluster.
 	scripts/cluster.sh run
 
 .PHONY: build

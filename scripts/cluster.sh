@@ -18,6 +18,8 @@
 #   CLUSTER_PORT    HTTP is on the ports after this one, gRPC on those after them (9400)
 #   CLUSTER_HOSTS   "names": every process is a host of its name, as in containers; HTTP on 9009, gRPC on 9095
 #   CLUSTER_ARGS    further flags for every process
+#   CLUSTER_ALERTS  the configuration of the Alertmanagers; without one they tell nobody, but for tenants with their own.
+#                   With CLUSTER_HOSTS=names it is where containers have it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,6 +27,7 @@ DIR=${CLUSTER_DIR:-data/cluster}
 BIN=${CLUSTER_BIN:-${CARGO_TARGET_DIR:-target}/release/barograph}
 PORT=${CLUSTER_PORT:-9400}
 HOSTS=${CLUSTER_HOSTS:-loopback}
+ALERTS=${CLUSTER_ALERTS:-}
 PATIENCE_SECONDS=120
 
 # The cluster: name, role, zone. They start in this order and stop in the opposite one.
@@ -42,6 +45,9 @@ querier-2      querier      zone-b
 ruler-1        ruler        zone-a
 ruler-2        ruler        zone-b
 ruler-3        ruler        zone-c
+alertmanager-1 alertmanager zone-a
+alertmanager-2 alertmanager zone-b
+alertmanager-3 alertmanager zone-c
 "
 
 fail() {
@@ -101,7 +107,7 @@ flags() {
     echo "--instance-id=$name"
     echo "--zone=$(field "$name" 3)"
     echo "--http=$(listen "$name" http)"
-    if [[ $role == metastore || $role == ingester || $role == ruler ]]; then
+    if [[ $role == metastore || $role == ingester || $role == ruler || $role == alertmanager ]]; then
         echo "--grpc=$(listen "$name" grpc)"
         echo "--grpc.advertise=$(address "$name" grpc)"
     fi
@@ -112,6 +118,11 @@ flags() {
     else
         nodes=$(for node in $(metastores); do address "$node" grpc; done | paste -sd ,)
         echo "--metastore.addresses=$nodes"
+    fi
+    if [[ $role == alertmanager && $HOSTS == names ]]; then
+        echo "--alertmanager-config=${ALERTS:-/etc/barograph/alertmanager.yml}"
+    elif [[ $role == alertmanager && -n $ALERTS ]]; then
+        echo "--alertmanager-config=$(realpath "$ALERTS")"
     fi
 }
 
@@ -201,6 +212,7 @@ The cluster is ready.
   Prometheus   remote_write: [{url: http://$(address distributor-1 http)/api/v1/push}]    (or http://$(address distributor-2 http)/…)
   Grafana      data source of type Prometheus, URL http://$(address querier-1 http)/prometheus    (or http://$(address querier-2 http)/…)
   Rules        $BIN rules load --url http://$(address ruler-1 http) FILE...    (or at any other ruler)
+  Alerts       http://$(address alertmanager-1 http)    (or any other Alertmanager: amtool, Grafana, pages at /ui)
   Metastore    $BIN metastore status --endpoint $(address metastore-1 grpc) --secret-file $DIR/secret
   Processes    scripts/cluster.sh status | restart NAME | kill NAME | start NAME
 Ctrl-C stops it; data stays in $DIR.

@@ -74,14 +74,16 @@ disturb() {
 # What Prometheus scrapes, written through the distributors, comes back through a querier. (The distributors write
 # metrics of their own, too.)
 scraped() {
-    local answer waited=0
+    local answer targets waited=0
+    # Prometheus scrapes itself, too.
+    targets=$(($("$root/scripts/cluster.sh" names | wc -l) + 1))
     while :; do
         answer=$("$baro" query instant 'count(up{instance=~"[a-z].*:90.*"} == 1)' --url "http://127.0.0.1:9011/prometheus" --format csv 2>&1 || true)
-        case $answer in *,11) break ;; esac
+        case $answer in *,"$targets") break ;; esac
         [ $((waited += 1)) -le "$patience" ] || fail "targets that are up, by a querier: $answer"
         sleep 1
     done
-    say "Prometheus scrapes 11 targets, and all are found through a querier"
+    say "Prometheus scrapes $targets targets, and all are found through a querier"
 }
 
 main() {

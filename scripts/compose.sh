@@ -13,7 +13,7 @@ port=9009
 head_of_file() {
     cat <<'END'
 # A cluster of Barograph on one machine: three metastores, three ingesters in three zones, two distributors, two queriers, three rulers,
-# and Prometheus, which scrapes them all and writes through the distributors. docs/operations/docker.md says how to use
+# three Alertmanagers, and Prometheus, which scrapes them all and writes through the distributors. docs/operations/docker.md says how to use
 # it. Made by scripts/compose.sh of scripts/cluster.sh: every container has exactly the flags of `make cluster`.
 version: '3.8'
 
@@ -35,9 +35,13 @@ service() {
     while read -r flag; do
         printf "      - '%s'\n" "${flag//\'/\'\'}"
     done < <("$cluster" flags "$name")
-    printf "    volumes: ['%s:/var/lib/barograph']\n" "$name"
     case $name in
-    distributor-* | querier-* | ruler-*)
+    alertmanager-*)
+        printf "    volumes: ['%s:/var/lib/barograph', './alertmanager.yml:/etc/barograph/alertmanager.yml:ro']\n" "$name" ;;
+    *) printf "    volumes: ['%s:/var/lib/barograph']\n" "$name" ;;
+    esac
+    case $name in
+    distributor-* | querier-* | ruler-* | alertmanager-*)
         printf "    ports: ['127.0.0.1:%s:9009']\n" "$port"
         port=$((port + 1))
         ;;

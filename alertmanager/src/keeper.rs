@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::cluster::Cluster;
 use crate::error::StartError;
 use crate::own::ConfigDir;
-use crate::service::{Deps, Tenants};
+use crate::service::Tenants;
 use crate::state::{self, Record, Recovered, Store, StoreDeps};
 
 /// Where it is kept.
@@ -19,7 +19,10 @@ pub(crate) enum Keeper {
 
 impl Keeper {
     /// What was kept in the folder of this process, and where it is going to be.
-    pub(crate) async fn folder(deps: &Deps, tenants: &Arc<Tenants>) -> Result<(Self, Recovered), StartError> {
+    pub(crate) async fn folder(
+        deps: StoreDeps,
+        tenants: &Arc<Tenants>,
+    ) -> Result<(Self, Recovered), StartError> {
         let (files, folder): (_, PathBuf) = (Arc::clone(&deps.fs), deps.dir.clone());
         let recovered = deps.scope.run_blocking(move || state::recover(&*files, &folder)).await??;
         if recovered.damaged > 0 {
@@ -29,15 +32,8 @@ impl Keeper {
             );
         }
         tracing::info!(records = recovered.records, "silences and what was told have been read");
-        let store_deps = StoreDeps {
-            fs: Arc::clone(&deps.fs),
-            clock: Arc::clone(&deps.clock),
-            scope: deps.scope.child("state"),
-            registry: deps.registry.clone(),
-            dir: deps.dir.clone(),
-        };
-        let store = Store::open(store_deps, &recovered, Arc::clone(tenants) as _)?;
         let configs = ConfigDir { fs: Arc::clone(&deps.fs), dir: deps.dir.join("configs") };
+        let store = Store::open(deps, &recovered, Arc::clone(tenants) as _)?;
         Ok((Self::Folder { store, configs }, recovered))
     }
 

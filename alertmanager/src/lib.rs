@@ -36,6 +36,7 @@ pub use config::{Config, ConfigError};
 pub use error::{SetupError, StartError};
 pub use limits::AlertmanagerLimits;
 pub use moment::Moment;
+pub use notify::ReceiverNetwork;
 pub use service::{Alertmanager, Deps, RuleGroups};
 pub use settings::AlertmanagerConfig;
 pub use setup::Checked;

@@ -24,12 +24,12 @@ use crate::limits::AlertmanagerLimits;
 use crate::metrics::Metrics;
 use crate::moment::Moment;
 use crate::notification_log::{LogEntry, LogKey};
-use crate::notify::{Files, Surroundings};
+use crate::notify::{Files, ReceiverNetwork, Surroundings};
 use crate::own::{Own, OwnText};
 use crate::settings::AlertmanagerConfig;
 use crate::setup::{Setup, Source};
 use crate::silence::SilenceState;
-use crate::state::{Record, Sink, TenantState};
+use crate::state::{Record, Sink, StoreDeps, TenantState};
 use crate::tenant::Tenant;
 
 /// How long a stop waits for what is kept.
@@ -60,6 +60,21 @@ pub struct Deps {
     pub limits: Overrides<AlertmanagerLimits>,
     /// The cluster that the process is in. Without one it keeps everything itself.
     pub cluster: Option<ClusterDeps>,
+    /// What takes requests to receivers that are told over HTTP; without it they go out over the network.
+    pub receivers: Option<Arc<dyn ReceiverNetwork>>,
+}
+
+impl Deps {
+    /// What is needed to keep things in the folder.
+    fn store(&self) -> StoreDeps {
+        StoreDeps {
+            fs: Arc::clone(&self.fs),
+            clock: Arc::clone(&self.clock),
+            scope: self.scope.child("state"),
+            registry: self.registry.clone(),
+            dir: self.dir.clone(),
+        }
+    }
 }
 
 /// Who evaluates rules in this process, for the page of rules.
@@ -152,8 +167,12 @@ impl Alertmanager {
             files: Files::new(Arc::clone(&deps.fs), deps.scope.clone()),
             clock: Arc::clone(&deps.clock),
             rng: Arc::clone(&deps.rng),
-            roots: Surroundings::machine_roots(),
+            roots: match deps.receivers {
+                Some(_) => Arc::new(rustls::RootCertStore::empty()),
+                None => Surroundings::machine_roots(),
+            },
             dir: PathBuf::new(),
+            network: deps.receivers.take(),
         };
         let source = Source { file: deps.config_file.clone(), language: config.language() };
         let (reading, files, around) = (source.clone(), Arc::clone(&deps.fs), surroundings.clone());
@@ -165,7 +184,7 @@ impl Alertmanager {
                 (Keeper::Cluster(Arc::new(cluster)), BTreeMap::new(), Some(lease))
             }
             None => {
-                let (keeper, recovered) = Keeper::folder(&deps, &tenants).await?;
+                let (keeper, recovered) = Keeper::folder(deps.store(), &tenants).await?;
                 (keeper, recovered.tenants, None)
             }
         };
@@ -306,9 +325,10 @@ impl Shared {
     pub(crate) async fn push(
         &self,
         tenant: &Tenant,
-        alerts: Vec<Alert>,
+        mut alerts: Vec<Alert>,
         now: Moment,
     ) -> Result<Pushed, String> {
+        tenant.dispatcher.lock().date(&mut alerts);
         let told = self.keeper.cluster().map(|cluster| cluster.spread(&tenant.id, &alerts));
         let pushed = tenant.push(alerts, now);
         self.metrics.groups_refused.inc_by(pushed.groups_refused as u64);
@@ -471,6 +491,9 @@ impl Shared {
     fn gauges(&self) {
         let now = self.now();
         let (mut groups, mut alerts, mut silences) = (0, [0; 2], [0; 3]);
+        if let Some(cluster) = self.keeper.cluster() {
+            cluster.count_own(&self.tenants.list());
+        }
         for tenant in self.tenants.list() {
             let dispatcher = tenant.dispatcher.lock();
             groups += dispatcher.group_count();

@@ -92,10 +92,19 @@ impl Tenant {
 
     /// Takes alerts in.
     pub(crate) fn push(&self, alerts: Vec<Alert>, now: Moment) -> Pushed {
+        self.take_in(alerts, |dispatcher, alert| dispatcher.push(alert, now))
+    }
+
+    /// Takes in alerts that another process has.
+    pub(crate) fn hear(&self, alerts: Vec<Alert>, now: Moment) -> Pushed {
+        self.take_in(alerts, |dispatcher, alert| dispatcher.hear(alert, now))
+    }
+
+    fn take_in(&self, alerts: Vec<Alert>, take: impl Fn(&mut Dispatcher, Alert) -> Pushed) -> Pushed {
         let mut sum = Pushed::default();
         let mut dispatcher = self.dispatcher.lock();
         for alert in alerts {
-            let pushed = dispatcher.push(alert, now);
+            let pushed = take(&mut dispatcher, alert);
             sum.groups_refused += pushed.groups_refused;
             sum.refused |= pushed.refused;
         }
@@ -276,7 +285,7 @@ impl Runner {
         match order {
             Order::Reload(setup) => self.reload(setup).await,
             Order::Dispatch(true) if !self.dispatches => {
-                self.tenant.dispatcher.lock().take_over();
+                self.tenant.dispatcher.lock().take_over(self.shared.now());
                 self.dispatches = true;
             }
             Order::Dispatch(false) if self.dispatches => {
@@ -330,9 +339,10 @@ impl Runner {
 /// Sends a notification, keeps that it was sent, and lets its group go on.
 async fn tell(tenant: &Arc<Tenant>, shared: &Arc<Shared>, notification: &Notification, sending: &Scope) {
     let sent = send(tenant, shared, notification, sending).await;
+    // Not when that is kept, which may take its time: of what others tell meanwhile, the later word has to hold.
+    let at = shared.now();
     let outcome = match &sent.failed {
         None => {
-            let at = shared.now();
             tenant.health.lock().told(&notification.key, at);
             let entry: (LogKey, LogEntry) = tenant.dispatcher.lock().log_entry(notification, at);
             shared.record(&tenant.id, vec![entry]).await;
@@ -354,7 +364,7 @@ async fn tell(tenant: &Arc<Tenant>, shared: &Arc<Shared>, notification: &Notific
             Outcome::Failed
         }
     };
-    tenant.dispatcher.lock().done(notification, outcome, shared.now());
+    tenant.dispatcher.lock().done(notification, outcome, at);
     tenant.changed.notify_one();
 }
 

@@ -3,6 +3,7 @@
 //!
 //! [`run`] is a run; the same [`Options`] give the same [`Outcome`], on any machine and whatever else runs beside it.
 
+mod alertmanagers;
 mod bounds;
 mod clients;
 mod draw;
@@ -15,6 +16,7 @@ mod node;
 mod oracle;
 mod panics;
 mod registers;
+mod replicas;
 mod rulers;
 mod run;
 mod shrink;
@@ -24,6 +26,9 @@ mod storage;
 mod trace;
 mod world;
 
+pub use alertmanagers::{
+    AlertmanagerMutant, AlertmanagerOptions, AlertmanagerOutcome, AlertmanagerStats, run_alertmanagers,
+};
 pub use mutant::Mutant;
 pub use network::Carries;
 pub use oracle::Stats;

@@ -7,7 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use sim::{Carries, Keep, Mutant, Options, Outcome, Soak, run, shrink};
+use sim::{
+    AlertmanagerMutant, AlertmanagerOptions, Carries, Keep, Mutant, Options, Outcome, Soak, run,
+    run_alertmanagers, shrink,
+};
 
 /// The whole cluster in one thread from one seed.
 #[derive(Debug, Parser)]
@@ -46,11 +49,18 @@ struct Arguments {
     /// Build the cluster wrong.
     #[arg(long)]
     mutant: Option<Mutant>,
+    /// Run Alertmanagers, and no ingesters, distributors and queriers.
+    #[arg(long, conflicts_with_all = ["minutes", "jobs", "shrink", "without", "save", "wire", "mutant"])]
+    alertmanagers: bool,
+    /// Build the Alertmanagers wrong.
+    #[arg(long, requires = "alertmanagers")]
+    alertmanager_mutant: Option<AlertmanagerMutant>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let failed = match (arguments.count, arguments.minutes) {
+        _ if arguments.alertmanagers => alertmanagers(&arguments),
         (None, None) => u64::from(one(&arguments)),
         (count, minutes) => many(&arguments, count.unwrap_or(u64::MAX), minutes),
     };
@@ -60,13 +70,39 @@ fn main() -> ExitCode {
     }
 }
 
-/// Tells the story of a seed; whether it failed.
-fn one(arguments: &Arguments) -> bool {
-    let keep = match (arguments.messages, arguments.logs) {
+/// How much of a story is told.
+fn keep(arguments: &Arguments) -> Keep {
+    match (arguments.messages, arguments.logs) {
         (true, _) => Keep::Everything,
         (false, true) => Keep::Logs,
         (false, false) => Keep::Events,
-    };
+    }
+}
+
+/// Runs Alertmanagers from one seed, whose story is told, or from several; how many failed.
+fn alertmanagers(arguments: &Arguments) -> u64 {
+    let keep = if arguments.count.is_some() { Keep::Nothing } else { keep(arguments) };
+    let mut failed = Vec::new();
+    let seeds = arguments.seed..arguments.seed.saturating_add(arguments.count.unwrap_or(1));
+    for seed in seeds {
+        let options = AlertmanagerOptions { seed, mutant: arguments.alertmanager_mutant, keep };
+        let outcome = run_alertmanagers(options);
+        outcome.story.iter().for_each(|line| say(line));
+        let promised = outcome.failure.as_deref().map_or("as promised", |_| "FAILED");
+        say(&format!("seed {seed} {:016x} {promised}: {:?}", outcome.hash, outcome.stats));
+        if let Some(failure) = &outcome.failure {
+            outcome.faults.iter().for_each(|fault| say(&format!("  {fault}")));
+            say(&format!("  {failure}"));
+            failed.push(seed);
+        }
+    }
+    say(&format!("{} failed: {failed:?}", failed.len()));
+    failed.len() as u64
+}
+
+/// Tells the story of a seed; whether it failed.
+fn one(arguments: &Arguments) -> bool {
+    let keep = keep(arguments);
     let without = arguments.without.iter().copied().collect();
     let carries = carries(arguments);
     let options = Options { seed: arguments.seed, without, mutant: arguments.mutant, carries, keep };

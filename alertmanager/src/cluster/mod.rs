@@ -91,7 +91,7 @@ struct Carried {
     token: u64,
     /// Where the others are reached.
     others: Addresses,
-    /// How many Alertmanagers there are, this one included.
+    /// How many Alertmanagers there are, this one included; 0 where nothing was ever heard of them.
     members: usize,
 }
 
@@ -128,7 +128,7 @@ impl Cluster {
     ) -> (Self, Lease) {
         let ClusterDeps { client, state, members, lease, instance, dial, patience } = deps;
         metrics.cluster_enabled.set(1);
-        let carried = Carried { share: Share::Nothing, token: 0, others: BTreeMap::new(), members: 1 };
+        let carried = Carried { share: Share::Nothing, token: 0, others: BTreeMap::new(), members: 0 };
         let cluster = Self {
             me: instance,
             clock: Arc::clone(clock),

@@ -153,7 +153,7 @@ impl Records {
             }
             let Some(Record::Log(tenant, key, entry)) = read::<NotificationLog>(record) else { continue };
             let tenant = shared.add(tenant, TenantState::default());
-            tenant.dispatcher.lock().log_mut().record(key, entry);
+            tenant.dispatcher.lock().heard_told(key, entry, shared.now());
         }
         seen.log = found;
     }

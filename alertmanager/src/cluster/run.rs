@@ -17,7 +17,6 @@ use super::alerts::of_wire;
 use super::decide::{Known, Standing, owns};
 use super::peers::ROLE;
 use crate::service::Shared;
-use crate::state::Record;
 use crate::tenant::Tenant;
 
 /// How often it is looked whether the lease holds.
@@ -155,7 +154,7 @@ impl Cluster {
         let (other, lost) = {
             let mut carried = self.carried.lock();
             carried.others = others;
-            carried.members = known.members.len().max(1);
+            carried.members = seen.changed.map_or(0, |_| known.members.len().max(1));
             let members = i64::try_from(carried.members).unwrap_or(i64::MAX);
             self.metrics.members.set(members);
             // Between two leases others may have told of what was this process'.
@@ -179,9 +178,15 @@ impl Cluster {
             (false, Share::Whole(placement)) => Share::Kept(Arc::clone(placement)),
             (false, share) => share.clone(),
         };
-        {
+        let was_orphaned = {
             let mut carried = self.carried.lock();
+            let was_orphaned = matches!(carried.share, Share::Orphaned { .. });
             (carried.share, carried.token) = (before, token);
+            was_orphaned
+        };
+        if was_orphaned && !matches!(share, Share::Orphaned { .. }) {
+            // Without the metastore alerts are taken also where hardly anybody is reached.
+            self.spread_all(shared);
         }
         self.release(shared).await;
         if known.lease.is_some() {
@@ -272,15 +277,8 @@ impl Cluster {
                 let part = part.part.unwrap_or_default();
                 let Ok(tenant) = TenantId::new(&part.tenant) else { continue };
                 let Ok(tenant) = shared.tenant(&tenant) else { continue };
-                {
-                    let mut dispatcher = tenant.dispatcher.lock();
-                    for told in part.told.iter().filter_map(|record| Record::decode(record)) {
-                        if let Record::Log(_, key, entry) = told {
-                            dispatcher.log_mut().record(key, entry);
-                        }
-                    }
-                }
-                tenant.push(part.alerts.into_iter().map(of_wire).collect(), shared.now());
+                shared.hear_told(&tenant, &part.told);
+                tenant.hear(part.alerts.into_iter().map(of_wire).collect(), shared.now());
             }
             Ok::<(), proto::Error>(())
         };
@@ -302,7 +300,13 @@ impl Cluster {
         let own: Vec<Arc<Tenant>> =
             all.filter(|tenant| owns(&share, &self.me, &tenant.id) == Own::Yes).collect();
         futures::future::join_all(own.iter().map(|tenant| tenant.dispatch(true))).await;
-        self.metrics.dispatched_tenants.set(i64::try_from(own.len()).unwrap_or(i64::MAX));
+        self.count_own(&own);
+    }
+
+    /// Counts those among these tenants that this process tells of.
+    pub(crate) fn count_own(&self, among: &[Arc<Tenant>]) {
+        let own = among.iter().filter(|tenant| self.owns(&tenant.id)).count();
+        self.metrics.dispatched_tenants.set(i64::try_from(own).unwrap_or(i64::MAX));
     }
 }
 

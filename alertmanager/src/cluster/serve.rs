@@ -20,7 +20,6 @@ use super::alerts::{of_wire, parts, to_wire};
 use super::decide::KIND;
 use crate::alert::Alert;
 use crate::service::Alertmanager;
-use crate::state::Record;
 use crate::tenant::Tenant;
 
 /// When to come back where there is no room.
@@ -77,17 +76,8 @@ impl Service for AlertmanagerService {
     async fn take(&self, request: Request<TakeRequest>) -> Result<Response<TakeResponse>, Status> {
         let TakeRequest { tenant, alerts, told } = request.into_inner();
         let tenant = self.tenant(&tenant).map_err(|error| to_status(&error))?;
-        {
-            let mut dispatcher = tenant.dispatcher.lock();
-            for record in told.iter().filter_map(|record| Record::decode(record)) {
-                if let Record::Log(id, key, entry) = record
-                    && id == tenant.id
-                {
-                    dispatcher.log_mut().record(key, entry);
-                }
-            }
-        }
-        let pushed = tenant.push(self.good(alerts), self.role.0.now());
+        self.role.0.hear_told(&tenant, &told);
+        let pushed = tenant.hear(self.good(alerts), self.role.0.now());
         match pushed.refused {
             true => {
                 let full = "there are as many alerts as alertmanager.max_alerts allows";

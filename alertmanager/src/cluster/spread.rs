@@ -12,10 +12,17 @@ use super::Cluster;
 use super::alerts::{parts, to_wire};
 use super::peers::TAKE_TIMEOUT;
 use crate::alert::Alert;
+use crate::service::Shared;
+use crate::state::Record;
+use crate::tenant::Tenant;
+
+/// Why alerts are not taken by a process that has only just started.
+const UNKNOWN: &str = "nothing was heard of the metastore yet, so that it is not known who else has to have the alerts; send them again";
 
 impl Cluster {
     /// Sends alerts to all others. Ready when a majority of all Alertmanagers has them, this one included; the rest goes on.
-    /// Those that are taken for gone are not asked and not counted.
+    /// Those that are taken for gone are not asked and not counted. Whoever does not know yet who else there is takes nothing:
+    /// alerts would be with it alone, and it tells nobody.
     pub(crate) fn spread(
         &self,
         tenant: &TenantId,
@@ -28,7 +35,8 @@ impl Cluster {
             let others: Vec<(Arc<str>, String)> =
                 others.map(|(name, address)| (Arc::clone(name), address.clone())).collect();
             let gone = carried.others.len() - others.len();
-            (others, carried.members.saturating_sub(gone).max(1))
+            let known = Some(carried.members).filter(|members| *members > 0);
+            (others, known.map(|members| members.saturating_sub(gone).max(1)))
         };
         let parts = match others.is_empty() {
             true => Arc::default(),
@@ -62,7 +70,22 @@ impl Cluster {
             // It goes on where nobody waits for it any more.
             sent.push(self.scope.spawn("alerts to others", send));
         }
-        majority(sent, members)
+        async move {
+            match members {
+                Some(members) => majority(sent, members).await,
+                None => Err(UNKNOWN.to_owned()),
+            }
+        }
+    }
+
+    /// Sends all alerts to all others: those that were posted to this process alone.
+    pub(super) fn spread_all(&self, shared: &Shared) {
+        for tenant in shared.tenants.list() {
+            let alerts: Vec<Alert> =
+                tenant.dispatcher.lock().alerts().map(|alert| (**alert).clone()).collect();
+            // It goes on by itself, and who does not hear of it is told when alerts are posted again.
+            drop(self.spread(&tenant.id, &alerts));
+        }
     }
 
     /// Tells the others what receivers were told of, while the metastore does not take it down.
@@ -77,6 +100,24 @@ impl Cluster {
                     tracing::debug!(%error, "another Alertmanager does not know what was told");
                 }
             }));
+        }
+    }
+}
+
+impl Shared {
+    /// Takes in what another process has told and could not have written down. This one has it written down, too: who is told of
+    /// it may be asked by nobody later.
+    pub(super) fn hear_told(&self, tenant: &Tenant, told: &[Bytes]) {
+        for record in told.iter().filter_map(|record| Record::decode(record)) {
+            let Record::Log(id, key, entry) = record else { continue };
+            if id != tenant.id {
+                continue;
+            }
+            tenant.dispatcher.lock().heard_told(key.clone(), entry.clone(), self.now());
+            if let Some(cluster) = self.keeper.cluster() {
+                // Nobody here waits for it.
+                drop(cluster.told.add(&tenant.id, (key, entry)));
+            }
         }
     }
 }

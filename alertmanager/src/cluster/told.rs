@@ -82,7 +82,7 @@ impl Told {
         }
     }
 
-    /// Has something written down; whom to wait for. `None` where too much waits already.
+    /// Has something written down, or what waits already and was told later; whom to wait for. `None` where too much waits already.
     pub(super) fn add(&self, tenant: &TenantId, told: (LogKey, LogEntry)) -> Option<oneshot::Receiver<()>> {
         let (log_key, entry) = told;
         let (at, forget_ms) = (entry.at, entry.expires_at.nanos() / 1_000_000);
@@ -97,10 +97,15 @@ impl Told {
             }
             queue.number += 1;
             let number = queue.number;
-            let earlier = queue.pending.remove(&key).map(|earlier| earlier.waiting).unwrap_or_default();
-            let waiting = earlier.into_iter().chain([done]).collect();
-            let tenant = tenant.clone();
-            queue.pending.insert(key, Pending { tenant, record, at, forget_ms, number, waiting });
+            let told = Pending { tenant: tenant.clone(), record, at, forget_ms, number, waiting: vec![done] };
+            match queue.pending.get_mut(&key) {
+                Some(known) if known.at > at => known.waiting.extend(told.waiting),
+                Some(known) => {
+                    let earlier = std::mem::replace(known, told);
+                    known.waiting.extend(earlier.waiting);
+                }
+                None => drop(queue.pending.insert(key, told)),
+            }
             self.count(&queue);
         }
         self.more.notify_one();
@@ -153,7 +158,7 @@ impl Told {
         }
     }
 
-    /// Some of what waits. What the metastore has a later word of is left out, and waits no longer.
+    /// Some of what waits. What the metastore has, or has a later word of, is left out, and waits no longer.
     fn batch(&self, view: &View) -> Vec<(Bytes, u64, Op)> {
         let (mut batch, mut bytes, mut superseded) = (Vec::new(), 0, Vec::new());
         let mut queue = self.queue.lock();
@@ -204,11 +209,11 @@ impl Told {
     }
 }
 
-/// Whether the metastore has something that was told later.
+/// Whether the metastore has this already, or something that was told later.
 fn is_later(view: &View, key: &[u8], at: Moment) -> bool {
     let known = view.get(key).and_then(|record| records::value::<records::NotificationLog>(record).ok());
     match known.and_then(|known| Record::decode(&known.message.record)) {
-        Some(Record::Log(_, _, entry)) => entry.at > at,
+        Some(Record::Log(_, _, entry)) => entry.at >= at,
         _ => false,
     }
 }

@@ -24,6 +24,9 @@ use crate::silence::Silences;
 /// A sender is given at least this long.
 pub const MIN_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long an alert is known after its end, so that others that take over know of it.
+const RESOLVED_FOR: Duration = Duration::from_secs(5 * 60);
+
 /// What bounds a dispatcher.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DispatchLimits {
@@ -168,6 +171,24 @@ impl Dispatcher {
         Pushed { groups_refused: self.route(&alert, now), refused: false }
     }
 
+    /// Takes an alert that another process has: what is known of it stays if it was posted later.
+    pub fn hear(&mut self, alert: Alert, now: Moment) -> Pushed {
+        match self.alerts.get(&alert.fingerprint()) {
+            Some(known) if known.updated_at > alert.updated_at && !alert.overlaps(known) => Pushed::default(),
+            _ => self.push(alert, now),
+        }
+    }
+
+    /// Lets alerts that are posted now be later than what is known of them, also where that was posted elsewhere and clocks
+    /// differ.
+    pub fn date(&self, alerts: &mut [Alert]) {
+        for alert in alerts {
+            if let Some(known) = self.alerts.get(&alert.fingerprint()) {
+                alert.updated_at = alert.updated_at.max(known.updated_at.plus(Duration::from_nanos(1)));
+            }
+        }
+    }
+
     /// Puts an alert into its groups; how many could not be made.
     fn route(&mut self, alert: &Arc<Alert>, now: Moment) -> usize {
         let mut refused = 0;
@@ -254,8 +275,10 @@ impl Dispatcher {
     }
 
     /// This process tells from now on: groups are due when whoever told of them last would have told again, and those that
-    /// nobody was told of when they were first.
-    pub fn take_over(&mut self) {
+    /// nobody was told of when they were first. What has ended since others told that it fires is told, whether or not this
+    /// process had it in a group.
+    pub fn take_over(&mut self, now: Moment) {
+        self.recall(now);
         self.due.clear();
         for (id, group) in &mut self.groups {
             if group.in_flight() {
@@ -270,6 +293,37 @@ impl Dispatcher {
             };
             self.due.insert((group.due, *id));
         }
+    }
+
+    /// Takes note of what another process told. What it told to fire, and has ended, is to be told.
+    pub fn heard_told(&mut self, key: LogKey, entry: LogEntry, now: Moment) {
+        let is_new = self.log.get(&key).is_none_or(|known| known.at < entry.at);
+        self.log.record(key, entry);
+        if is_new {
+            self.recall(now);
+        }
+    }
+
+    /// Puts resolved alerts into groups of which the log says that they fire.
+    fn recall(&mut self, now: Moment) {
+        let resolved = self.alerts.values().filter(|alert| alert.is_resolved(now));
+        let untold: Vec<Arc<Alert>> =
+            resolved.filter(|alert| self.was_told_to_fire(alert)).cloned().collect();
+        for alert in untold {
+            self.route(&alert, now);
+        }
+    }
+
+    /// Whether some way of a receiver was told last that an alert fires.
+    fn was_told_to_fire(&self, alert: &Alert) -> bool {
+        let fingerprint = alert.fingerprint();
+        self.route.matching(&alert.labels).into_iter().any(|route| {
+            let ways = self.receivers.of_name(&route.options.receiver);
+            let labels = route.group_labels(&alert.labels);
+            let group = Group::new(route, labels, alert.updated_at);
+            let mut told = ways.iter().filter_map(|way| self.log.get(&group.log_key(way)));
+            told.any(|entry| entry.firing.contains(&fingerprint))
+        })
     }
 
     fn flush_group(&mut self, id: GroupId, now: Moment, flushed: &mut Flushed) {
@@ -380,9 +434,9 @@ impl Dispatcher {
         }
     }
 
-    /// Forgets alerts that are resolved, silences that have been over for so long, and what of the log has expired.
+    /// Forgets alerts that have been resolved for a while, silences that have been over for so long, and what of the log has expired.
     pub fn forget(&mut self, silence_retention: Duration, now: Moment) {
-        self.alerts.retain(|_, alert| !alert.is_resolved(now));
+        self.alerts.retain(|_, alert| !alert.is_resolved(now.minus(RESOLVED_FOR)));
         self.inhibitor.forget_resolved(now);
         self.silences.forget(silence_retention, now);
         self.log.expire(now);

@@ -32,6 +32,7 @@ use async_trait::async_trait;
 
 pub(crate) use self::error::{Reason, SendError};
 pub(crate) use self::files::Files;
+pub use self::http::ReceiverNetwork;
 pub(crate) use self::http::Surroundings;
 pub(crate) use self::integrations::{BuildError, Integrations, KINDS};
 pub(crate) use self::retry::{Attempts, Sending, Sent};

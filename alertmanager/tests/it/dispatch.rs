@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use alertmanager::dispatch::{DispatchLimits, Dispatcher, Flushed, Notification, Outcome};
 use alertmanager::notification_log::Reason;
-use alertmanager::{Fingerprint, Moment};
+use alertmanager::{Alert, Fingerprint, Moment};
 use model::Labels;
 use proptest::prelude::*;
 
@@ -213,7 +213,7 @@ fn who_takes_over_goes_on_where_the_other_was() {
     let (key, entry) = teller.log_entry(&told[0], seconds(10.5));
     follower.follow(seconds(12.0));
     follower.log_mut().record(key, entry);
-    follower.take_over();
+    follower.take_over(seconds(12.0));
     let due = one(&mut follower, 13.0);
     assert_eq!(due.key.group, told[1].key.group);
     follower.done(&due, Outcome::Sent, seconds(13.0));
@@ -254,6 +254,49 @@ fn what_is_called_off_is_told_by_whoever_is_next() {
     dispatcher.push(alert(group("a"), seconds(0.0), Some(seconds(1e6))), seconds(0.0));
     let first = one(&mut dispatcher, 10.0);
     dispatcher.call_off();
-    dispatcher.take_over();
+    dispatcher.take_over(seconds(11.0));
     assert_eq!(one(&mut dispatcher, 11.0).key, first.key);
+}
+
+#[test]
+fn what_another_process_has_does_not_replace_what_was_posted_later() {
+    let mut dispatcher = dispatcher();
+    let fires = alert(group("a"), seconds(0.0), Some(seconds(300.0)));
+    let ended = Alert { ends_at: Some(seconds(20.0)), updated_at: seconds(20.0), ..fires.clone() };
+    dispatcher.push(fires.clone(), seconds(0.0));
+    dispatcher.hear(ended, seconds(21.0));
+    dispatcher.hear(fires.clone(), seconds(22.0));
+    assert!(
+        dispatcher.alerts().all(|alert| alert.is_resolved(seconds(22.0))),
+        "it was said before that it ended"
+    );
+    // Somebody whose clock is behind is posted that it fires again.
+    let mut again = [Alert { starts_at: seconds(21.0), updated_at: seconds(19.0), ..fires }];
+    dispatcher.date(&mut again);
+    for alert in again {
+        dispatcher.hear(alert, seconds(23.0));
+    }
+    assert!(dispatcher.alerts().all(|alert| !alert.is_resolved(seconds(23.0))));
+}
+
+#[test]
+fn what_has_ended_since_it_was_told_is_told_by_whoever_takes_over() {
+    let mut teller = dispatcher();
+    let fires = alert(group("a"), seconds(0.0), Some(seconds(300.0)));
+    teller.push(fires.clone(), seconds(0.0));
+    let first = one(&mut teller, 10.0);
+    let (key, entry) = teller.log_entry(&first, seconds(10.0));
+    // Who does not know that it was told that it fires has nothing to tell of its end, and no group.
+    let mut other = dispatcher();
+    let ended = Alert { ends_at: Some(seconds(20.0)), updated_at: seconds(20.0), ..fires };
+    other.push(ended, seconds(20.0));
+    assert!(other.flush(seconds(40.0)).notifications.is_empty());
+    assert_eq!(other.group_count(), 0);
+    other.log_mut().record(key, entry);
+    other.take_over(seconds(50.0));
+    let last = one(&mut other, 200.0);
+    assert_eq!(last.reason, Reason::AllResolved);
+    other.done(&last, Outcome::Sent, seconds(200.0));
+    other.take_over(seconds(201.0));
+    assert_eq!(other.group_count(), 0, "it was told");
 }

@@ -42,6 +42,7 @@ impl Role {
             external_url: "http://am".to_owned(),
             limits: settings::Overrides::fixed(AlertmanagerLimits::default()),
             cluster: None,
+            receivers: None,
         };
         let role = Alertmanager::start(config, deps).await?;
         Ok(Self { role, registry, scope })

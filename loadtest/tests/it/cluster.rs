@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::barograph;
 
-/// Scenarios that run at once: each is thirteen processes.
+/// Scenarios that run at once: each is sixteen processes.
 static TURNS: Semaphore = Semaphore::const_new(3);
 
 /// Between the first write and what happens.

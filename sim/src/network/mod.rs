@@ -79,7 +79,12 @@ struct State {
     links: Links,
     /// Machines with a later version.
     renewed: BTreeSet<String>,
+    /// What calls say in the place of their bodies, if something else.
+    misled: Option<Mislead>,
 }
+
+/// By the path and the body of a call.
+type Mislead = Arc<dyn Fn(&str, &Bytes) -> Option<Bytes> + Send + Sync>;
 
 enum Host {
     Serving { scope: Scope, service: Box<GrpcService> },
@@ -148,6 +153,12 @@ impl Network {
         self.inner.state.lock().renewed.insert(machine.to_owned());
     }
 
+    /// From now on calls say what `mislead` makes of their path and their body, where it makes something of them. Where bytes
+    /// are carried, nothing changes.
+    pub(crate) fn mislead(&self, mislead: impl Fn(&str, &Bytes) -> Option<Bytes> + Send + Sync + 'static) {
+        self.inner.state.lock().misled = Some(Arc::new(mislead));
+    }
+
     /// Lets go of everybody, so that a run leaves nothing behind.
     pub(crate) fn end(&self) {
         let hosts = std::mem::take(&mut self.inner.state.lock().hosts);
@@ -205,6 +216,8 @@ impl Inner {
         self.trace.message(format_args!("{from} -> {to} {path}: arrives, {} bytes", call.body.len()));
         let (pieces, served) = mpsc::channel(1);
         let body = if self.is_renewed(&from) { later::with_field(&call.body) } else { call.body };
+        let mislead = self.state.lock().misled.clone();
+        let body = mislead.and_then(|mislead| mislead(&path, &body)).unwrap_or(body);
         let request = http::Request::from_parts(call.head, Body::new(Full::new(body)));
         let serving = scope.spawn("serve", serve(service, request, pieces));
         let way = Way { from: &from, to: &to, path: &path };

@@ -150,7 +150,7 @@ impl Machines {
             registry: process.registry.clone(),
             query: Arc::clone(&reached) as _,
             write: Arc::clone(&reached) as _,
-            alertmanagers: vec![Target { name: "all".to_owned(), way: reached }],
+            alertmanagers: vec![Target { name: "all".to_owned(), way: reached }.into()],
             files: Vec::new(),
             dir: Path::new(DATA).join("ruler/rules"),
             cluster: Some(cluster),

@@ -3,6 +3,7 @@
 mod auth;
 mod oauth2;
 mod proxy;
+mod sender;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -11,13 +12,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use env::{Clock, Rng};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use rustls::RootCertStore;
 
 use self::auth::Auth;
+pub use self::sender::ReceiverNetwork;
+use self::sender::Sender;
 pub(crate) use self::tls::client_config;
 use super::{BuildError, Files, Reason, SendError};
 use crate::config::{GoDuration, Header, HttpConfig};
@@ -43,6 +46,8 @@ pub(crate) struct Surroundings {
     pub(crate) roots: Arc<RootCertStore>,
     /// What files of `http_config` are relative to: the folder of the configuration.
     pub(crate) dir: PathBuf,
+    /// What takes requests to receivers, where it is not the network.
+    pub(crate) network: Option<Arc<dyn ReceiverNetwork>>,
 }
 
 impl Surroundings {
@@ -64,7 +69,7 @@ impl Surroundings {
 
 /// A client of one receiver.
 pub(crate) struct Client {
-    client: reqwest::Client,
+    sender: Sender,
     auth: Auth,
     headers: Vec<(HeaderName, Header)>,
     around: Surroundings,
@@ -94,10 +99,10 @@ impl Client {
     pub(crate) fn new(config: Option<&HttpConfig>, around: &Surroundings) -> Result<Self, BuildError> {
         let default = HttpConfig::default();
         let config = config.unwrap_or(&default);
-        let client = plain_client(config, around)?;
+        let sender = Sender::new(config, around)?;
         let auth = Auth::new(config, around)?;
         let headers = headers(&config.http_headers)?;
-        Ok(Self { client, auth, headers, around: around.clone() })
+        Ok(Self { sender, auth, headers, around: around.clone() })
     }
 
     /// What reads files for whoever has the client.
@@ -130,9 +135,7 @@ impl Client {
             headers.insert(CONTENT_TYPE, value);
         }
         self.auth.authorize(&mut headers, &self.around).await?;
-        let request = self.client.request(method, url).headers(headers).body(body);
-        let response = request.send().await.map_err(|error| transport(&error))?;
-        Answer::read(response).await
+        self.sender.send(method, url, headers, body).await
     }
 
     async fn values(&self, header: &Header) -> Result<Vec<HeaderValue>, SendError> {
@@ -243,19 +246,6 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 impl Answer {
-    async fn read(mut response: reqwest::Response) -> Result<Self, SendError> {
-        let status = response.status().as_u16();
-        let headers = std::mem::take(response.headers_mut());
-        let mut body = BytesMut::new();
-        while body.len() < MAX_ANSWER_BYTES
-            && let Some(piece) = response.chunk().await.map_err(|error| transport(&error))?
-        {
-            let room = MAX_ANSWER_BYTES - body.len();
-            body.extend_from_slice(&piece[..piece.len().min(room)]);
-        }
-        Ok(Self { status, headers, body: body.freeze() })
-    }
-
     /// Whether the receiver has it; else why not, with what it said.
     pub(crate) fn check(&self, on: RetryOn) -> Result<(), SendError> {
         self.check_with(on, |answer| String::from_utf8_lossy(&answer.body).into_owned())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method};
 use ring_crypto::rand::SystemRandom;
 use ring_crypto::signature::{RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair};
 use rustls::pki_types::PrivateKeyDer;
@@ -15,7 +16,8 @@ use serde_json::json;
 use tokio::sync::Mutex;
 
 use super::auth::{Source, basic};
-use super::{Answer, RetryOn, Surroundings, plain_client, transport};
+use super::sender::Sender;
+use super::{RetryOn, Surroundings, secret_value};
 use crate::config::{HttpConfig, OAuth2};
 use crate::notify::{BuildError, SendError};
 
@@ -28,7 +30,7 @@ const STATEMENT_LASTS: Duration = Duration::from_secs(3_600);
 /// Gets tokens.
 pub(super) struct OAuth2Client {
     config: OAuth2,
-    client: reqwest::Client,
+    sender: Sender,
     secret: Source,
     key: Source,
     token: Mutex<Option<Token>>,
@@ -68,7 +70,7 @@ impl OAuth2Client {
             ..HttpConfig::default()
         };
         Ok(Self {
-            client: plain_client(&http, around)?,
+            sender: Sender::new(&http, around)?,
             secret: Source::new(
                 config.client_secret.expose(),
                 &config.client_secret_file,
@@ -109,13 +111,15 @@ impl OAuth2Client {
 
     async fn ask(&self, around: &Surroundings) -> Result<Granted, SendError> {
         let config = &self.config;
-        let mut request = self.client.post(&config.token_url);
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
         let mut pairs = if config.grant_type == JWT_BEARER {
             vec![("grant_type", JWT_BEARER.to_owned()), ("assertion", self.statement(around).await?)]
         } else {
             let secret = self.secret.get(around).await?;
             let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-            request = request.header(AUTHORIZATION, basic(&encoded(&config.client_id), &encoded(&secret)));
+            let basic = basic(&encoded(&config.client_id), &encoded(&secret));
+            headers.insert(AUTHORIZATION, secret_value(&basic)?);
             let mut pairs = vec![("grant_type", "client_credentials".to_owned())];
             if !config.scopes.is_empty() {
                 pairs.push(("scope", config.scopes.join(" ")));
@@ -125,8 +129,7 @@ impl OAuth2Client {
         let more = config.endpoint_params.iter();
         pairs.extend(more.map(|(name, value)| (name.as_str(), value.clone())));
         let form = form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish();
-        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-        let answer = Answer::read(request.send().await.map_err(|error| transport(&error))?).await?;
+        let answer = self.sender.send(Method::POST, &config.token_url, headers, form.into()).await?;
         answer.check(RetryOn::TooManyRequests)?;
         serde_json::from_slice(&answer.body)
             .map_err(|error| SendError::for_now(format!("the answer of the token's server: {error}")))

@@ -1,4 +1,4 @@
-//! Alertmanagers that share a metastore, as processes, whose ways to it can be cut.
+//! Alertmanagers that share a metastore, as processes, whose ways to it and to each other can be cut.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,20 +20,22 @@ const MARGIN_MS: u64 = 1_000;
 /// The replicas.
 pub(super) const NAMES: [&str; 3] = ["am-1", "am-2", "am-3"];
 
-/// A metastore of one node, three Alertmanagers, and a receiver that they tell.
+/// A metastore, three Alertmanagers, and a receiver that they tell.
 pub(super) struct Replicas {
     pub(super) metastore: Cluster,
     pub(super) receiver: Receiver,
     folder: TempDir,
     http: BTreeMap<&'static str, SocketAddr>,
     grpc: BTreeMap<&'static str, SocketAddr>,
-    /// The way of each to the metastore.
-    ways: BTreeMap<&'static str, Way>,
+    /// The ways of each to the nodes of the metastore.
+    ways: BTreeMap<&'static str, Vec<Way>>,
+    /// The way of the others to each.
+    to: BTreeMap<&'static str, Way>,
     running: BTreeMap<&'static str, Program>,
 }
 
 impl Replicas {
-    /// All run, and know of each other.
+    /// All run, and know of each other. The metastore has one node.
     pub(super) fn start() -> Self {
         Self::beside(Cluster::of(&["metastore-1"]))
     }
@@ -41,15 +43,29 @@ impl Replicas {
     /// The same, with further processes of their cluster.
     pub(super) fn beside(mut metastore: Cluster) -> Self {
         metastore.alone_with_metastore("metastore-1");
-        let node: SocketAddr =
-            metastore.flag("metastore-1", "--grpc").expect("it is called").parse().expect("an address");
+        Self::with(metastore)
+    }
+
+    /// The same, with a metastore of three nodes. They name each other, so that its ways cannot be cut.
+    pub(super) fn with_three_nodes() -> Self {
+        Self::with(Cluster::of(&["metastore-1", "metastore-2", "metastore-3"]))
+    }
+
+    fn with(metastore: Cluster) -> Self {
+        let node = |name: &String| -> SocketAddr {
+            metastore.flag(name, "--grpc").expect("it is called").parse().expect("an address")
+        };
+        let nodes: Vec<SocketAddr> = metastore.names("metastore").iter().map(node).collect();
+        let ways = || nodes.iter().copied().map(Way::to).collect();
+        let grpc = NAMES.map(|name| (name, free_address()));
         let mut replicas = Self {
+            ways: NAMES.map(|name| (name, ways())).into(),
             metastore: metastore.ready(),
             receiver: Receiver::start(),
             folder: tempfile::tempdir().expect("a folder"),
             http: NAMES.map(|name| (name, free_address())).into(),
-            grpc: NAMES.map(|name| (name, free_address())).into(),
-            ways: NAMES.map(|name| (name, Way::to(node))).into(),
+            to: grpc.map(|(name, address)| (name, Way::to(address))).into(),
+            grpc: grpc.into(),
             running: BTreeMap::new(),
         };
         NAMES.iter().for_each(|name| replicas.launch(name));
@@ -65,7 +81,8 @@ impl Replicas {
 
     /// Starts a replica.
     pub(super) fn launch(&mut self, name: &'static str) {
-        let config = self.folder.path().join("alertmanager.yml");
+        // A file of its own: another one may read it while this one is launched.
+        let config = self.folder.path().join(format!("{name}.yml"));
         let text = format!(
             "route: {{receiver: w, group_by: [alertname], group_wait: 500ms, group_interval: 2s, repeat_interval: 1h}}\n\
              receivers: [{{name: w, webhook_configs: [{{url: '{}'}}]}}]\n",
@@ -73,14 +90,15 @@ impl Replicas {
         );
         std::fs::write(&config, text).expect("written");
         let flag = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
+        let nodes: Vec<String> = self.ways[name].iter().map(|way| way.address().to_string()).collect();
         let flags = [
             flag("target", &"alertmanager"),
             flag("multitenancy-enabled", &true),
             flag("instance-id", &name),
             flag("http", &self.http[name]),
             flag("grpc", &self.grpc[name]),
-            flag("grpc.advertise", &self.grpc[name]),
-            flag("metastore.addresses", &self.ways[name].address()),
+            flag("grpc.advertise", &self.to[name].address()),
+            flag("metastore.addresses", &nodes.join(",")),
             flag("metastore.lease-ttl", &format!("{LEASE_MS}ms")),
             flag("metastore.call-timeout", &"3s"),
             flag("alertmanager.lease-margin", &format!("{MARGIN_MS}ms")),
@@ -121,6 +139,11 @@ impl Replicas {
         program.wait();
     }
 
+    /// Takes away what one that does not run has kept.
+    pub(super) fn forget(&self, name: &str) {
+        std::fs::remove_dir_all(self.folder.path().join(name)).expect("removed");
+    }
+
     /// Stops one in order.
     pub(super) fn stop(&mut self, name: &str) {
         let mut program = self.running.remove(name).expect("it runs");
@@ -135,17 +158,25 @@ impl Replicas {
 
     /// Cuts the way of one to the metastore, or mends it.
     pub(super) fn cut(&self, name: &str, is_cut: bool) {
-        self.ways[name].cut(is_cut);
+        self.ways[name].iter().for_each(|way| way.cut(is_cut));
+    }
+
+    /// Cuts the way of the others to one, or mends it. It still reaches them.
+    pub(super) fn cut_off(&self, name: &str, is_cut: bool) {
+        self.to[name].cut(is_cut);
     }
 
     /// The value of a metric of one, if it answers and has it.
     pub(super) fn metric(&self, name: &str, metric: &str) -> Option<f64> {
-        let mut connection = Connection::open(self.http(name)).ok()?;
-        let text = connection.request("GET", "/metrics", &[], b"").ok()?.body;
-        let line = text
-            .lines()
-            .find(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{'])))?;
-        line.rsplit(' ').next()?.parse().ok()
+        metric_of(self.http(name), metric)
+    }
+
+    /// The node of the metastore that leads, if one does.
+    pub(super) fn leader(&self) -> Option<String> {
+        let leads = |name: &String| {
+            metric_of(self.metastore.http(name), "barograph_metastore_is_leader") == Some(1.0)
+        };
+        self.metastore.names("metastore").into_iter().find(leads)
     }
 
     /// What one answers a tenant, if it answers.
@@ -189,6 +220,16 @@ impl Replicas {
     fn log(&self, name: &str) -> std::path::PathBuf {
         self.folder.path().join(format!("{name}.log"))
     }
+}
+
+/// The value of a metric of a process, if it answers and has it.
+fn metric_of(address: SocketAddr, metric: &str) -> Option<f64> {
+    let mut connection = Connection::open(address).ok()?;
+    let text = connection.request("GET", "/metrics", &[], b"").ok()?.body;
+    let line = text
+        .lines()
+        .find(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{'])))?;
+    line.rsplit(' ').next()?.parse().ok()
 }
 
 impl Drop for Replicas {
