@@ -46,6 +46,8 @@ settings::section! {
         notification_batch_size: usize = "256", range "1"..="100000";
         /// How long an Alertmanager may take to answer.
         notification_timeout: Duration = "10s", range "1s"..="5m";
+        /// How often names of Alertmanagers are looked up, where alertmanager_url says that they are names of DNS.
+        alertmanager_refresh_interval: Duration = "1m", range "1s"..="1h";
         /// Whether groups that a tenant sets may read the data of the tenants that they name under source_tenants. Whoever may set
         /// rules can read everything then.
         tenant_federation: bool = "false";

@@ -100,7 +100,10 @@ pub enum StartError {
         dir: PathBuf,
     },
     /// An Alertmanager cannot be reached by what was given.
-    #[error("alertmanager_url: {url:?} refused; expected a URL such as http://alertmanager:9093")]
+    #[error(
+        "alertmanager_url: {url:?} refused; expected a URL such as http://alertmanager:9093, or, for all that DNS knows by a name, \
+         dns+http://alertmanager:9093 or dnssrv+http://_http._tcp.alertmanager"
+    )]
     AlertmanagerUrl {
         /// What was given, without a password.
         url: String,

@@ -28,6 +28,6 @@ mod write;
 
 pub use config::{RulerConfig, RulerLimits};
 pub use error::{LoadError, StartError};
-pub use notify::{HttpAlertmanager, Target};
+pub use notify::{Alertmanagers, Discover, NameServers, Target};
 pub use service::{Deps, Ruler};
 pub use shares::{ClusterDeps, RulerService};

@@ -56,6 +56,8 @@ pub(crate) struct NotificationMetrics {
     pub(crate) latency: Histogram,
     pub(crate) capacity: Gauge,
     pub(crate) targets: Gauge,
+    pub(crate) lookups: Counter,
+    pub(crate) lookup_failures: Counter,
 }
 
 impl Metrics {
@@ -204,6 +206,9 @@ impl NotificationMetrics {
                 "notifications_alertmanagers_discovered",
                 "The number of alertmanagers discovered and active.",
             ),
+            lookups: registry.counter("sd_dns_lookups", "The number of DNS-SD lookups."),
+            lookup_failures: registry
+                .counter("sd_dns_lookup_failures", "The number of DNS-SD lookup failures."),
         }
     }
 }

@@ -22,7 +22,7 @@ use crate::files::Texts;
 use crate::group::{Described, GroupKey, Unit};
 use crate::http;
 use crate::metrics::Metrics;
-use crate::notify::{Notifier, Target};
+use crate::notify::{Alertmanagers, Notifier};
 use crate::running::Running;
 use crate::shares::{ClusterDeps, Shares};
 use crate::stored::{Keeper, RuleDir, RuleRecords, Stored};
@@ -46,7 +46,7 @@ pub struct Deps {
     /// Who takes what rules make.
     pub write: Arc<dyn Write>,
     /// Who is told of alerts.
-    pub alertmanagers: Vec<Target>,
+    pub alertmanagers: Vec<Alertmanagers>,
     /// The files of rules, as patterns.
     pub files: Vec<PathBuf>,
     /// The folder of what tenants set by the API where there is no cluster. It is made when one does.

@@ -1,6 +1,7 @@
 //! An Alertmanager at a URL, told by its API v2.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use http::header::CONTENT_TYPE;
 use model::TenantId;
 use proto::{Code, Error, PostAlerts, PostedAlert};
 use reqwest::redirect::Policy;
-use reqwest::{Client, StatusCode, Url};
+use reqwest::{Client, ClientBuilder, StatusCode, Url};
 use rustls::{ClientConfig, RootCertStore};
 use serde::Serialize;
 
@@ -30,7 +31,7 @@ const TIME_FORMAT: &str = "2006-01-02T15:04:05.000Z07:00";
 
 /// An Alertmanager that is reached by HTTP.
 #[derive(Debug, Clone)]
-pub struct HttpAlertmanager {
+pub(super) struct HttpAlertmanager {
     client: Client,
     url: Url,
 }
@@ -47,32 +48,63 @@ struct Posted<'a> {
     labels: BTreeMap<&'a str, &'a str>,
 }
 
-impl HttpAlertmanager {
-    /// The Alertmanagers at these URLs.
-    ///
-    /// # Errors
-    /// Where one is none that requests can go to, or the machine's TLS cannot be used.
-    pub fn all(urls: &[String]) -> Result<Vec<Target>, StartError> {
-        if urls.is_empty() {
-            return Ok(Vec::new());
-        }
-        let client = client()?;
-        urls.iter().map(|url| Self::target(&client, url)).collect()
+/// Makes ways to Alertmanagers, which trust the same authorities. Clones share them.
+#[derive(Debug, Clone)]
+pub(super) struct Connector {
+    tls: ClientConfig,
+    /// For those whose names are looked up when they are connected to.
+    client: Client,
+}
+
+impl Connector {
+    pub(super) fn new() -> Result<Self, StartError> {
+        let tls = tls()?;
+        let client = client(tls.clone()).build().map_err(StartError::Client)?;
+        Ok(Self { tls, client })
     }
 
-    fn target(client: &Client, text: &str) -> Result<Target, StartError> {
-        let parsed = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
-        let Some(mut url) = parsed.filter(Url::has_host) else {
-            return Err(StartError::AlertmanagerUrl { url: without_user(text).to_owned() });
-        };
-        let path = format!("{}{PATH}", url.path().trim_end_matches('/'));
-        url.set_path(&path);
+    /// The Alertmanager below this URL.
+    pub(super) fn target(&self, url: Url) -> Result<Target, StartError> {
+        let name = HttpAlertmanager::name(&url);
+        Ok(Target { name, way: Arc::new(HttpAlertmanager::below(url, self.client.clone())) })
+    }
+
+    /// The one below this URL, of whose `host` this is the address.
+    pub(super) fn pinned(
+        &self,
+        url: Url,
+        host: &str,
+        address: SocketAddr,
+    ) -> Result<Arc<dyn PostAlerts>, StartError> {
+        let client = client(self.tls.clone()).resolve(host, address).build().map_err(StartError::Client)?;
+        Ok(Arc::new(HttpAlertmanager::below(url, client)))
+    }
+}
+
+impl HttpAlertmanager {
+    fn below(mut url: Url, client: Client) -> Self {
+        url.set_path(&api_path(&url));
+        Self { client, url }
+    }
+
+    /// What the Alertmanager below this URL is called in metrics: where alerts are sent to, without a password.
+    pub(super) fn name(url: &Url) -> String {
         let mut shown = url.clone();
+        shown.set_path(&api_path(url));
         // A URL with a host can have a user and a password, and so can do without.
         let _ = (shown.set_username(""), shown.set_password(None));
-        let way = Arc::new(Self { client: client.clone(), url });
-        Ok(Target { name: shown.to_string(), way })
+        shown.to_string()
     }
+}
+
+/// The URL of an Alertmanager, where it is one that requests can go to.
+pub(super) fn base_url(text: &str) -> Option<Url> {
+    let url = Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.filter(Url::has_host)
+}
+
+fn api_path(url: &Url) -> String {
+    format!("{}{PATH}", url.path().trim_end_matches('/'))
 }
 
 #[async_trait]
@@ -127,12 +159,7 @@ fn transport(error: &reqwest::Error) -> Error {
     Error::new(Code::Unavailable, message)
 }
 
-/// A URL without what is before its host.
-fn without_user(url: &str) -> &str {
-    url.rsplit_once('@').map_or(url, |(_, host)| host)
-}
-
-fn client() -> Result<Client, StartError> {
+fn tls() -> Result<ClientConfig, StartError> {
     let mut roots = RootCertStore::empty();
     for certificate in rustls_native_certs::load_native_certs().certs {
         // What is no authority authorizes nobody.
@@ -141,15 +168,15 @@ fn client() -> Result<Client, StartError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(StartError::Tls)?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+        .map_err(StartError::Tls)?;
+    Ok(tls.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn client(tls: ClientConfig) -> ClientBuilder {
     Client::builder()
         .user_agent(USER_AGENT)
         .tls_backend_preconfigured(tls)
         .redirect(Policy::none())
         .referer(false)
         .connect_timeout(CONNECT_TIMEOUT)
-        .build()
-        .map_err(StartError::Client)
 }

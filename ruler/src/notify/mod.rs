@@ -2,7 +2,10 @@
 //! that is slow or gone holds up no other, and no rule.
 
 mod alertmanager;
+mod discovery;
+mod dns;
 mod queue;
+mod targets;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,8 +19,13 @@ use rules::SentAlert;
 use crate::config::RulerConfig;
 use crate::metrics::NotificationMetrics;
 
-pub use alertmanager::HttpAlertmanager;
-use queue::Queue;
+pub use discovery::{Alertmanagers, Discover};
+pub use dns::NameServers;
+use queue::Sending;
+use targets::Targets;
+
+/// An alert that is to be sent, and whose it is.
+type Waiting = (TenantId, PostedAlert);
 
 /// An Alertmanager, and what it is called in metrics.
 #[derive(Clone)]
@@ -32,36 +40,35 @@ pub struct Target {
 pub(crate) struct Notifier {
     external_labels: BTreeMap<String, String>,
     relabel: Arc<Vec<relabel::Rule>>,
-    queues: Vec<Arc<Queue>>,
+    told: Vec<Arc<Targets>>,
 }
 
 impl Notifier {
     /// Begins to tell these, in tasks of `scope`.
     pub(crate) fn start(
         config: &RulerConfig,
-        targets: Vec<Target>,
+        alertmanagers: Vec<Alertmanagers>,
         clock: &Arc<dyn Clock>,
         metrics: &NotificationMetrics,
         scope: &Scope,
     ) -> Self {
-        metrics.targets.set(i64::try_from(targets.len()).unwrap_or(i64::MAX));
         metrics.capacity.set(i64::try_from(config.notification_queue_capacity).unwrap_or(i64::MAX));
-        let start = |target| Queue::start(target, config, Arc::clone(clock), metrics, scope);
+        let sending = Arc::new(Sending::new(config, Arc::clone(clock), metrics.clone()));
         Self {
             external_labels: (*config.external_labels).clone(),
             relabel: Arc::new(config.alert_relabel_configs.to_vec()),
-            queues: targets.into_iter().map(start).collect(),
+            told: alertmanagers.into_iter().map(|of| Targets::start(of, &sending, scope)).collect(),
         }
     }
 
     /// Sends alerts of a tenant: to be sent, that is.
     pub(crate) fn send(&self, tenant: &TenantId, alerts: &[SentAlert]) {
-        if alerts.is_empty() || self.queues.is_empty() {
+        if alerts.is_empty() || self.told.is_empty() {
             return;
         }
         let posted: Vec<PostedAlert> = alerts.iter().filter_map(|alert| self.prepare(alert)).collect();
-        for queue in &self.queues {
-            queue.push(tenant, &posted);
+        for targets in &self.told {
+            targets.push(tenant, &posted);
         }
     }
 

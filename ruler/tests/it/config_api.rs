@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use model::TenantId;
-use ruler::Target;
+use ruler::Alertmanagers;
 use serde_json::{Value, json};
 
 use crate::world::{Site, Told, World, pass, rules, seconds};
@@ -19,8 +19,8 @@ fn tenant(name: &str) -> TenantId {
     TenantId::new(name).expect("a tenant")
 }
 
-async fn start(dir: &Path, world: &Arc<World>, targets: Vec<Target>) -> Site {
-    Site::start_in(dir, world, (&[], targets), &[]).await.expect("it starts")
+async fn start(dir: &Path, world: &Arc<World>, alertmanagers: Vec<Alertmanagers>) -> Site {
+    Site::start_in(dir, world, (&[], alertmanagers), &[]).await.expect("it starts")
 }
 
 async fn set(site: &Site, tenant: &str, namespace: &str, group: &str) {

@@ -3,8 +3,10 @@
 mod alert_generator;
 mod api;
 mod config_api;
+mod discovery;
 mod half_hour;
 mod naive;
+mod name_server;
 mod notifications;
 mod reloads;
 mod restarts;

@@ -2,7 +2,7 @@
 
 use model::TenantId;
 use proto::{Code, Error};
-use ruler::HttpAlertmanager;
+use ruler::{Alertmanagers, NameServers};
 use serde_json::Value;
 use testkit::{Receiver, Reply};
 
@@ -108,8 +108,8 @@ async fn a_refusal_is_not_repeated_and_a_full_queue_drops_the_oldest() {
 async fn over_http_they_are_told_as_the_api_has_it() {
     let receiver = Receiver::start();
     let url = format!("http://user:secret@{}/prefix/", receiver.address());
-    let mut targets = HttpAlertmanager::all(&[url]).expect("a URL");
-    let target = targets.swap_remove(0);
+    let mut entries = Alertmanagers::at(&[url], &NameServers::OfMachine).expect("a URL");
+    let Alertmanagers::One(target) = entries.swap_remove(0) else { panic!("a URL is one Alertmanager") };
     assert_eq!(target.name, receiver.url("/prefix/api/v2/alerts"), "no password is shown");
     let alert = proto::PostedAlert {
         labels: model::Labels::from_pairs([("alertname", "Up")]),
@@ -145,7 +145,9 @@ async fn over_http_they_are_told_as_the_api_has_it() {
 #[test]
 fn what_is_no_url_of_an_alertmanager_is_refused() {
     for url in ["alertmanager:9093", "ftp://x", "/api", "http://", "x y"] {
-        let refused = HttpAlertmanager::all(&[url.to_owned()]).err().map(|error| error.to_string());
+        let refused = Alertmanagers::at(&[url.to_owned()], &NameServers::OfMachine)
+            .err()
+            .map(|error| error.to_string());
         assert!(
             refused.as_deref().is_some_and(|text| text.contains("alertmanager_url")),
             "{url}: {refused:?}"

@@ -18,7 +18,7 @@ use proto::{
     Code, Error, InstantQuery, NewestRequest, NewestSample, PostAlerts, PostedAlert, Query, Write,
     WriteRequest, WriteResponse,
 };
-use ruler::{Deps, Ruler, RulerConfig, RulerLimits, StartError, Target};
+use ruler::{Alertmanagers, Deps, Ruler, RulerConfig, RulerLimits, StartError, Target};
 use serde_json::Value;
 use settings::Overrides;
 use telemetry::Registry;
@@ -203,7 +203,11 @@ impl Told {
         })
     }
 
-    pub(crate) fn target(self: &Arc<Self>, name: &str) -> Target {
+    pub(crate) fn target(self: &Arc<Self>, name: &str) -> Alertmanagers {
+        self.named(name).into()
+    }
+
+    pub(crate) fn named(self: &Arc<Self>, name: &str) -> Target {
         Target { name: name.to_owned(), way: Arc::clone(self) as _ }
     }
 
@@ -243,7 +247,7 @@ impl Site {
     pub(crate) async fn start(
         world: &Arc<World>,
         files: &[PathBuf],
-        alertmanagers: Vec<Target>,
+        alertmanagers: Vec<Alertmanagers>,
         settings: &[(&str, &str)],
     ) -> Self {
         // Nobody sets rules, so that nothing is ever there.
@@ -256,7 +260,7 @@ impl Site {
     pub(crate) async fn start_in(
         dir: &Path,
         world: &Arc<World>,
-        (files, alertmanagers): (&[PathBuf], Vec<Target>),
+        (files, alertmanagers): (&[PathBuf], Vec<Alertmanagers>),
         settings: &[(&str, &str)],
     ) -> Result<Self, StartError> {
         let config: RulerConfig = settings::section::with_values(settings).expect("settings");

@@ -2,6 +2,7 @@
 
 mod alert_generator;
 mod beside_prometheus;
+mod discovery;
 mod files;
 mod remote;
 
