@@ -9,6 +9,7 @@ use env::{Clock, FileSystem, SystemClock};
 use settings::{LimitsLoader, Problems, Schema, Values};
 
 use crate::config::{Config, schema};
+use crate::local_blocks::with_local_blocks;
 use crate::output;
 
 /// The longest configuration or overrides file that is read, in bytes.
@@ -189,6 +190,7 @@ fn run_config(schema: &Schema, fs: &dyn FileSystem, matches: &ArgMatches) -> Res
         None => format!("environment variable {} is none of ours", unknown.variable),
     });
     let config = Config::from_values(&values).map_err(Refused::Wrong)?;
+    let config = with_local_blocks(config, &values);
     let warnings = warnings.collect();
     Ok(Run { config, warnings })
 }

@@ -16,7 +16,7 @@ use querier::{Blocks, BlocksDeps, Querier};
 use rpc::api::CorsOrigins;
 use rpc::overload::{Class, Governor, ShedLayer};
 use rpc::{TenantLayer, TenantResolver};
-use ruler::{HttpAlertmanager, Ruler, Target};
+use ruler::{Alertmanagers, NameServers, Ruler, Target};
 use settings::{LimitsLoader, Overrides};
 use telemetry::Registry;
 
@@ -144,6 +144,7 @@ impl Parts {
             external_url: format!("{url}{path}"),
             limits: self.limits.alerts.clone(),
             cluster,
+            receivers: None,
         };
         Alertmanager::start(self.config.alertmanager.clone(), deps).await.map(Some)
     }
@@ -181,9 +182,10 @@ impl Parts {
         let (Some(querier), Some(distributor), true) = (querier, distributor, self.roles.ruler) else {
             return Ok(None);
         };
-        let mut alertmanagers = HttpAlertmanager::all(&self.config.process.alertmanager_url)?;
+        let urls = &self.config.process.alertmanager_url;
+        let mut alertmanagers = Alertmanagers::at(urls, &NameServers::OfMachine)?;
         if alertmanagers.is_empty() {
-            alertmanagers.extend(told);
+            alertmanagers.extend(told.map(Alertmanagers::One));
         }
         let deps = ruler::Deps {
             fs: Arc::clone(&self.fs),

@@ -72,8 +72,10 @@ settings::section! {
         /// Files of recording and alerting rules, as Prometheus has them; names may have stars. They are read again when they
         /// change, on SIGHUP and on POST /-/reload.
         rules: Vec<PathBuf> = "";
-        /// The Alertmanagers that are told of alerts: their URLs, such as http://alertmanager:9093. Without one it is the
-        /// Alertmanager of this process, if it has one, or those of the cluster.
+        /// The Alertmanagers that are told of alerts: their URLs, such as http://alertmanager:9093. Before a URL, dns+ is for every
+        /// address of its host, dnssrv+ for every address of the hosts of its service, as in
+        /// dnssrv+http://_http._tcp.alertmanager, and dnssrvnoa+ for these hosts; see ruler.alertmanager_refresh_interval. Without
+        /// one it is the Alertmanager of this process, if it has one, or those of the cluster.
         alertmanager_url: Vec<String> = "";
         /// The file with the Alertmanager's configuration, as Prometheus Alertmanager has it. SIGHUP and POST /-/reload read
         /// it again. Without one nobody is told of alerts.
@@ -92,6 +94,10 @@ settings::section! {
         join_wait: Duration = "20s", range "0s"..="10m";
         /// How long samples are kept.
         retention: Duration = "15d", range "1m"..="100y";
+        /// Whether a process that is alone and has no bucket makes blocks of samples that are hours old, in the folder blocks of the
+        /// data directory, and keeps them for as long as retention says. Otherwise samples stay in memory and in files of chunks for
+        /// as long. With a retention of less than a day there are none.
+        local_blocks: bool = "false";
         /// Whether every request has to name its tenant in the header X-Scope-OrgID. Otherwise all data belongs to
         /// the tenant anonymous.
         multitenancy_enabled: bool = "false";

@@ -17,6 +17,7 @@ mod data_dir;
 mod error;
 mod grpc;
 mod limits_file;
+mod local_blocks;
 mod memory_limit;
 mod metastore;
 mod output;

@@ -30,6 +30,7 @@ use crate::data_dir::DataDir;
 use crate::error::ProcessError;
 use crate::grpc::{Grpc, Serving};
 use crate::limits_file::LimitsFile;
+use crate::local_blocks::warn_if_left;
 use crate::pages::Pages;
 use crate::peers::Peers;
 use crate::readiness::{Phase, Readiness};
@@ -286,6 +287,7 @@ fn bucket(
     clock: &Arc<dyn Clock>,
     registry: &Registry,
 ) -> Result<Option<Bucket>, ProcessError> {
+    warn_if_left(config, &**fs);
     let backing = Backing::open(&config.bucket, &data.role("bucket"), fs, &scope.child("bucket"))?;
     Ok(backing.map(|backing| {
         let rng = Arc::new(OsSeededRng::new());

@@ -127,6 +127,7 @@ fn benches(c: &mut Criterion) {
                     tenant: tenant.clone(),
                     matchers: vec![Matcher::equal("job", "node-exporter")],
                     range: TimeRange::ALL,
+                    newest_only: false,
                     max_series: SERIES,
                     max_chunk_bytes: usize::MAX,
                 };

@@ -16,7 +16,7 @@ use crate::chunk_reader::ChunkReader;
 use crate::head::Head;
 use crate::head::series::Series;
 use crate::head::tenant::Tenant;
-use crate::select::{blocking, find, unreadable};
+use crate::select::{Wanted, blocking, find, unreadable};
 
 /// A batch has at most this many series and those with the same labels as its last: so many have to be held of the chunks
 /// with which it is compared.
@@ -36,11 +36,13 @@ pub(crate) async fn select(
     let Some(tenant) = head.tenant(&request.tenant) else {
         return Ok(stream::empty().boxed());
     };
-    let (max_series, range, bytes_left) = (request.max_series, request.range, request.max_chunk_bytes);
+    let (max_series, wanted, bytes_left) =
+        (request.max_series, Wanted::by(&request), request.max_chunk_bytes);
     let looking = tenant.clone();
-    let found = blocking(scope, move || find(&looking, &request.matchers, range, max_series)).await??;
+    let found =
+        blocking(scope, move || find(&looking, &request.matchers, wanted.range, max_series)).await??;
     let reader = ChunkReader::default();
-    let work = Work { head: head.clone(), tenant, range, rest: found.into(), bytes_left, reader };
+    let work = Work { head: head.clone(), tenant, wanted, rest: found.into(), bytes_left, reader };
     let scope = scope.clone();
     let batches = stream::unfold(Some(work), move |work| {
         let scope = scope.clone();
@@ -64,7 +66,7 @@ type SeriesAndChunks = (Vec<Arc<Series>>, Vec<Vec<Chunk>>);
 struct Work {
     head: Arc<Head>,
     tenant: Arc<Tenant>,
-    range: TimeRange,
+    wanted: Wanted,
     /// Sorted by labels.
     rest: VecDeque<Arc<Series>>,
     bytes_left: usize,
@@ -116,9 +118,14 @@ impl Work {
 
     /// The chunks of the next series, so many or as many as fit, but of one at least.
     fn chunks(&mut self, series: usize, max_bytes: usize) -> Result<Vec<Vec<Chunk>>, Error> {
-        let selections = self.rest.iter().take(series).map(|series| series.state.lock().select(self.range));
-        let read =
-            chains::of_many(selections.collect(), self.range, self.head.store(), &mut self.reader, max_bytes);
+        let selections = self.rest.iter().take(series).map(|series| self.wanted.of(&series.state.lock()));
+        let read = chains::of_many(
+            selections.collect(),
+            self.wanted.range,
+            self.head.store(),
+            &mut self.reader,
+            max_bytes,
+        );
         read.map_err(|broken| {
             let known = self.rest.get(broken.series).and_then(|series| labels(&self.tenant, series));
             unreadable(&known.unwrap_or_default(), &broken.error)

@@ -9,6 +9,7 @@ use proto::Chunk;
 use telemetry::metrics::Counter;
 
 use crate::chunk_store::{ChunkPtr, StoredChunk};
+use crate::read_buffers::ReadBuffers;
 
 /// What a chunk is counted for beside its data: its place in a table, and what the allocator needs.
 const ENTRY_BYTES: usize = 160;
@@ -18,6 +19,8 @@ pub(crate) struct ChunkCache {
     /// Each of two generations may be as large as this.
     max_bytes: usize,
     generations: Mutex<Generations>,
+    /// Where files are read to.
+    buffers: ReadBuffers,
     hits: Counter,
     misses: Counter,
 }
@@ -33,12 +36,23 @@ struct Generations {
 impl ChunkCache {
     /// A cache of `max_bytes`; with 0 it keeps nothing.
     pub(crate) fn new(max_bytes: usize, hits: Counter, misses: Counter) -> Self {
-        Self { max_bytes: max_bytes / 2, generations: Mutex::default(), hits, misses }
+        Self {
+            max_bytes: max_bytes / 2,
+            generations: Mutex::default(),
+            buffers: ReadBuffers::default(),
+            hits,
+            misses,
+        }
     }
 
     /// How much one reader may add, in bytes of data: who reads more than fits would only push out what is there.
     pub(crate) fn share(&self) -> usize {
         self.max_bytes
+    }
+
+    /// Where readers read to that share this cache.
+    pub(crate) fn buffers(&self) -> ReadBuffers {
+        self.buffers.clone()
     }
 
     /// The chunk stored there, if it is known.

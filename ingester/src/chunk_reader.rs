@@ -10,6 +10,7 @@ use crate::chunk_cache::{self, ChunkCache};
 use crate::chunk_store::{
     ChunkPtr, ChunkStore, FRAME_BYTES, StoreError, StoredChunk, decode_with, read_up_to,
 };
+use crate::read_buffers::ReadBuffers;
 
 /// Chunks so near each other are read together: reading what lies between costs no more than another call.
 const NEAR_BYTES: u32 = 6 << 10;
@@ -28,8 +29,19 @@ const SPARSE_BYTES: u32 = 1 << 10;
 /// So few together are kept, too.
 const FEW: usize = 2;
 
-/// How data of a chunk are kept, in a block of which so many chunks are still to come.
-type Keep = fn(&mut BytesMut, &[u8], usize) -> Bytes;
+/// Where most of what is read together is wanted, chunks are kept where they were read to: of so many parts ...
+const PARTS: usize = 4;
+/// ... at least so many.
+const PARTS_WANTED: usize = 3;
+
+/// How data of a chunk are kept that is read together with others.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keep {
+    /// With others: copied together, of which so many are still to come, or where they were read to.
+    Together(usize),
+    /// By itself.
+    Alone,
+}
 
 /// A chunk that is to be read, and for whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,8 +64,8 @@ pub(crate) struct Unreadable {
 /// Reads chunks. What it needs for that is kept for the next ones.
 #[derive(Default)]
 pub(crate) struct ChunkReader {
-    /// What has been read of a file.
-    buffer: Vec<u8>,
+    /// Where files are read to.
+    buffers: ReadBuffers,
     /// Where data are put that are handed out.
     block: BytesMut,
     /// The longest frame so far.
@@ -66,8 +78,8 @@ pub(crate) struct ChunkReader {
 impl ChunkReader {
     /// A reader that first looks in `cache` for chunks of which few lie near each other, and leaves them there.
     pub(crate) fn with_cache(cache: Arc<ChunkCache>) -> Self {
-        let share = cache.share();
-        Self { cache: Some((cache, share)), ..Self::default() }
+        let (share, buffers) = (cache.share(), cache.buffers());
+        Self { cache: Some((cache, share)), buffers, ..Self::default() }
     }
 
     /// Reads chunks, which are sorted, and calls `take` with each and with whose it is. Those that retention has removed are
@@ -86,7 +98,7 @@ impl ChunkReader {
             if self.cache.is_some() && is_sparse(run) {
                 self.read_sparse(store, flushed, run, &mut take)?;
             } else {
-                self.read_run(store, flushed, run, (rest.len(), kept), &mut take)?;
+                self.read_run(store, flushed, run, Keep::Together(rest.len()), &mut take)?;
             }
             rest = behind;
         }
@@ -120,7 +132,7 @@ impl ChunkReader {
         let (mut rest, mut left) = (missing.as_slice(), room);
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(run_length(rest));
-            self.read_run(store, flushed, run, (rest.len(), copied), &mut |of, chunk| {
+            self.read_run(store, flushed, run, Keep::Alone, &mut |of, chunk| {
                 let bytes = chunk_cache::bytes_of(&chunk.chunk);
                 if let Some(wanted) = run.iter().find(|wanted| wanted.of == of && bytes <= left) {
                     left -= bytes;
@@ -134,14 +146,13 @@ impl ChunkReader {
         Ok(())
     }
 
-    /// Reads chunks of one file that lie near each other; `left` chunks are still to be read, these included, and each is
-    /// kept by `keep`.
+    /// Reads chunks of one file that lie near each other.
     fn read_run(
         &mut self,
         store: &ChunkStore,
         flushed: ChunkPtr,
         run: &[Wanted],
-        (left, keep): (usize, Keep),
+        keep: Keep,
         take: &mut impl FnMut(u32, StoredChunk),
     ) -> Result<(), Unreadable> {
         let ([first, ..], [.., last]) = (run, run) else { return Ok(()) };
@@ -150,36 +161,37 @@ impl ChunkReader {
         let guess = self.longest.clamp(*GUESS_BYTES.start(), *GUESS_BYTES.end());
         // What lies behind the flushed part may be written at this moment.
         let limit = if segment == flushed.segment() { flushed.offset() } else { u32::MAX };
-        let end = last.pointer.offset().saturating_add(guess).min(limit);
-        let size = end.saturating_sub(first.pointer.offset()) as usize;
-        if self.buffer.len() < size {
-            self.buffer.resize(size, 0);
-        }
-        let Some(buffer) = self.buffer.get_mut(..size) else { return Ok(()) };
         let start = first.pointer.offset();
-        let have = read_up_to(&*file, buffer, u64::from(start)).map_err(|source| {
+        let end = last.pointer.offset().saturating_add(guess).min(limit);
+        let mut buffer = self.buffers.take(end.saturating_sub(start) as usize);
+        let have = read_up_to(&*file, buffer.as_mut(), u64::from(start)).map_err(|source| {
             let error = StoreError::Io { segment, offset: start, source };
             Unreadable { wanted: *first, error }
         })?;
-        let buffer = buffer.get(..have).unwrap_or_default();
+        let of = |wanted: &Wanted| (wanted.pointer.offset() - start) as usize;
+        let wanted_bytes: usize = run.iter().map(|wanted| frame_at(buffer.as_ref(), of(wanted)).1).sum();
+        let read = Bytes::from_owner(buffer);
+        let read = read.slice(..have.min(read.len()));
+        let stays = keep != Keep::Alone && wanted_bytes >= have / PARTS * PARTS_WANTED;
         for (done, wanted) in run.iter().enumerate() {
-            let at = (wanted.pointer.offset() - start) as usize;
-            let frame = buffer.get(at..).unwrap_or_default();
-            let length = frame.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
-            let length = length.saturating_add(FRAME_BYTES);
-            if length as usize > frame.len() {
+            let (frame, length) = frame_at(&read, of(wanted));
+            if length > frame.len() {
                 // Longer than was to be expected, or damaged.
-                self.longest = self.longest.max(length.min(*GUESS_BYTES.end()));
+                self.longest = self.longest.max((length as u32).min(*GUESS_BYTES.end()));
                 Self::read_one(store, *wanted, take)?;
                 continue;
             }
-            self.longest = self.longest.max(length);
+            self.longest = self.longest.max(length as u32);
             let block = &mut self.block;
-            let chunk = decode_with(wanted.pointer, frame, |data| keep(block, data, left - done))
-                .ok_or_else(|| {
-                    let error = StoreError::Damaged { segment, offset: wanted.pointer.offset() };
-                    Unreadable { wanted: *wanted, error }
-                })?;
+            let own = |data: &[u8]| match keep {
+                Keep::Together(_) if stays => read.slice_ref(data),
+                Keep::Together(left) => kept(block, data, left - done),
+                Keep::Alone => chunk_cache::own(data),
+            };
+            let chunk = decode_with(wanted.pointer, frame, own).ok_or_else(|| {
+                let error = StoreError::Damaged { segment, offset: wanted.pointer.offset() };
+                Unreadable { wanted: *wanted, error }
+            })?;
             take(wanted.of, chunk);
         }
         Ok(())
@@ -223,9 +235,11 @@ fn is_sparse(run: &[Wanted]) -> bool {
     run.len() <= FEW || span > run.len() * SPARSE_BYTES as usize
 }
 
-/// A copy by itself.
-fn copied(_: &mut BytesMut, data: &[u8], _: usize) -> Bytes {
-    chunk_cache::own(data)
+/// What there is of a frame from this place on, and how long it says that it is.
+fn frame_at(read: &[u8], at: usize) -> (&[u8], usize) {
+    let frame = read.get(at..).unwrap_or_default();
+    let length = frame.first_chunk().map_or(u32::MAX, |bytes| u32::from_le_bytes(*bytes));
+    (frame, length.saturating_add(FRAME_BYTES) as usize)
 }
 
 /// How many of the first chunks are read together.

@@ -104,6 +104,9 @@ pub(crate) struct ChunkStore {
     fs: Arc<dyn FileSystem>,
     dir: PathBuf,
     files: RwLock<BTreeMap<u32, Arc<dyn File>>>,
+    /// Held while files are written and synced: by one at a time, who alone takes from what is pending.
+    writing: Mutex<()>,
+    /// Never held while the disk is waited for: whoever stores samples or reads them needs it.
     writer: Mutex<Writer>,
     /// Everything before this (as a [`ChunkPtr`] number) is in the files, everything from here on in memory.
     flushed: AtomicU64,
@@ -123,7 +126,8 @@ struct Writer {
 struct Pending {
     segment: u32,
     offset: u32,
-    bytes: Vec<u8>,
+    /// Nothing is added while they are being written.
+    bytes: Arc<Vec<u8>>,
     /// Whether the file has it; then nothing is added to `bytes` any more.
     written: bool,
 }
@@ -133,8 +137,16 @@ impl Pending {
         self.offset + self.bytes.len() as u32
     }
 
-    fn room(&self) -> usize {
-        self.bytes.capacity() - self.bytes.len()
+    fn place(&self) -> (u32, u32) {
+        (self.segment, self.offset)
+    }
+
+    /// Where so many more bytes can be added, if they can.
+    fn open(&mut self, segment: u32, needed: usize) -> Option<&mut Vec<u8>> {
+        if self.segment != segment || self.written {
+            return None;
+        }
+        Arc::get_mut(&mut self.bytes).filter(|bytes| bytes.capacity() - bytes.len() >= needed)
     }
 }
 
@@ -165,6 +177,7 @@ impl ChunkStore {
             fs,
             dir,
             files: RwLock::new(files),
+            writing: Mutex::default(),
             writer: Mutex::new(writer),
             flushed: AtomicU64::new(u64::from(segment) << 32),
             buffered: AtomicU64::new(0),
@@ -186,11 +199,12 @@ impl ChunkStore {
         }
         let (segment, offset) = (writer.segment, writer.offset);
         let needed = HEAD_BYTES_MAX + data.len();
-        if writer.pending.back().is_none_or(|p| p.segment != segment || p.written || p.room() < needed) {
-            let bytes = Vec::with_capacity(needed.max(PIECE_BYTES));
+        if writer.pending.back_mut().is_none_or(|last| last.open(segment, needed).is_none()) {
+            let bytes = Arc::new(Vec::with_capacity(needed.max(PIECE_BYTES)));
             writer.pending.push_back(Pending { segment, offset, bytes, written: false });
         }
-        let out = &mut writer.pending.back_mut().expect("just added").bytes;
+        let open = writer.pending.back_mut().and_then(|last| last.open(segment, needed));
+        let out = open.expect("there is room, or it was just added");
         let start = out.len();
         let pointer = ChunkPtr::new(segment, offset);
         encode(out, pointer, previous, range, encoding, data);
@@ -209,19 +223,29 @@ impl ChunkStore {
 
     /// Writes to the files what they do not have. After an error the rest still waits, and a later call goes on.
     pub(crate) fn flush(&self) -> io::Result<()> {
-        let writer = &mut *self.writer.lock();
-        for pending in writer.pending.iter_mut().filter(|p| !p.written) {
-            let file = match self.file(pending.segment) {
+        let _writing = self.writing.lock();
+        self.write_pending()
+    }
+
+    fn write_pending(&self) -> io::Result<()> {
+        let unwritten = |p: &&Pending| !p.written;
+        let copied = |p: &Pending| (p.segment, p.offset, Arc::clone(&p.bytes));
+        let waiting: Vec<_> = self.writer.lock().pending.iter().filter(unwritten).map(copied).collect();
+        for (segment, offset, bytes) in waiting {
+            let file = match self.file(segment) {
                 Some(file) => file,
                 None => {
-                    writer.unsynced_dir = true;
-                    self.create(pending.segment)?
+                    self.writer.lock().unsynced_dir = true;
+                    self.create(segment)?
                 }
             };
-            env::write_all_at(&*file, &pending.bytes, u64::from(pending.offset))?;
-            pending.written = true;
-            let end =
-                u64::from(pending.segment) << 32 | (u64::from(pending.offset) + pending.bytes.len() as u64);
+            env::write_all_at(&*file, &bytes, u64::from(offset))?;
+            let writer = &mut *self.writer.lock();
+            let at = writer.pending.partition_point(|p| p.place() < (segment, offset));
+            if let Some(pending) = writer.pending.get_mut(at).filter(|p| p.place() == (segment, offset)) {
+                pending.written = true;
+            }
+            let end = u64::from(segment) << 32 | (u64::from(offset) + bytes.len() as u64);
             self.flushed.store(end, Ordering::Release);
         }
         Ok(())
@@ -230,7 +254,8 @@ impl ChunkStore {
     /// Makes everything appended so far durable, and says which files there are. After an error the bytes are still
     /// in memory, and the next call writes them again.
     pub(crate) fn sync(&self) -> io::Result<Vec<SegmentState>> {
-        self.flush()?;
+        let _writing = self.writing.lock();
+        self.write_pending()?;
         let (count, segments, dir, states) = {
             let writer = &mut *self.writer.lock();
             let written = writer.pending.iter().take_while(|p| p.written);
@@ -270,7 +295,7 @@ impl ChunkStore {
         let damaged = || StoreError::Damaged { segment, offset };
         if pointer.0.get() >= self.flushed.load(Ordering::Acquire) {
             let writer = self.writer.lock();
-            let behind = writer.pending.partition_point(|p| (p.segment, p.offset) <= (segment, offset));
+            let behind = writer.pending.partition_point(|p| p.place() <= (segment, offset));
             let piece = behind.checked_sub(1).and_then(|at| writer.pending.get(at));
             if let Some(piece) = piece.filter(|p| p.segment == segment && offset < p.end())
                 && let Some(bytes) = piece.bytes.get((offset - piece.offset) as usize..)

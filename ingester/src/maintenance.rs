@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use wal::{CommitError, Position};
 
+use crate::disk_watch;
 use crate::head::Head;
 use crate::head::series::Series;
 use crate::head::tenant::Tenant;
@@ -18,7 +19,7 @@ const FLUSH_EVERY: Duration = Duration::from_millis(100);
 /// So many bytes of full chunks are worth a write to their files.
 const FLUSH_BYTES: u64 = 256 << 10;
 /// With this many bytes that are not durable, they are synced and their memory is given back.
-pub(crate) const SYNC_BYTES: u64 = 2 << 20;
+const SYNC_BYTES: u64 = 2 << 20;
 /// How often idle series and expired data are looked for.
 const EXPIRE_EVERY: Duration = Duration::from_secs(60);
 /// How long after a failed snapshot the next is tried.
@@ -40,6 +41,7 @@ pub(crate) fn spawn(inner: &Arc<Inner>) {
             expire(&expiring).await;
         }
     });
+    inner.scope.spawn("disk-watch", disk_watch::watch(inner.clone()));
     inner.scope.spawn("snapshots", keep_taking_snapshots(inner.clone()));
 }
 
@@ -62,7 +64,10 @@ async fn flush(inner: &Arc<Inner>) {
     let work = move || {
         if pending >= SYNC_BYTES { head.store().sync().map(drop) } else { head.store().flush() }
     };
-    if let Ok(Err(error)) = inner.scope.run_blocking(work).await {
+    inner.disk_watch.chunk_files(Some(inner.clock.monotonic()));
+    let written = inner.scope.run_blocking(work).await;
+    inner.disk_watch.chunk_files(None);
+    if let Ok(Err(error)) = written {
         inner.metrics.chunk_failures.inc();
         tracing::warn!(%error, "chunk files cannot be written, chunks wait in memory");
     }

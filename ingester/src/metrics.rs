@@ -23,6 +23,7 @@ pub(crate) struct Metrics {
     pub(crate) snapshot_bytes: Gauge,
     pub(crate) chunk_bytes_pending: Gauge,
     pub(crate) chunk_failures: Counter,
+    pub(crate) disk_wait_seconds: FloatGauge,
     pub(crate) chunk_files_removed: Counter,
     pub(crate) chunk_cache_hits: Counter,
     pub(crate) chunk_cache_misses: Counter,
@@ -70,6 +71,10 @@ impl Metrics {
             chunk_bytes_pending: r
                 .gauge("chunk_pending_bytes", "Bytes of full chunks that are not durable in chunk files yet"),
             chunk_failures: r.counter("chunk_failures", "Failed writes or syncs of chunk files"),
+            disk_wait_seconds: r.float_gauge(
+                "disk_wait_seconds",
+                "How long the disk has kept the write-ahead log or chunk files waiting; 0 below a second",
+            ),
             chunk_files_removed: r.counter("chunk_files_removed", "Chunk files removed by retention"),
             chunk_cache_hits: r.counter(
                 "chunk_cache_hits",

@@ -15,9 +15,12 @@ use crate::chunk_store::{ChunkStore, SegmentState};
 use crate::data_dir::DataDir;
 use crate::error::StartError;
 use crate::head::Head;
-use crate::maintenance::SYNC_BYTES;
 use crate::snapshot::read::OnDamage;
 use crate::snapshot::{self, SnapshotError, read};
+
+/// With this many bytes of chunks that a replay has made and that are not durable, they are synced. Nobody else needs the memory yet, and
+/// each sync is waited for.
+const SYNC_BYTES: u64 = 16 << 20;
 
 /// What a start found.
 pub(crate) struct Recovered {

@@ -16,9 +16,9 @@ use crate::chains;
 use crate::chunk_cache::ChunkCache;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_store::StoreError;
-use crate::head::Head;
-use crate::head::series::Series;
+use crate::head::series::{Series, State};
 use crate::head::tenant::{Index, Tenant};
+use crate::head::{self, Head};
 use crate::index::{LabelTexts, sort_by_labels};
 
 /// A batch has at most this many series.
@@ -51,7 +51,7 @@ pub(crate) async fn select(
         let mut work = Work {
             head,
             tenant,
-            range: request.range,
+            wanted: Wanted::by(&request),
             bytes_left: request.max_chunk_bytes,
             read: Vec::new().into_iter(),
             labelled: Vec::new(),
@@ -72,6 +72,27 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Error> {
     scope.run_blocking(work).await.map_err(|e| Error::internal(format!("the ingester is stopping: {e}")))
+}
+
+/// Which samples of a series are wanted.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted {
+    /// Those in this range, ...
+    pub(crate) range: TimeRange,
+    /// ... or only the newest of them.
+    newest_only: bool,
+}
+
+impl Wanted {
+    /// Those that a request wants.
+    pub(crate) fn by(request: &SelectRequest) -> Self {
+        Self { range: request.range, newest_only: request.newest_only }
+    }
+
+    /// What a reader needs of this series for them.
+    pub(crate) fn of(self, state: &State) -> head::series::Selection {
+        if self.newest_only { state.select_newest(self.range) } else { state.select(self.range) }
+    }
 }
 
 /// Matching series with samples in the range, sorted by labels; an error where there are more than `max`.
@@ -129,7 +150,7 @@ struct Selection {
 struct Work {
     head: Arc<Head>,
     tenant: Arc<Tenant>,
-    range: TimeRange,
+    wanted: Wanted,
     bytes_left: usize,
     /// The next series, with their chunks. These and those below are sorted by labels.
     read: std::vec::IntoIter<SeriesChunks>,
@@ -221,8 +242,9 @@ impl Work {
     /// The chunks of the first labelled series, so many or as many as fit, but of one at least.
     fn chunks(&mut self, series: usize, max_bytes: usize) -> Result<Vec<Vec<Chunk>>, Error> {
         let first = self.labelled.get(..series).unwrap_or_default();
-        let selections = first.iter().map(|(_, series)| series.state.lock().select(self.range)).collect();
-        let read = chains::of_many(selections, self.range, self.head.store(), &mut self.reader, max_bytes);
+        let selections = first.iter().map(|(_, series)| self.wanted.of(&series.state.lock())).collect();
+        let read =
+            chains::of_many(selections, self.wanted.range, self.head.store(), &mut self.reader, max_bytes);
         let chunks = read.map_err(|broken| match self.labelled.get(broken.series) {
             Some((labels, _)) => unreadable(labels, &broken.error),
             None => Error::internal(broken.error.to_string()),

@@ -26,6 +26,7 @@ use crate::chunk_cache::ChunkCache;
 use crate::codec::Malformed;
 use crate::config::{IngesterConfig, Limits, WalSync};
 use crate::data_dir::DataDir;
+use crate::disk_watch::DiskWatch;
 use crate::error::StartError;
 use crate::gate::Gate;
 use crate::head::Head;
@@ -109,17 +110,21 @@ pub(crate) struct Inner {
     pub(crate) standing: Standing,
     pub(crate) limits: Overrides<Limits>,
     pub(crate) blocks: Blocks,
+    pub(crate) disk_watch: DiskWatch,
 }
 
 /// Applies committed records to the head.
 pub(crate) struct Applier {
     pub(crate) head: Arc<Head>,
+    /// How many there were.
+    applied: Arc<AtomicU64>,
 }
 
 impl wal::Apply for Applier {
     type Outcome = Result<Applied, Malformed>;
 
     fn apply(&mut self, _position: Position, record: &[u8]) -> Self::Outcome {
+        self.applied.fetch_add(1, Ordering::Relaxed);
         self.head.apply(record)
     }
 }
@@ -169,8 +174,9 @@ impl Ingester {
             scope: scope.clone(),
             metrics: metrics.wal.clone(),
         };
-        let log =
-            Wal::open(&wal_config(&config, &dir), wal_deps, &recovered.log, Applier { head: head.clone() })?;
+        let disk_watch = DiskWatch::new();
+        let applier = Applier { head: head.clone(), applied: disk_watch.applied.clone() };
+        let log = Wal::open(&wal_config(&config, &dir), wal_deps, &recovered.log, applier)?;
         let restored = Restored {
             series: head.tenants().iter().map(|t| t.index.read().len() as u64).sum(),
             records: recovered.log.records,
@@ -196,6 +202,7 @@ impl Ingester {
             standing: Standing::new(identity),
             limits,
             blocks: Blocks::new(recovered.ledgers, bucket, rng),
+            disk_watch,
         });
         maintenance::spawn(&inner);
         blocks::tasks::spawn(&inner);

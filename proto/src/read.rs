@@ -46,6 +46,8 @@ pub struct SelectRequest {
     pub matchers: Vec<Matcher>,
     /// Samples outside may be returned, samples inside must be.
     pub range: TimeRange,
+    /// Of each series the newest sample inside is enough; others may be returned.
+    pub newest_only: bool,
     /// More series than this are an error ([`crate::Code::Unprocessable`]); at least 1.
     pub max_series: usize,
     /// More bytes of chunks than this are an error ([`crate::Code::Unprocessable`]); at least 1.

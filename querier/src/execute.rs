@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use env::{Clock, Scope, TaskError};
-use model::{Matcher, TenantId, TimeRange};
+use model::{TenantId, TimeRange};
 use promql::{
     Engine, EngineOptions, ErrorKind, PreparedQuery, QueryError, QueryResult, QueryTime, SampleCounts,
     SharedMemory,
@@ -24,7 +24,7 @@ use crate::config::{QuerierConfig, QuerierLimits};
 use crate::error::{ApiError, ErrorType};
 use crate::memory::{ProcessMemory, QueryMemory};
 use crate::report::{Cost, Report, Reporter, Stage};
-use crate::select::{Budget, Selection, held_bytes};
+use crate::select::{Budget, Selection, Wanted, held_bytes};
 use crate::service::{QueryClass, QueryRequest, StatsWanted};
 use crate::source::{Fetched, Prefetched, contains};
 use crate::sources::Sources;
@@ -202,24 +202,28 @@ impl Executor {
             }
             let hints = hints.clone();
             let range = TimeRange::new(hints.start_ms.max(oldest), hints.end_ms);
-            let Some(asked) = range else {
+            let Some(range_asked) = range else {
                 source.add(Fetched { hints, range, series: Arc::default() });
                 continue;
             };
-            let needed_once = !before.iter().chain(behind).any(|other| contains(&hints, other));
+            let parts = || before.iter().chain(behind).filter(|other| contains(&hints, other));
+            let needed_once = parts().next().is_none();
+            let newest_only =
+                hints.newest_only && parts().all(|other| other.newest_only && other.end_ms == hints.end_ms);
             let hold = if fetch.streams && needed_once {
                 self.config.stream_selections_from.bytes()
             } else {
                 u64::MAX
             };
-            let read = self.read(fetch, &hints.matchers, asked, (hold, reader.budget())).await;
+            let asked = Wanted { matchers: &hints.matchers, range: range_asked, newest_only };
+            let read = self.read(fetch, &asked, (hold, reader.budget())).await;
             cost.series = reader.budget().fetched_series() as u64;
             cost.chunk_bytes = reader.budget().fetched_chunk_bytes() as u64;
             match read? {
                 (series, None) => source.add(Fetched { hints, range, series: series.into() }),
                 (first, Some(rest)) => {
                     let needs = (Arc::clone(&fetch.memory), asks.clone());
-                    source.add_streamed(hints, reader.stream((first, rest), asked, needs));
+                    source.add_streamed(hints, reader.stream((first, rest), range_asked, needs));
                 }
             }
         }
@@ -230,16 +234,15 @@ impl Executor {
     async fn read(
         &self,
         fetch: &Fetch<'_>,
-        matchers: &[Matcher],
-        range: TimeRange,
+        asked: &Wanted<'_>,
         (hold, budget): (u64, &mut Budget),
     ) -> Result<(Vec<SeriesChunks>, Option<Selection>), ApiError> {
         let mut selection = match fetch.sources {
             [] => {
-                let readers = self.sources.readers(fetch.tenant, range)?;
-                Selection::open(&readers, fetch.tenant, matchers, range, budget).await?
+                let readers = self.sources.readers(fetch.tenant, asked.range)?;
+                Selection::open(&readers, fetch.tenant, asked, budget).await?
             }
-            tenants => Selection::open_federated(&self.sources, tenants, matchers, range, budget).await?,
+            tenants => Selection::open_federated(&self.sources, tenants, asked, budget).await?,
         };
         let (mut selected, mut held) = (Vec::new(), 0);
         while let Some(series) = selection.next(budget).await? {

@@ -12,6 +12,7 @@ use proto::{
 
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
+use crate::select::BEGINNINGS;
 use crate::service::{Querier, oldest_ms, whole_ms};
 use crate::zones::merge_exemplars;
 
@@ -133,8 +134,19 @@ impl Querier {
             // One more than wanted tells whether there are more.
             limit: if limit == usize::MAX { 0 } else { limit + 1 },
         };
-        let answers = try_join_all(readers.into_iter().map(|reader| ask(reader, request.clone()))).await?;
-        Ok(merge(answers, limit))
+        let mut begun = 1;
+        loop {
+            let (all, watch) = readers.once();
+            let answers = try_join_all(all.into_iter().map(|reader| ask(reader, request.clone()))).await?;
+            let Some(watch) = watch else { return Ok(merge(answers, limit)) };
+            if watch.is_current().await? {
+                return Ok(merge(answers, limit));
+            }
+            if begun == BEGINNINGS {
+                return Err(watch.outdated().into());
+            }
+            begun += 1;
+        }
     }
 
     /// The part of the request's range that the tenant may ask about.

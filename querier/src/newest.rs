@@ -10,7 +10,7 @@ use proto::{Code, Error, InstantQuery, NewestRequest, NewestSample, Query, Serie
 use crate::error::{ApiError, ErrorType};
 use crate::execute::Executor;
 use crate::samples::{SeriesReader, Sink};
-use crate::select::{Budget, Selection};
+use crate::select::{Budget, Selection, Wanted};
 use crate::service::{Querier, QueryClass, QueryRequest, StatsWanted};
 
 #[async_trait]
@@ -58,7 +58,8 @@ pub(crate) async fn newest(inner: &Executor, request: NewestRequest) -> Result<V
     let limits = inner.limits.of(&tenant);
     let mut budget = Budget::new(&limits).with_memory(inner.memory.query());
     let readers = inner.sources.readers(&tenant, range)?;
-    let mut selection = Selection::open(&readers, &tenant, &matchers, range, &budget).await?;
+    let asked = Wanted { matchers: &matchers, range, newest_only: true };
+    let mut selection = Selection::open(&readers, &tenant, &asked, &budget).await?;
     let mut found = Vec::new();
     while let Some(series) = selection.next(&mut budget).await? {
         found.extend(newest_of(&series, range)?);

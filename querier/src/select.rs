@@ -8,13 +8,13 @@ use futures::future::try_join_all;
 use futures::stream;
 use model::{Labels, Matcher, TenantId, TimeRange};
 use promql::SharedMemory;
-use proto::{Chunk, Code, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
+use proto::{Chunk, Code, Error, SelectRequest, SelectStream, SeriesChunks};
 
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
 use crate::federated;
 use crate::memory::QueryMemory;
-use crate::sources::Sources;
+use crate::sources::{Readers, Sources, Watch};
 
 /// What one query may still fetch.
 #[derive(Debug)]
@@ -141,19 +141,36 @@ pub(crate) fn held_bytes(series: &SeriesChunks) -> u64 {
     (data + chunks + size_of::<SeriesChunks>() + series.labels.heap_bytes()) as u64
 }
 
+/// What is asked of readers.
+#[derive(Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// Series have to match all of these.
+    pub(crate) matchers: &'a [Matcher],
+    /// Their samples in this range, ...
+    pub(crate) range: TimeRange,
+    /// ... or the newest of them, where that is enough.
+    pub(crate) newest_only: bool,
+}
+
+impl<'a> Wanted<'a> {
+    /// All samples in the range.
+    pub(crate) fn all(matchers: &'a [Matcher], range: TimeRange) -> Self {
+        Self { matchers, range, newest_only: false }
+    }
+}
+
 /// Series that match, one after the other: sorted by labels, each once; their chunks sorted by their first sample.
 pub(crate) struct Selection(Merged);
 
 impl Selection {
     /// Begins to select.
     pub(crate) async fn open(
-        readers: &[Arc<dyn IngesterRead>],
+        readers: &Readers,
         tenant: &TenantId,
-        matchers: &[Matcher],
-        range: TimeRange,
+        asked: &Wanted<'_>,
         budget: &Budget,
     ) -> Result<Self, ApiError> {
-        let merged = merged(readers, tenant, matchers, range, budget).await;
+        let merged = merged(readers, tenant, asked, budget).await;
         Ok(Self(merged.map_err(|e| budget.explain(e))?))
     }
 
@@ -161,15 +178,15 @@ impl Selection {
     pub(crate) async fn open_federated(
         sources: &Sources,
         tenants: &[TenantId],
-        matchers: &[Matcher],
-        range: TimeRange,
+        asked: &Wanted<'_>,
         budget: &Budget,
     ) -> Result<Self, ApiError> {
         let mut streams = Vec::with_capacity(tenants.len());
         for tenant in tenants {
-            let Some(matchers) = federated::matchers_of(tenant, matchers) else { continue };
-            let readers = sources.readers(tenant, range)?;
-            let merged = merged(&readers, tenant, &matchers, range, budget).await;
+            let Some(matchers) = federated::matchers_of(tenant, asked.matchers) else { continue };
+            let readers = sources.readers(tenant, asked.range)?;
+            let asked = Wanted { matchers: &matchers, ..*asked };
+            let merged = merged(&readers, tenant, &asked, budget).await;
             let labelled = federated::labelled(tenant, merged.map_err(|e| budget.explain(e))?.into_stream());
             streams.push(labelled.await.map_err(|e| budget.explain(e))?);
         }
@@ -198,30 +215,51 @@ impl Selection {
     }
 }
 
+/// So often a selection is begun at most: again where blocks came while it was, of which ingesters may have forgotten what they
+/// had.
+pub(crate) const BEGINNINGS: usize = 3;
+
 /// What all readers have of a tenant.
 async fn merged(
-    readers: &[Arc<dyn IngesterRead>],
+    readers: &Readers,
     tenant: &TenantId,
-    matchers: &[Matcher],
-    range: TimeRange,
+    asked: &Wanted<'_>,
     budget: &Budget,
 ) -> Result<Merged, Error> {
-    let streams = readers.iter().map(|reader| {
-        reader.select(SelectRequest {
-            tenant: tenant.clone(),
-            matchers: matchers.to_vec(),
-            range,
-            max_series: budget.series.ask(),
-            max_chunk_bytes: budget.chunk_bytes.ask(),
-        })
-    });
-    Ok(Merged::new(try_join_all(streams).await?))
+    let mut begun = 1;
+    loop {
+        let (all, watch) = readers.once();
+        let streams = all.iter().map(|reader| {
+            reader.select(SelectRequest {
+                tenant: tenant.clone(),
+                matchers: asked.matchers.to_vec(),
+                range: asked.range,
+                newest_only: asked.newest_only,
+                max_series: budget.series.ask(),
+                max_chunk_bytes: budget.chunk_bytes.ask(),
+            })
+        });
+        let mut merged = Merged::new(try_join_all(streams).await?);
+        let Some(watch) = watch else { return Ok(merged) };
+        // Answers that are short, as most are, have come whole with their first batch.
+        merged.fill().await?;
+        if watch.is_current().await? {
+            merged.watch = Some(watch);
+            return Ok(merged);
+        }
+        if begun == BEGINNINGS {
+            return Err(watch.outdated());
+        }
+        begun += 1;
+    }
 }
 
 /// Several selections as one.
 struct Merged {
     inputs: Vec<Input>,
     last: Option<Labels>,
+    /// What has to be looked at whenever ingesters have said more.
+    watch: Option<Watch>,
 }
 
 /// One selection, with its next series.
@@ -235,7 +273,7 @@ struct Input {
 impl Merged {
     fn new(streams: Vec<SelectStream>) -> Self {
         let input = |stream| Input { stream, batch: Vec::new().into_iter(), head: None, ended: false };
-        Self { inputs: streams.into_iter().map(input).collect(), last: None }
+        Self { inputs: streams.into_iter().map(input).collect(), last: None, watch: None }
     }
 
     /// The next series by labels, with the chunks of all that have it.
@@ -248,7 +286,12 @@ impl Merged {
             }
             return Ok(next);
         }
-        try_join_all(self.inputs.iter_mut().map(Input::fill)).await?;
+        let asked = self.fill().await?;
+        if let Some(watch) = self.watch.as_ref().filter(|_| asked)
+            && !watch.is_current().await?
+        {
+            return Err(watch.outdated());
+        }
         let heads = self.inputs.iter().filter_map(|input| input.head.as_ref());
         let Some(labels) = heads.map(|series| &series.labels).min().cloned() else {
             return Ok(None);
@@ -275,6 +318,12 @@ impl Merged {
 }
 
 impl Merged {
+    /// Gives every input its next series; whether an ingester was asked for it. Blocks, if they are read, are the last input.
+    async fn fill(&mut self) -> Result<bool, Error> {
+        let asked = try_join_all(self.inputs.iter_mut().map(Input::fill)).await?;
+        Ok(asked.split_last().is_some_and(|(_, ingesters)| ingesters.contains(&true)))
+    }
+
     /// A series that came too late would come twice: merging relies on the order.
     fn follows(&mut self, labels: &Labels) -> Result<(), Error> {
         if self.last.as_ref().is_some_and(|last| last >= labels) {
@@ -286,19 +335,21 @@ impl Merged {
 }
 
 impl Input {
-    /// Fetches the next series, unless it is there already.
-    async fn fill(&mut self) -> Result<(), Error> {
+    /// Fetches the next series, unless it is there already; whether the reader was asked.
+    async fn fill(&mut self) -> Result<bool, Error> {
+        let mut asked = false;
         while self.head.is_none() && !self.ended {
             if let Some(series) = self.batch.next() {
                 self.head = Some(series);
-                return Ok(());
+                break;
             }
+            asked = true;
             match self.stream.next().await {
                 Some(batch) => self.batch = batch?.into_iter(),
                 None => self.ended = true,
             }
         }
-        Ok(())
+        Ok(asked)
     }
 }
 

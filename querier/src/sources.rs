@@ -8,7 +8,7 @@ use env::Clock;
 use model::{TenantId, TimeRange};
 use proto::{Error, IngesterRead};
 
-use crate::blocks::Blocks;
+use crate::blocks::{Blocks, Seen};
 use crate::config::QuerierConfig;
 use crate::ingesters::Ingesters;
 use crate::service::whole_ms;
@@ -16,7 +16,7 @@ use crate::service::whole_ms;
 /// All who may have samples.
 pub(crate) struct Sources {
     ingesters: Arc<dyn Ingesters>,
-    blocks: Option<Arc<Blocks>>,
+    blocks: Option<Blocks>,
     clock: Arc<dyn Clock>,
     /// Ingesters have nothing that is older; zero: they may have anything.
     ingesters_within: Duration,
@@ -32,7 +32,7 @@ impl Sources {
         clock: Arc<dyn Clock>,
     ) -> Self {
         let (ingesters_within, store_after) = (config.query_ingesters_within, config.query_store_after);
-        Self { ingesters, blocks: blocks.map(Arc::new), clock, ingesters_within, store_after }
+        Self { ingesters, blocks, clock, ingesters_within, store_after }
     }
 
     /// Ingesters alone: they know what blocks do not have, such as metadata, exemplars and what is active.
@@ -40,27 +40,64 @@ impl Sources {
         &*self.ingesters
     }
 
-    /// Everyone whose answer is needed about samples in `range`; what they say is merged.
+    /// Everyone whose answer is needed about samples in `range`.
     ///
     /// # Errors
     /// When too few can be reached.
-    pub(crate) fn readers(
-        &self,
-        tenant: &TenantId,
-        range: TimeRange,
-    ) -> Result<Vec<Arc<dyn IngesterRead>>, Error> {
+    pub(crate) fn readers(&self, tenant: &TenantId, range: TimeRange) -> Result<Readers, Error> {
         let now = self.clock.now_ms();
-        let Some(blocks) = &self.blocks else { return self.ingesters.readers(tenant) };
+        let Some(blocks) = &self.blocks else {
+            return Ok(Readers { ingesters: self.ingesters.readers(tenant)?, blocks: None });
+        };
         let of_blocks = range.start_ms() <= now.saturating_sub(whole_ms(self.store_after));
         let of_ingesters = self.ingesters_within.is_zero()
             || range.end_ms() >= now.saturating_sub(whole_ms(self.ingesters_within));
-        let mut readers = match of_ingesters {
+        let ingesters = match of_ingesters {
             true => self.ingesters.readers(tenant)?,
             false => Vec::new(),
         };
-        if of_blocks || readers.is_empty() {
-            readers.push(Arc::clone(blocks) as Arc<dyn IngesterRead>);
-        }
-        Ok(readers)
+        let blocks = (of_blocks || ingesters.is_empty()).then(|| blocks.clone());
+        Ok(Readers { ingesters, blocks })
+    }
+}
+
+/// Everyone whose answer is needed; what they say is merged.
+pub(crate) struct Readers {
+    ingesters: Vec<Arc<dyn IngesterRead>>,
+    blocks: Option<Blocks>,
+}
+
+/// Whether answers of ingesters came in time: what they have forgotten has to be among the blocks that were read.
+#[derive(Clone)]
+pub(crate) struct Watch {
+    blocks: Blocks,
+    seen: Seen,
+}
+
+impl Readers {
+    /// All of them, ingesters first, to be asked once; and what is to be looked at whenever an ingester has answered, where both
+    /// ingesters and blocks are asked.
+    pub(crate) fn once(&self) -> (Vec<Arc<dyn IngesterRead>>, Option<Watch>) {
+        let mut all = self.ingesters.clone();
+        let Some(blocks) = &self.blocks else { return (all, None) };
+        let (noted, seen) = blocks.noted();
+        let watch = (!all.is_empty()).then(|| Watch { blocks: blocks.clone(), seen });
+        all.push(Arc::new(noted));
+        (all, watch)
+    }
+}
+
+impl Watch {
+    /// Whether nothing is missing from what ingesters have said so far and from the blocks that are read.
+    ///
+    /// # Errors
+    /// Where that cannot be found out.
+    pub(crate) async fn is_current(&self) -> Result<bool, Error> {
+        self.seen.is_current(&self.blocks).await
+    }
+
+    /// What to say where it is not, and nobody can begin again.
+    pub(crate) fn outdated(&self) -> Error {
+        self.seen.outdated(&self.blocks)
     }
 }

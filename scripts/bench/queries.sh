@@ -46,9 +46,10 @@ measure() {
     # shellcheck disable=SC2046 # several arguments
     start "$server" "$data" "$bench/queries-$series-$server.log" $(arguments_of "$server")
     say "$server: writing 6 h of $series series"
-    # A multiple of all steps, so that every server evaluates at the same times.
+    # A multiple of all steps, so that every server evaluates at the same times. Each series' newest sample is of the last interval
+    # before it, as on a system that is asked about now.
     local end_ms=$(($(date +%s) / 60 * 60 * 1000))
-    samples=$((6 * 3600 / ${interval%s} + 1))
+    samples=$((6 * 3600 / ${interval%s}))
     "$release/loadtest" write --url "$write_url" --series "$series" --samples "$samples" --interval "$interval" \
         --start-ms "$((end_ms - 6 * 3600 * 1000))" --quiet --json >"$bench/queries-write.json"
     # Background work of the writes shall not count as a query's.

@@ -30,13 +30,6 @@ impl<'a> BitReader<'a> {
         word << (self.position % 8)
     }
 
-    /// As [`BitReader::peek`] of these bytes at this bit; `None` near their end.
-    #[inline]
-    pub(crate) fn peek_inside(data: &[u8], position: usize) -> Option<u64> {
-        let word = data.get(position / 8..)?.first_chunk::<8>()?;
-        Some(u64::from_be_bytes(*word) << (position % 8))
-    }
-
     #[cold]
     fn peek_near_end(&self, byte: usize) -> u64 {
         let rest = self.data.get(byte..).unwrap_or_default();

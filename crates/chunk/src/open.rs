@@ -94,6 +94,15 @@ impl OpenChunk {
         Some(Self { first_ms: at, body })
     }
 
+    /// The last sample, where it is a float without start timestamp.
+    #[inline]
+    pub fn last_float(&self) -> Option<(i64, f64)> {
+        match &self.body {
+            Body::Xor(appender) => appender.last(),
+            _ => None,
+        }
+    }
+
     /// The chunk that follows this one; it says whether counters were reset in between.
     #[inline]
     pub fn next(&self, sample: Incoming<'_>) -> Option<Self> {

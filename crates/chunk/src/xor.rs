@@ -1,6 +1,8 @@
 //! Floats: timestamps by their second difference, values by XOR with the previous one (encoding 1).
 //! The format is drawn in `docs/formats/chunks.md`.
 
+use std::hint::select_unpredictable;
+
 use crate::bits::{BitReader, BitWriter, INITIAL_CAPACITY, PEEK_BITS, continued};
 use crate::error::ChunkError;
 use crate::varbit::{Window, push_timestamp_dod, push_xor, read_xor, signed, window_of};
@@ -118,16 +120,16 @@ struct State {
     delta: u64,
     value: u64,
     /// The window: how many bits are significant, and how many zeros follow them.
-    bits: u32,
-    shift: u32,
+    bits: u64,
+    shift: u64,
 }
 
 /// Samples that repeat the one before are looked for so many at a time: two bits each, all of them zero.
 const REPEATED: usize = 8;
 
-/// Decodes samples from `data`, of which bits up to `end` count, until one has a time or value of an unusual length or lies
-/// too near the end of `data`; how many there were. A function of its own without calls, so that all state is in registers.
-fn run(
+/// Decodes samples from `data`, of which bits up to `end` count, until one has a time of an unusual length or lies too near the end
+/// of `data`; how many there were. A function of its own without calls, so that all state is in registers.
+fn run<const WHOLE: bool>(
     data: &[u8],
     end: usize,
     mut state: State,
@@ -138,10 +140,14 @@ fn run(
     let (timestamps, values) = (&mut timestamps[..count], &mut values[..count]);
     let mut decoded = 0;
     while decoded < count {
-        let Some(word) = BitReader::peek_inside(data, state.position) else { break };
+        let Some(words) = data.get(state.position / 8..).and_then(|rest| rest.first_chunk::<16>()) else {
+            break;
+        };
+        let words = u128::from_be_bytes(*words);
+        let word = ((words >> 64) as u64) << (state.position % 8);
         if word >> (64 - 2 * REPEATED) == 0 && count - decoded >= REPEATED {
             let next = state.position + 2 * REPEATED;
-            if next > end {
+            if !WHOLE && next > end {
                 break;
             }
             state.position = next;
@@ -153,7 +159,10 @@ fn run(
             decoded += REPEATED;
             continue;
         }
-        let Some(next) = following(data, word, &state).filter(|next| next.position <= end) else { break };
+        let Some(next) = following(words, word, &state) else { break };
+        if !WHOLE && next.position > end {
+            break;
+        }
         state = next;
         timestamps[decoded] = state.timestamp;
         values[decoded] = f64::from_bits(state.value);
@@ -162,43 +171,54 @@ fn run(
     (state, decoded)
 }
 
-/// The state after one more sample, which `word` begins with, if that is as nearly all are. Whether a value differs, and
-/// whether it has a window of its own, cannot be foreseen: so both are computed, and there is no branch on either.
+/// The state after one more sample, which `word` begins with, if that is as nearly all are.
 #[inline(always)]
-fn following(data: &[u8], mut word: u64, state: &State) -> Option<State> {
-    let mut next = *state;
-    let mut taken = 1;
+fn following(words: u128, word: u64, state: &State) -> Option<State> {
     if word >> 63 == 0 {
-        word <<= 1;
-    } else {
-        let (prefix, bits) = match (word << 1).leading_ones() {
-            0 => (2, 14),
-            1 => (3, 17),
-            2 => (4, 20),
-            _ => return None,
-        };
-        next.delta = next.delta.wrapping_add(signed(word << prefix >> (64 - bits), bits) as u64);
-        taken = prefix + bits;
-        word <<= taken;
+        return with_value::<1>(words, word, state);
     }
-    next.timestamp = next.timestamp.wrapping_add(next.delta as i64);
-    let differs = (word >> 63) as u32;
-    let is_new = word >> 62 == 0b11;
-    // 64 bits are written as 0.
-    let new_bits = (((word >> 51) as u32).wrapping_sub(1) & 63) + 1;
-    let new_shift = 64u32.wrapping_sub((word >> 57) as u32 & 31).wrapping_sub(new_bits);
-    next.bits = if is_new { new_bits } else { state.bits };
-    next.shift = if is_new { new_shift } else { state.shift };
-    taken += if is_new { 13 } else { 1 + differs };
-    let bits = if differs == 1 { next.bits } else { 0 };
-    if bits > PEEK_BITS || next.shift >= 64 {
+    let (prefix, bits) = match (word << 1).leading_ones() {
+        0 => (2, 14),
+        1 => (3, 17),
+        2 => (4, 20),
+        _ => return None,
+    };
+    let change = signed(word << prefix >> (64 - bits), bits) as u64;
+    let timed = State { delta: state.delta.wrapping_add(change), ..*state };
+    match bits {
+        14 => with_value::<16>(words, word, &timed),
+        17 => with_value::<20>(words, word, &timed),
+        _ => with_value::<24>(words, word, &timed),
+    }
+}
+
+/// The same for a sample whose time took so many bits. Whether the value differs, and whether it has a window of its own, cannot be
+/// foreseen: so both are computed, and there is no branch on either. What counts is how soon it is known where the next sample begins.
+#[inline(always)]
+fn with_value<const TIME: u32>(words: u128, word: u64, state: &State) -> Option<State> {
+    let is_new = (word >> (62 - TIME)) & 0b11 == 0b11;
+    let differs = (word >> (63 - TIME)) & 1;
+    let differing = differs.wrapping_neg();
+    let new_bits = (word >> (51 - TIME)) & 63;
+    let new_shift = 64u64.wrapping_sub((word >> (57 - TIME)) & 31).wrapping_sub(new_bits);
+    let bits = select_unpredictable(is_new, new_bits, state.bits);
+    let shift = select_unpredictable(is_new, new_shift, state.shift);
+    // Windows of 64 bits, which are written as 0, and impossible ones.
+    if shift >= 64 || (bits == 0 && differs == 1) {
         return None;
     }
-    let word = BitReader::peek_inside(data, state.position + taken as usize)?;
-    // In two steps, because it may be none of the 64.
-    next.value ^= word >> 1 >> (63 - bits) << next.shift;
-    next.position += (taken + bits) as usize;
-    Some(next)
+    let taken = u64::from(TIME) + select_unpredictable(is_new, 13, 1 + differs);
+    let significant = select_unpredictable(is_new, new_bits, state.bits & differing);
+    // Behind what was taken there are as many bits as a value can have.
+    let value = (words << (state.position as u64 % 8 + taken) >> 64) as u64;
+    Some(State {
+        position: state.position + taken as usize + significant as usize,
+        timestamp: state.timestamp.wrapping_add(state.delta as i64),
+        delta: state.delta,
+        value: state.value ^ ((value >> ((64 - bits) & 63) << shift) & differing),
+        bits,
+        shift,
+    })
 }
 
 /// Walks a float chunk.
@@ -259,28 +279,12 @@ impl<'a> XorCursor<'a> {
         timestamps: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), ChunkError> {
-        let left = usize::from(self.total - self.read).min(self.reader.remaining() / SAMPLE_BITS_MIN);
+        let left = self.left();
         let (first_timestamp, first_value) = (timestamps.len(), values.len());
         timestamps.resize(first_timestamp + left, 0);
         values.resize(first_value + left, 0.0);
         let (times, floats) = (&mut timestamps[first_timestamp..], &mut values[first_value..]);
-        let mut decoded = 0;
-        let mut outcome = Ok(());
-        while decoded < left {
-            if self.read > 1 {
-                decoded += self.decode_run(&mut times[decoded..], &mut floats[decoded..]);
-            }
-            // One that is not as nearly all are.
-            match self.next_sample() {
-                Ok(Some(sample)) if decoded < left => (times[decoded], floats[decoded]) = sample,
-                Ok(_) => break,
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-            decoded += 1;
-        }
+        let (decoded, outcome) = self.fill(times, floats);
         timestamps.truncate(first_timestamp + decoded);
         values.truncate(first_value + decoded);
         outcome?;
@@ -288,32 +292,56 @@ impl<'a> XorCursor<'a> {
         self.next_sample().map(|_| ())
     }
 
+    /// How many samples there can still be.
+    fn left(&self) -> usize {
+        usize::from(self.total - self.read).min(self.reader.remaining() / SAMPLE_BITS_MIN)
+    }
+
+    /// Decodes samples; how many there were, and why not more.
+    fn fill(&mut self, timestamps: &mut [i64], values: &mut [f64]) -> (usize, Result<(), ChunkError>) {
+        let left = timestamps.len().min(values.len());
+        let mut decoded = 0;
+        while decoded < left {
+            if self.read > 1 {
+                decoded += self.decode_run(&mut timestamps[decoded..], &mut values[decoded..]);
+            }
+            // One that is not as nearly all are.
+            match self.next_sample() {
+                Ok(Some(sample)) if decoded < left => (timestamps[decoded], values[decoded]) = sample,
+                Ok(_) => break,
+                Err(error) => return (decoded, Err(error)),
+            }
+            decoded += 1;
+        }
+        (decoded, Ok(()))
+    }
+
     /// Decodes samples after the second as long as they are as nearly all are; how many.
     fn decode_run(&mut self, timestamps: &mut [i64], values: &mut [f64]) -> usize {
         const TAIL: usize = 64;
         let (data, position) = self.reader.parts();
         let (bits, shift) = self.window.significant();
+        let (bits, shift) = (u64::from(bits), u64::from(shift));
         let known = self.window != Window::NONE;
         let state =
             State { position, timestamp: self.timestamp, delta: self.delta, value: self.value, bits, shift };
-        let (mut state, mut decoded) = run(data, data.len() * 8, state, timestamps, values);
+        let (mut state, mut decoded) = run::<true>(data, data.len() * 8, state, timestamps, values);
         // Near the end, words are read from a copy with room behind it.
         let tail = state.position / 8;
         if let Some(rest) = data.get(tail..).filter(|rest| rest.len() <= TAIL) {
-            let mut copy = [0; TAIL + 8];
+            let mut copy = [0; TAIL + 16];
             copy[..rest.len()].copy_from_slice(rest);
             let begun = State { position: state.position - tail * 8, ..state };
             let (times, floats) = (&mut timestamps[decoded..], &mut values[decoded..]);
-            let (ended, more) = run(&copy, rest.len() * 8, begun, times, floats);
+            let (ended, more) = run::<false>(&copy, rest.len() * 8, begun, times, floats);
             state = State { position: ended.position + tail * 8, ..ended };
             decoded += more;
         }
         self.reader.skip((state.position - position) as u32);
-        (self.timestamp, self.delta) = (state.timestamp, state.delta);
-        self.value = state.value;
+        (self.timestamp, self.delta, self.value) = (state.timestamp, state.delta, state.value);
         // A window of all 64 bits is none that `run` begins.
         if known || (state.bits, state.shift) != (bits, shift) {
-            self.window = Window::of_significant(state.bits, state.shift);
+            self.window = Window::of_significant(state.bits as u32, state.shift as u32);
         }
         self.read += decoded as u16;
         decoded

@@ -30,7 +30,7 @@ use crate::maintenance::millis;
 use crate::service::Inner;
 use cut::{CutError, Cutting};
 use ledger::{Ledger, Ledgers, LocalBlock, Stage};
-use ship::{ShipError, Shipper};
+use ship::{Listing, ShipError, Shipper};
 
 /// How often the same failure is logged at most.
 const LOG_EVERY: Duration = Duration::from_secs(60);
@@ -302,7 +302,15 @@ impl Inner {
             }
         }
         for block in ledger.blocks().iter().filter(|block| block.stage == Stage::Uploaded) {
-            shipper.list(block.ulid, self.clock.now_ms()).await?;
+            if shipper.list(block, self.clock.now_ms()).await? == Listing::Gone {
+                tracing::warn!(
+                    tenant = tenant.as_str(),
+                    block = %block.ulid,
+                    "a block that was uploaded is gone from the bucket before its index had it, it is uploaded again"
+                );
+                self.advance(tenant, ledger, block.ulid, Stage::Cut).await?;
+                continue;
+            }
             let listed = Stage::Listed { since_ms: self.clock.now_ms() };
             self.advance(tenant, ledger, block.ulid, listed).await?;
             self.metrics.blocks_shipped.inc();

@@ -13,6 +13,9 @@ use ulid::Ulid;
 
 use super::ledger::{Ledger, LocalBlock};
 
+/// So often a block is put into the bucket's index while others change that, too.
+const LISTINGS: u32 = 20;
+
 /// Why a block has not been shipped.
 #[derive(Debug, Error)]
 pub(crate) enum ShipError {
@@ -50,12 +53,27 @@ pub(crate) enum ShipError {
         /// Which file.
         file: String,
     },
+    /// Others changed the bucket's index all the time.
+    #[error("block {block} is not in the bucket's index yet: others changed that {LISTINGS} times meanwhile")]
+    Contended {
+        /// Which.
+        block: Ulid,
+    },
     /// The process is stopping.
     #[error("interrupted: {reason}")]
     Interrupted {
         /// By what.
         reason: String,
     },
+}
+
+/// What became of a block that the bucket's index was to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// The index has it, or a block that was made from it.
+    Listed,
+    /// The bucket has it no more, and nothing that was made from it.
+    Gone,
 }
 
 /// A tenant's blocks on their way to the bucket.
@@ -130,15 +148,54 @@ impl Shipper<'_> {
         Ok(())
     }
 
-    /// Sees to it that the bucket's index has the block.
-    pub(super) async fn list(&self, block: Ulid, now_ms: i64) -> Result<(), ShipError> {
+    /// Sees to it that the bucket's index has a block that was uploaded, maybe long ago: somebody may have found it meanwhile,
+    /// merged it and deleted it. What is not in the bucket any more is not put into the index.
+    pub(super) async fn list(&self, block: &LocalBlock, now_ms: i64) -> Result<Listing, ShipError> {
+        let entry = IndexedBlock::of(&self.local_meta(block.ulid).await?, now_ms.div_euclid(1000));
+        for _ in 0..LISTINGS {
+            let before = match self.bucket.index().await {
+                Ok(found) => found.map(|(index, _)| index),
+                // It is made anew, from what is in the bucket.
+                Err(TenantBucketError::Malformed { .. }) => None,
+                Err(error) => return Err(error.into()),
+            };
+            if before.as_ref().is_some_and(|index| index.block(block.ulid).is_some()) {
+                return Ok(Listing::Listed);
+            }
+            if !self.is_uploaded(block.ulid).await? {
+                let merged = match &before {
+                    Some(index) => self.is_listed(block, index).await?,
+                    None => false,
+                };
+                return Ok(if merged { Listing::Listed } else { Listing::Gone });
+            }
+            // As long as the index is what it was before the block was seen in the bucket, nobody has deleted the block.
+            let mut moved = false;
+            let add = |index: &mut BucketIndex| {
+                moved = before.as_ref().is_some_and(|before| before != index);
+                !moved && index.add(entry.clone())
+            };
+            self.bucket.update_index(add).await?;
+            if !moved {
+                return Ok(Listing::Listed);
+            }
+        }
+        Err(ShipError::Contended { block: block.ulid })
+    }
+
+    /// Whether the bucket has the whole block: `meta.json` comes last and goes first.
+    async fn is_uploaded(&self, block: Ulid) -> Result<bool, ShipError> {
+        match self.bucket.bucket().head(&self.bucket.file(block, "meta.json")).await {
+            Ok(_) => Ok(true),
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn local_meta(&self, block: Ulid) -> Result<Meta, ShipError> {
         let file = self.file(block, "meta.json").await?;
         let content = file.read(0..file.len()).await.map_err(|source| ShipError::Local { block, source })?;
-        let meta =
-            Meta::parse("meta.json", &content).map_err(|source| ShipError::Damaged { block, source })?;
-        let entry = IndexedBlock::of(&meta, now_ms.div_euclid(1000));
-        self.bucket.update_index(|index| index.add(entry.clone())).await?;
-        Ok(())
+        Meta::parse("meta.json", &content).map_err(|source| ShipError::Damaged { block, source })
     }
 
     /// Whether the bucket's index has the block, or another that was made from it.

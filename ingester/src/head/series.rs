@@ -3,9 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use bytes::Bytes;
+use chunk::XorAppender;
 use model::{SeriesHash, TimeRange, Value};
 use parking_lot::Mutex;
-use proto::{Chunk, RejectReason};
+use proto::{Chunk, ChunkEncoding, RejectReason};
 
 use crate::chains;
 use crate::chunk_store::{ChunkPtr, ChunkStore, StoreError};
@@ -242,6 +243,16 @@ impl State {
         Selection { stored, late_stored: late.late_stored, in_memory }
     }
 
+    /// As [`State::select`], where the newest sample in the range is enough: that one alone, if it is at hand.
+    pub(crate) fn select_newest(&self, range: TimeRange) -> Selection {
+        // Late samples are older than the last one in order.
+        let last = self.open.as_ref().and_then(OpenChunk::last_float).filter(|(at, _)| range.contains(*at));
+        let Some(newest) = last.and_then(|(at, value)| chunk_of_one(at, value)) else {
+            return self.select(range);
+        };
+        Selection { stored: None, late_stored: None, in_memory: vec![newest] }
+    }
+
     /// As [`State::select`], of one half alone.
     pub(crate) fn select_half(&self, half: Half, range: TimeRange) -> Selection {
         let mut in_memory = Vec::new();
@@ -288,6 +299,14 @@ impl Selection {
         let link = |late| move |pointer| Link { pointer, late };
         self.stored.map(link(false)).into_iter().chain(self.late_stored.map(link(true)))
     }
+}
+
+/// A chunk with one sample.
+fn chunk_of_one(timestamp_ms: i64, value: f64) -> Option<Chunk> {
+    let mut appender = XorAppender::new();
+    appender.append(timestamp_ms, value).ok()?;
+    let range = TimeRange::new(timestamp_ms, timestamp_ms)?;
+    Some(Chunk { range, encoding: ChunkEncoding::Xor, data: Bytes::from(appender.into_bytes()) })
 }
 
 fn is_full(open: &OpenChunk, capacity: u16) -> bool {

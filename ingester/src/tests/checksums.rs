@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
-use model::{Matcher, SeriesHash, TenantSeed, TimeRange};
+use model::{Labels, Matcher, SeriesHash, TenantSeed, TimeRange, Value};
 use proto::{
     Checked, ChecksumBatch, ChecksummedSeries, Chunk, Code, IngesterRead, ReferencedRequest,
     ReferencedSeries, SelectRequest, SeriesChunks,
 };
 
 use super::support::{Host, NOW_MS, labels, limits, row, run, start, tenant};
+use crate::head::open::decode;
 
 const SERIES: usize = 2_500;
 
@@ -18,6 +19,7 @@ fn select(range: TimeRange) -> SelectRequest {
         tenant: tenant("a"),
         matchers: vec![Matcher::equal("job", "test")],
         range,
+        newest_only: false,
         max_series: SERIES,
         max_chunk_bytes: 1 << 30,
     }
@@ -44,8 +46,8 @@ async fn chunks(host: &Host, range: TimeRange) -> Vec<SeriesChunks> {
     host.ingester.select(select(range)).await.unwrap().try_concat().await.unwrap()
 }
 
-async fn checksums(host: &Host, range: TimeRange) -> Vec<ChecksumBatch> {
-    let stream = host.ingester.select_checksums(select(range)).await.unwrap();
+async fn checksums(host: &Host, request: SelectRequest) -> Vec<ChecksumBatch> {
+    let stream = host.ingester.select_checksums(request).await.unwrap();
     let batches = stream.map(|batch| match batch.unwrap() {
         Checked::Checksums(batch) => batch,
         Checked::Chunks(_) => panic!("chunks were sent"),
@@ -67,7 +69,7 @@ fn checksums_are_those_of_the_chunks() {
             let sent = chunks(&host, range).await;
             assert!(range != TimeRange::ALL || sent.len() == SERIES);
             let mut rest = sent.as_slice();
-            for batch in checksums(&host, range).await {
+            for batch in checksums(&host, select(range)).await {
                 let (series, others) = rest.split_at(batch.series.len());
                 rest = others;
                 let expected: Vec<u64> = series.iter().flat_map(|s| &s.chunks).map(Chunk::checksum).collect();
@@ -83,6 +85,46 @@ fn checksums_are_those_of_the_chunks() {
     });
 }
 
+/// The newest sample of each series in the range.
+fn newest(series: &[SeriesChunks], range: TimeRange) -> Vec<(Labels, i64, u64)> {
+    let newest = series.iter().filter_map(|series| {
+        let chunks = series.chunks.iter().flat_map(|c| decode(c.encoding, &c.data).unwrap());
+        let inside = chunks.filter(|(at, _)| range.contains(*at));
+        let (at, value) = inside.max_by_key(|(at, _)| *at)?;
+        let Value::Float(value) = value else { panic!("a float was written") };
+        Some((series.labels.clone(), at, value.to_bits()))
+    });
+    newest.collect()
+}
+
+#[test]
+fn the_newest_samples_alone_are_the_newest_of_all() {
+    run(async {
+        let host = filled().await;
+        let minutes =
+            |from: i64, to: i64| TimeRange::new(NOW_MS - from * 60_000, NOW_MS - to * 60_000).unwrap();
+        for range in
+            ranges().into_iter().chain([minutes(5, 0), minutes(5, 1), minutes(9, 4), minutes(51, 49)])
+        {
+            let request = SelectRequest { newest_only: true, ..select(range) };
+            let all = chunks(&host, range).await;
+            let sent: Vec<SeriesChunks> =
+                host.ingester.select(request.clone()).await.unwrap().try_concat().await.unwrap();
+            assert!(newest(&sent, range) == newest(&all, range), "{range:?}");
+            assert!(!sent.is_empty());
+            // Where the last sample of all is inside, it comes alone.
+            if range.contains(NOW_MS - 30_001) {
+                let many =
+                    sent.iter().find(|series| series.chunks.len() > 1 || series.chunks[0].data.len() > 20);
+                assert!(many.is_none(), "{range:?}: {many:?}");
+            }
+            let expected: Vec<u64> = sent.iter().flat_map(|s| &s.chunks).map(Chunk::checksum).collect();
+            let named = checksums(&host, request).await;
+            assert_eq!(named.into_iter().flat_map(|batch| batch.checksums).collect::<Vec<_>>(), expected);
+        }
+    });
+}
+
 #[test]
 fn what_checksums_name_is_read_by_reference() {
     run(async {
@@ -90,7 +132,7 @@ fn what_checksums_name_is_read_by_reference() {
         for (range, since_ms) in ranges().into_iter().zip([i64::MIN, NOW_MS - 1_800_000, NOW_MS - 7_000_000])
         {
             let sent = chunks(&host, range).await;
-            let batches = checksums(&host, range).await;
+            let batches = checksums(&host, select(range)).await;
             let named = batches.iter().flat_map(|batch| &batch.series).zip(&sent).step_by(7);
             let (named, sent): (Vec<&ChecksummedSeries>, Vec<_>) = named.collect();
             let series =

@@ -9,6 +9,7 @@ mod hand_over;
 mod http;
 mod random;
 mod retention;
+mod slow_disk;
 mod standing;
 mod start_timestamps;
 mod support;

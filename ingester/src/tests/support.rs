@@ -217,6 +217,11 @@ fn deps(
     }
 }
 
+/// What an ingester needs, on this disk.
+pub(super) fn deps_on(fs: Arc<dyn FileSystem>, limits: Overrides<Limits>, scope: &Scope) -> Deps {
+    deps("ingester-1", fs, limits, scope, &Arc::new(SimClock::new(NOW_MS, 0)))
+}
+
 impl Host {
     pub(super) async fn push(&self, tenant: &TenantId, rows: &[Row]) -> Result<PushResponse, Error> {
         self.ingester.push(request(tenant, rows)).await
@@ -226,40 +231,50 @@ impl Host {
         maintenance::snapshot(&self.ingester.inner).await.is_ok()
     }
 
-    /// Everything that a tenant has. Fails where a timestamp is returned twice with different values.
+    /// Everything that a tenant has.
     pub(super) async fn read_all(&self, tenant: &TenantId) -> Samples {
-        let mut all = Samples::new();
-        for (labels, chunks) in self.chunks(tenant).await {
-            let samples = all.entry(labels.clone()).or_default();
-            for chunk in &chunks {
-                for (timestamp_ms, value) in open::decode(chunk.encoding, &chunk.data).unwrap() {
-                    assert!(chunk.range.contains(timestamp_ms), "sample outside its chunk's range");
-                    let repeated = samples.insert(timestamp_ms, value.clone());
-                    let same = repeated.is_none_or(|r| r.same_bits(&value));
-                    assert!(same, "{labels}: two values at {timestamp_ms}");
-                }
-            }
-        }
-        all
+        read_all(&self.ingester, tenant).await
     }
 
     /// All chunks that a tenant has.
     pub(super) async fn chunks(&self, tenant: &TenantId) -> Vec<(Labels, Vec<Chunk>)> {
-        let any = Matcher::new("__name__", model::MatchOp::Regex, ".+").unwrap();
-        let request = SelectRequest {
-            tenant: tenant.clone(),
-            matchers: vec![any],
-            range: TimeRange::ALL,
-            max_series: usize::MAX,
-            max_chunk_bytes: usize::MAX,
-        };
-        let mut all = Vec::new();
-        let mut stream = self.ingester.select(request).await.unwrap();
-        while let Some(batch) = stream.next().await {
-            all.extend(batch.unwrap().into_iter().map(|series| (series.labels, series.chunks)));
-        }
-        all
+        chunks(&self.ingester, tenant).await
     }
+}
+
+/// Everything that a tenant has. Fails where a timestamp is returned twice with different values.
+pub(super) async fn read_all(ingester: &Ingester, tenant: &TenantId) -> Samples {
+    let mut all = Samples::new();
+    for (labels, chunks) in chunks(ingester, tenant).await {
+        let samples = all.entry(labels.clone()).or_default();
+        for chunk in &chunks {
+            for (timestamp_ms, value) in open::decode(chunk.encoding, &chunk.data).unwrap() {
+                assert!(chunk.range.contains(timestamp_ms), "sample outside its chunk's range");
+                let repeated = samples.insert(timestamp_ms, value.clone());
+                let same = repeated.is_none_or(|r| r.same_bits(&value));
+                assert!(same, "{labels}: two values at {timestamp_ms}");
+            }
+        }
+    }
+    all
+}
+
+async fn chunks(ingester: &Ingester, tenant: &TenantId) -> Vec<(Labels, Vec<Chunk>)> {
+    let any = Matcher::new("__name__", model::MatchOp::Regex, ".+").unwrap();
+    let request = SelectRequest {
+        tenant: tenant.clone(),
+        matchers: vec![any],
+        range: TimeRange::ALL,
+        newest_only: false,
+        max_series: usize::MAX,
+        max_chunk_bytes: usize::MAX,
+    };
+    let mut all = Vec::new();
+    let mut stream = ingester.select(request).await.unwrap();
+    while let Some(batch) = stream.next().await {
+        all.extend(batch.unwrap().into_iter().map(|series| (series.labels, series.chunks)));
+    }
+    all
 }
 
 /// Ends an ingester as a crash does, and lets its tasks go.

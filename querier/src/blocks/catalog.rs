@@ -38,11 +38,32 @@ pub(super) struct KnownBlock {
     pub(super) range: TimeRange,
 }
 
+/// When something was, by both clocks: the monotonic one may stand still while a machine is suspended, and the other one may be
+/// set back.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Moment {
+    monotonic: Duration,
+    wall_ms: i64,
+}
+
+impl Moment {
+    fn now(clock: &dyn Clock) -> Self {
+        Self { monotonic: clock.monotonic(), wall_ms: clock.now_ms() }
+    }
+
+    /// How long ago it was: what the one of the clocks says that has moved on by more.
+    fn age(self, clock: &dyn Clock) -> Duration {
+        let by_wall = clock.now_ms().saturating_sub(self.wall_ms);
+        let by_wall = Duration::from_millis(u64::try_from(by_wall).unwrap_or(0));
+        clock.monotonic().saturating_sub(self.monotonic).max(by_wall)
+    }
+}
+
 /// What is known of one tenant's blocks.
 struct Known {
     blocks: Vec<KnownBlock>,
-    /// When the bucket said so, of the monotonic clock.
-    read_at: Duration,
+    /// When the bucket said so.
+    read_at: Moment,
     /// When the index was written, in seconds since the Unix epoch; `None` where there is none.
     written_at: Option<i64>,
     /// `meta.json` of blocks, where the bucket was listed: they do not change.
@@ -68,17 +89,41 @@ pub(super) struct Catalog {
     /// How old it may be at most: ingesters keep a block for two refreshes after it is in the index, and what is asked of
     /// them takes a moment.
     max_age: Duration,
+    /// How long ago the bucket may have been asked when an ingester answers, so that whatever the ingester has forgotten is among
+    /// the blocks: less than the two refreshes, since clocks differ a little.
+    holds_for: Duration,
     clock: Arc<dyn Clock>,
     metrics: BlocksMetrics,
     tenants: Mutex<BTreeMap<TenantId, Arc<Tenant>>>,
 }
 
-/// A tenant's blocks as they were read, and those that are gone since the time before.
+/// A tenant's blocks as they were read.
 pub(super) struct Listed {
-    /// All blocks that overlap the range, by name.
-    pub(super) blocks: Vec<KnownBlock>,
-    /// All that there are, where the bucket has been asked just now.
-    pub(super) refreshed: Option<Vec<Ulid>>,
+    known: Arc<Known>,
+    /// Whether the bucket has been asked just now.
+    pub(super) is_new: bool,
+}
+
+impl Listed {
+    /// The blocks that overlap a range, by name.
+    pub(super) fn overlapping(&self, range: TimeRange) -> impl Iterator<Item = &KnownBlock> {
+        self.known.blocks.iter().filter(move |block| block.range.overlaps(range))
+    }
+
+    /// The names of all that there are.
+    pub(super) fn names(&self) -> Vec<Ulid> {
+        self.known.blocks.iter().map(|block| block.id).collect()
+    }
+
+    /// Whether a block was there.
+    pub(super) fn knows(&self, id: Ulid) -> bool {
+        self.known.blocks.iter().any(|block| block.id == id)
+    }
+
+    /// When the bucket said so.
+    pub(super) fn read_at(&self) -> Moment {
+        self.known.read_at
+    }
 }
 
 impl Catalog {
@@ -88,20 +133,23 @@ impl Catalog {
         clock: Arc<dyn Clock>,
         metrics: BlocksMetrics,
     ) -> Self {
-        Self { config, refresh, max_age: refresh + refresh / 2, clock, metrics, tenants: Mutex::default() }
+        let (max_age, holds_for) = (refresh + refresh / 2, 2 * refresh - refresh / 4);
+        Self { config, refresh, max_age, holds_for, clock, metrics, tenants: Mutex::default() }
     }
 
-    /// The blocks of a tenant that may have samples in `range`.
+    /// The blocks of a tenant.
     ///
     /// # Errors
     /// Where the bucket could not be asked for too long.
-    pub(super) async fn blocks(&self, bucket: &TenantBucket, range: TimeRange) -> Result<Listed, Error> {
+    pub(super) async fn blocks(&self, bucket: &TenantBucket) -> Result<Listed, Error> {
         let tenant = self.tenant(bucket.tenant());
-        let (known, refreshed) = self.known(&tenant, bucket, self.refresh).await?;
-        let overlapping = known.blocks.iter().filter(|block| block.range.overlaps(range));
-        let blocks = overlapping.cloned().collect();
-        let refreshed = refreshed.then(|| known.blocks.iter().map(|block| block.id).collect());
-        Ok(Listed { blocks, refreshed })
+        let (known, is_new) = self.known(&tenant, bucket, self.refresh).await?;
+        Ok(Listed { known, is_new })
+    }
+
+    /// Whether what was read then has every block for sure whose samples an ingester may have forgotten by now.
+    pub(super) fn holds(&self, read_at: Moment) -> bool {
+        read_at.age(&*self.clock) <= self.holds_for
     }
 
     /// Makes the next call ask the bucket: something that it said is not so any more.
@@ -130,7 +178,7 @@ impl Catalog {
     ) -> Result<(Arc<Known>, bool), Error> {
         let fresh = || {
             let known = tenant.known.lock().clone().filter(|_| !tenant.doubted.load(Ordering::Relaxed));
-            known.filter(|known| self.clock.monotonic().saturating_sub(known.read_at) < age)
+            known.filter(|known| known.read_at.age(&*self.clock) < age)
         };
         if let Some(known) = fresh() {
             return Ok((self.not_too_old(known)?, false));
@@ -142,24 +190,34 @@ impl Catalog {
         let before = tenant.known.lock().clone();
         tenant.doubted.store(false, Ordering::Relaxed);
         // What is read now is at least as new as this.
-        let read_at = self.clock.monotonic();
-        let outcome = self.ask(bucket, before.as_deref(), read_at).await;
+        let read_at = Moment::now(&*self.clock);
+        let asked = self.ask(bucket, before.as_deref(), read_at);
+        // For so long what is known can be used in place of an answer.
+        let left = before.as_ref().map(|known| self.max_age.saturating_sub(known.read_at.age(&*self.clock)));
+        let left = left.filter(|left| !left.is_zero());
+        let outcome = match left {
+            None => asked.await.map_err(|error| chain(&error)),
+            Some(left) => tokio::select! {
+                biased;
+                outcome = asked => outcome.map_err(|error| chain(&error)),
+                () = self.clock.sleep(left) => Err(format!("no answer within {} ms", left.as_millis())),
+            },
+        };
         let labels = OutcomeLabels { outcome: if outcome.is_ok() { "success" } else { "failure" } };
         self.metrics.refreshes.get_or_create(&labels).inc();
-        match (outcome, before) {
+        match (outcome, before.filter(|known| left.is_some() && self.holds(known.read_at))) {
             (Ok(known), _) => {
                 let known = Arc::new(known);
                 *tenant.known.lock() = Some(Arc::clone(&known));
                 Ok((self.not_too_old(known)?, true))
             }
-            (Err(error), Some(known)) if read_at.saturating_sub(known.read_at) <= self.max_age => {
-                let tenant = bucket.tenant();
-                tracing::warn!(%tenant, error = %chain(&error), "the blocks of a tenant cannot be read anew");
+            (Err(error), Some(known)) => {
+                tracing::warn!(tenant = %bucket.tenant(), error, "the blocks of a tenant cannot be read anew");
                 Ok((self.not_too_old(known)?, false))
             }
-            (Err(error), _) => {
+            (Err(error), None) => {
                 self.metrics.failed("stale");
-                let message = format!("what blocks there are cannot be read: {}", chain(&error));
+                let message = format!("what blocks there are cannot be read: {error}");
                 Err(Error::unavailable(message, RETRY_AFTER))
             }
         }
@@ -184,7 +242,7 @@ impl Catalog {
         &self,
         bucket: &TenantBucket,
         before: Option<&Known>,
-        read_at: Duration,
+        read_at: Moment,
     ) -> Result<Known, TenantBucketError> {
         match bucket.index().await? {
             Some((index, _)) => Ok(self.of_index(&index, read_at)),
@@ -192,7 +250,7 @@ impl Catalog {
         }
     }
 
-    fn of_index(&self, index: &BucketIndex, read_at: Duration) -> Known {
+    fn of_index(&self, index: &BucketIndex, read_at: Moment) -> Known {
         let marks = index.block_deletion_marks.iter().map(|mark| (mark.id, mark.deletion_time));
         let ignored = self.ignored(marks);
         let blocks = index.blocks.iter().filter(|block| !ignored.contains(&block.id));
@@ -204,7 +262,7 @@ impl Catalog {
         &self,
         bucket: &TenantBucket,
         before: Option<&Known>,
-        read_at: Duration,
+        read_at: Moment,
     ) -> Result<Known, TenantBucketError> {
         let ids = bucket.blocks().await?;
         let marks: Vec<DeletionMark> = bucket.deletion_marks().await?;

@@ -13,6 +13,7 @@ pub(super) struct BlocksMetrics {
     pub(super) queried: Histogram,
     pub(super) refreshes: Family<OutcomeLabels, Counter>,
     pub(super) failures: Family<FailureLabels, Counter>,
+    pub(super) second_looks: Counter,
     pub(super) downsampled: Counter,
     pub(super) headers: Family<HeaderLabels, Counter>,
     pub(super) header_bytes: Gauge,
@@ -33,7 +34,7 @@ pub(super) struct OutcomeLabels {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct FailureLabels {
-    /// `stale`, `open` or `read`.
+    /// `stale`, `outdated`, `open` or `read`.
     pub(super) reason: &'static str,
 }
 
@@ -50,6 +51,10 @@ impl BlocksMetrics {
             queried: registry.histogram("queried", "Blocks that a selection was read from", &BLOCK_BUCKETS),
             refreshes: registry.family("refreshes", "Readings of what blocks tenants have, by outcome"),
             failures: registry.family("failures", "Selections that failed because of blocks, by reason"),
+            second_looks: registry.counter(
+                "second_looks",
+                "Times that what blocks there are had to be read again, since ingesters took long to answer",
+            ),
             downsampled: registry
                 .counter("downsampled_skipped", "Blocks that were left out since they are downsampled"),
             headers: registry.family("headers_opened", "Blocks that were opened, by where their header was"),

@@ -15,6 +15,7 @@ mod opened;
 mod outside;
 mod pages;
 mod reader;
+mod seen;
 mod selection;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ use self::metrics::BlocksMetrics;
 use self::opened::{OpenBlocks, OpenDeps};
 
 pub use self::config::BlocksConfig;
+pub(crate) use self::seen::Seen;
 
 /// The folders of headers, and of pages.
 const HEADERS: &str = "headers";
@@ -60,6 +62,8 @@ pub struct BlocksDeps {
 #[derive(Clone)]
 pub struct Blocks {
     inner: Arc<Inner>,
+    /// Where it is noted what is read, if somebody wants to know.
+    seen: Option<Seen>,
 }
 
 struct Inner {
@@ -108,7 +112,14 @@ impl Blocks {
                 scope,
                 metrics,
             }),
+            seen: None,
         }
+    }
+
+    /// The same blocks, to be read once, and what is noted then.
+    pub(crate) fn noted(&self) -> (Self, Seen) {
+        let seen = Seen::default();
+        (Self { inner: Arc::clone(&self.inner), seen: Some(seen.clone()) }, seen)
     }
 }
 

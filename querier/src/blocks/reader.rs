@@ -16,7 +16,7 @@ use proto::{
 use tokio::sync::mpsc;
 use ulid::Ulid;
 
-use super::catalog::chain;
+use super::catalog::{KnownBlock, Listed, chain};
 use super::merge::{Batches, MergedBlocks};
 use super::opened::{OpenBlock, OpenError};
 use super::outside::Outside;
@@ -56,11 +56,8 @@ impl Blocks {
     ) -> Result<Vec<Reading>, Error> {
         let mut look_up = 1;
         loop {
-            let listed = self.inner.catalog.blocks(bucket, range).await?;
-            if let Some(there) = listed.refreshed {
-                self.inner.open.forget_others(bucket.tenant(), there).await;
-            }
-            let mut blocks = listed.blocks;
+            let listed = self.list(bucket).await?;
+            let mut blocks: Vec<KnownBlock> = listed.overlapping(range).cloned().collect();
             blocks.sort_by_key(|block| (block.range.start_ms(), block.id));
             let opening = blocks.iter().map(|known| async move {
                 let opened = self.inner.open.get(bucket, known.id).await;
@@ -71,6 +68,9 @@ impl Blocks {
             match opened.into_iter().collect::<Result<Vec<_>, _>>() {
                 Ok(opened) => {
                     self.inner.metrics.queried.observe(opened.len() as f64);
+                    if let Some(seen) = &self.seen {
+                        seen.note(bucket, range, listed, &opened);
+                    }
                     return Ok(self.readable(bucket, range, opened));
                 }
                 // It has been merged into another and deleted since the bucket was asked.
@@ -81,6 +81,15 @@ impl Blocks {
                 Err((id, error)) => return Err(self.unopened(id, &error)),
             }
         }
+    }
+
+    /// All blocks of a tenant. What is kept of others goes.
+    pub(super) async fn list(&self, bucket: &TenantBucket) -> Result<Listed, Error> {
+        let listed = self.inner.catalog.blocks(bucket).await?;
+        if listed.is_new {
+            self.inner.open.forget_others(bucket.tenant(), listed.names()).await;
+        }
+        Ok(listed)
     }
 
     /// Those of the blocks whose samples are the ones that came.
@@ -117,7 +126,7 @@ impl Blocks {
         reading.collect()
     }
 
-    fn unopened(&self, id: Ulid, error: &OpenError) -> Error {
+    pub(super) fn unopened(&self, id: Ulid, error: &OpenError) -> Error {
         self.inner.metrics.failed("open");
         Error::unavailable(format!("block {id} cannot be opened: {}", chain(error)), RETRY_AFTER)
     }

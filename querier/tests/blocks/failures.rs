@@ -20,6 +20,7 @@ async fn select(blocks: &Blocks, name: &str) -> Result<Vec<SeriesChunks>, Error>
         tenant: tenant(name),
         matchers: vec![Matcher::new("__name__", model::MatchOp::Regex, ".+").expect("it is right")],
         range: TimeRange::ALL,
+        newest_only: false,
         max_series: 100,
         max_chunk_bytes: 1 << 20,
     };

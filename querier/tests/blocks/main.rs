@@ -3,5 +3,6 @@
 mod failures;
 mod foreign;
 mod random;
+mod standing_still;
 mod support;
 mod with_ingesters;

@@ -87,6 +87,7 @@ async fn selected(
         tenant: tenant("t"),
         matchers: matchers.to_vec(),
         range,
+        newest_only: false,
         max_series: 1000,
         max_chunk_bytes: 1 << 30,
     };

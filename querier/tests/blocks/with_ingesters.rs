@@ -99,6 +99,52 @@ async fn a_series_goes_on_from_blocks_into_ingesters() {
     assert_eq!(series.as_array().unwrap().len(), 2);
 }
 
+/// Series, names and values of labels come from the indexes of blocks as from ingesters, by matchers, time and limit.
+#[tokio::test]
+async fn labels_are_those_of_blocks_and_ingesters() {
+    let of = |pairs: &[(&str, &str)]| Labels::from_pairs(pairs.iter().copied());
+    let mut world = World::new();
+    let old: Data = vec![
+        (of(&[("__name__", "load"), ("disk", "sda"), ("instance", "x")]), vec![samples(0..5)]),
+        (of(&[("__name__", "up"), ("instance", "b")]), vec![samples(0..10)]),
+        (of(&[("__name__", "up"), ("instance", "c"), ("job", "node")]), vec![samples(0..10)]),
+    ];
+    world.add("anonymous", &old, &vec![]).await;
+    let young: Data =
+        vec![(of(&[("__name__", "up"), ("instance", "d"), ("zone", "1")]), vec![samples(60..70)])];
+    world.add("anonymous", &young, &vec![]).await;
+    let holder = Holder { labels: labels("a"), samples: samples(60..121), forbidden: false };
+    let api = world.api(vec![Arc::new(holder)], &[]);
+    let up = escape("up");
+    let seconds = |minute: i64| (NOW_MS - 7_200_000 + minute * 60_000) / 1000;
+    let (first, second) =
+        (format!("&start={}&end={}", seconds(0), seconds(15)), format!("&start={}", seconds(30)));
+    for (path, expected) in [
+        ("labels?".to_owned(), json!(["__name__", "disk", "instance", "job", "zone"])),
+        (format!("labels?match[]={up}"), json!(["__name__", "instance", "job", "zone"])),
+        (format!("labels?match[]={up}{first}"), json!(["__name__", "instance", "job"])),
+        (format!("labels?match[]={up}{second}"), json!(["__name__", "instance", "zone"])),
+        (format!("labels?{second}"), json!(["__name__", "instance", "zone"])),
+        ("label/instance/values?".to_owned(), json!(["a", "b", "c", "d", "x"])),
+        (format!("label/instance/values?match[]={up}{first}"), json!(["a", "b", "c"])),
+        (format!("label/instance/values?match[]={}", escape("load{disk=~\"sd.\"}")), json!(["a", "x"])),
+        (format!("label/instance/values?match[]={up}{second}"), json!(["a", "d"])),
+        ("label/disk/values?".to_owned(), json!(["sda"])),
+    ] {
+        assert_eq!(api.data(&path).await, expected, "{path}");
+    }
+    let (_, cut) = api.get(&format!("label/instance/values?match[]={up}&limit=2")).await;
+    assert_eq!(cut["data"], json!(["a", "b"]));
+    assert_eq!(cut["warnings"], json!(["results truncated due to limit"]));
+    let found = |body: serde_json::Value| -> Vec<String> {
+        let series = body.as_array().cloned().unwrap_or_default();
+        series.iter().filter_map(|one| Some(one["instance"].as_str()?.to_owned())).collect()
+    };
+    assert_eq!(found(api.data(&format!("series?match[]={up}{first}")).await), ["a", "b", "c"]);
+    let either = format!("series?match[]={}&match[]=load", escape("up{instance=~\"c|d\"}"));
+    assert_eq!(found(api.data(&either).await), ["x", "a", "c", "d"]);
+}
+
 #[tokio::test]
 async fn who_is_asked_follows_from_the_time() {
     let mut world = World::new();

@@ -213,6 +213,7 @@ pub(crate) fn request(range: TimeRange) -> SelectRequest {
         tenant: tenant(),
         matchers: vec![all_matcher()],
         range,
+        newest_only: false,
         max_series: 10_000,
         max_chunk_bytes: 1 << 30,
     }

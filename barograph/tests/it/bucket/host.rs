@@ -50,6 +50,14 @@ impl Host {
         Self::begin(folder, flags)
     }
 
+    /// A process that is told of no bucket, with these flags.
+    pub(super) fn with(flags: &[&str]) -> Self {
+        Self::begin(
+            tempfile::tempdir().expect("a folder"),
+            flags.iter().map(|flag| (*flag).to_owned()).collect(),
+        )
+    }
+
     /// A process with a bucket of a server, which is reached at this address, with this key.
     pub(super) fn with_s3(address: SocketAddr, key: &str) -> Self {
         let flags = vec![
@@ -73,7 +81,8 @@ impl Host {
         self.folder.path().join("bucket")
     }
 
-    fn data(&self) -> PathBuf {
+    /// Its data directory.
+    pub(super) fn data(&self) -> PathBuf {
         self.folder.path().join("data")
     }
 
@@ -91,7 +100,12 @@ impl Host {
 
     /// Starts it as a process that has never heard of a bucket, on the disk that it had.
     pub(super) fn start_without_bucket(&mut self) {
-        self.flags.clear();
+        self.start_with(&[]);
+    }
+
+    /// Starts it with these flags in place of those that it had, on the disk that it had.
+    pub(super) fn start_with(&mut self, flags: &[&str]) {
+        self.flags = flags.iter().map(|flag| (*flag).to_owned()).collect();
         self.start();
     }
 
@@ -105,6 +119,13 @@ impl Host {
         let mut process = self.running.take().expect("it runs");
         process.program.signal(Signal::KILL);
         process.program.wait();
+    }
+
+    /// Stops it as an operator does.
+    pub(super) fn stop(&mut self) {
+        let mut process = self.running.take().expect("it runs");
+        process.program.signal(Signal::TERM);
+        assert!(process.program.wait().success(), "{}", self.log());
     }
 
     /// Kills it, and starts it on an empty disk: it has nothing but the bucket.

@@ -5,6 +5,7 @@ mod damaged;
 mod faults;
 mod host;
 mod kills;
+mod local;
 mod many;
 mod proxy;
 mod samples;

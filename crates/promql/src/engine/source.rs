@@ -37,6 +37,8 @@ pub struct SelectHints {
     pub grouping: Vec<String>,
     /// Whether `grouping` are those to keep.
     pub by: bool,
+    /// Whether the newest sample between these times suffices, of each series: it is looked at one time only.
+    pub newest_only: bool,
     /// Whether counts and sums of histograms suffice: buckets may be left out if reset hints are exact then.
     pub histogram_stats_only: bool,
 }

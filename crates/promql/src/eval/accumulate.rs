@@ -95,7 +95,10 @@ impl SumColumns {
     pub(crate) fn take(points: &mut Points) -> Self {
         if points.floats.count() < points.steps() {
             let mut sums = Self::new(points.steps());
-            points.floats.iter().for_each(|step| sums.sums[step] += points.values[step]);
+            for run in points.floats.runs() {
+                let columns = sums.sums[run.clone()].iter_mut().zip(&points.values[run]);
+                columns.for_each(|(sum, value)| *sum += value);
+            }
             return sums;
         }
         let mut sums = std::mem::take(&mut points.values);
@@ -113,13 +116,9 @@ impl SumColumns {
             *compensation += (*sum - (total - added)) + (value - added);
             *sum = total;
         };
-        if points.floats.count() == self.sums.len() {
-            let columns = self.sums.iter_mut().zip(&mut self.compensations);
-            columns.zip(&points.values).for_each(|((sum, lost), value)| add(sum, lost, *value));
-        } else {
-            for i in points.floats.iter() {
-                add(&mut self.sums[i], &mut self.compensations[i], points.values[i]);
-            }
+        for run in points.floats.runs() {
+            let columns = self.sums[run.clone()].iter_mut().zip(&mut self.compensations[run.clone()]);
+            columns.zip(&points.values[run]).for_each(|((sum, lost), value)| add(sum, lost, *value));
         }
     }
 
@@ -174,10 +173,8 @@ impl MeanColumns {
             if *bound + largest < Self::SAFE {
                 *bound += largest;
                 sums.add(points);
-                if points.floats.count() == counts.len() {
-                    counts.iter_mut().for_each(|count| *count += 1.0);
-                } else {
-                    points.floats.iter().for_each(|i| counts[i] += 1.0);
+                for run in points.floats.runs() {
+                    counts[run].iter_mut().for_each(|count| *count += 1.0);
                 }
                 return;
             }

@@ -273,10 +273,8 @@ impl Evaluator<'_> {
                 }
             }
             Gathered::Counts(counts) => {
-                if points.histograms.is_none() && points.floats.count() == counts.len() {
-                    counts.iter_mut().for_each(|count| *count += 1);
-                } else {
-                    points.present().iter().for_each(|step| counts[step] += 1);
+                for run in points.present().runs() {
+                    counts[run].iter_mut().for_each(|count| *count += 1);
                 }
             }
             Gathered::Extreme(extreme) => {

@@ -1,5 +1,7 @@
 //! Which steps have a sample.
 
+use std::ops::Range;
+
 /// A set of steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Presence {
@@ -60,7 +62,7 @@ impl Presence {
     }
 
     /// Sets these steps.
-    pub(crate) fn set_range(&mut self, steps: std::ops::Range<usize>) {
+    pub(crate) fn set_range(&mut self, steps: Range<usize>) {
         let words = self.words_mut();
         for (i, word) in words.iter_mut().enumerate().take(steps.end.div_ceil(64)).skip(steps.start / 64) {
             let (low, high) = (steps.start.max(i * 64) - i * 64, steps.end.min((i + 1) * 64) - i * 64);
@@ -97,6 +99,29 @@ impl Presence {
         self.words().iter().zip(other.words()).any(|(a, b)| a & b != 0)
     }
 
+    /// The steps as ranges without gaps, ascending, and none next to another.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+        let mut end = 0;
+        std::iter::from_fn(move || {
+            let start = self.next(end, 0)?;
+            end = self.next(start, u64::MAX).unwrap_or(self.words().len() * 64);
+            Some(start..end)
+        })
+    }
+
+    /// The first step from `from` on that is there, or, with all bits `flipped`, that is not.
+    fn next(&self, from: usize, flipped: u64) -> Option<usize> {
+        let mut behind = u64::MAX << (from % 64);
+        for (number, word) in self.words().iter().enumerate().skip(from / 64) {
+            let rest = (word ^ flipped) & behind;
+            if rest != 0 {
+                return Some(number * 64 + rest.trailing_zeros() as usize);
+            }
+            behind = u64::MAX;
+        }
+        None
+    }
+
     /// The steps, ascending.
     pub(crate) fn iter(&self) -> impl Iterator<Item = usize> + '_ {
         self.words().iter().enumerate().flat_map(|(i, word)| {
@@ -115,6 +140,21 @@ impl Presence {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_as_long_as_can_be() {
+        for steps in [1, 63, 64, 65, 128, 200] {
+            for seed in 1..50u64 {
+                let mut some = Presence::none(steps);
+                // Long and short runs, of which some end with a word.
+                let drawn = |step: usize| (step as u64 / (1 + seed % 9) * 0x9e37_79b9 * seed) >> 7 & 3 != 0;
+                (0..steps).filter(|step| drawn(*step)).for_each(|step| some.set(step));
+                let runs: Vec<_> = some.runs().collect();
+                assert!(runs.windows(2).all(|pair| pair[0].end < pair[1].start), "{runs:?}");
+                assert_eq!(runs.into_iter().flatten().collect::<Vec<_>>(), some.iter().collect::<Vec<_>>());
+            }
+        }
+    }
 
     #[test]
     fn sets_of_all_sizes() {
@@ -141,6 +181,8 @@ mod tests {
                 let mut range = Presence::none(steps);
                 range.set_range(start..end);
                 assert_eq!(range.iter().collect::<Vec<_>>(), (start..end).collect::<Vec<_>>());
+                let run = Some(start..end).filter(|run| !run.is_empty());
+                assert_eq!(range.runs().collect::<Vec<_>>(), run.into_iter().collect::<Vec<_>>());
             }
         }
     }

@@ -71,6 +71,7 @@ impl SelectorPlan {
             func: self.func,
             grouping: self.grouping.clone(),
             by: self.by,
+            newest_only: first == last && range_ms.is_none() && self.mode != RangeMode::Smoothed,
             histogram_stats_only: self.stats_only,
         }
     }
@@ -98,6 +99,7 @@ pub(crate) fn info_hints(call: &CallPlan, steps: &Steps, lookback_ms: i64) -> Se
         func: "info",
         grouping: Vec::new(),
         by: false,
+        newest_only: false,
         histogram_stats_only: false,
     }
 }

@@ -290,6 +290,8 @@ impl SeriesSource for Data {
             next: 0,
             sorted: self.sorted,
             range: (if self.gives_earlier { i64::MIN } else { hints.start_ms }, hints.end_ms),
+            // A source may give more than it has to.
+            newest_only: hints.newest_only && !self.gives_earlier,
         }))
     }
 }
@@ -299,6 +301,7 @@ struct Set<'d> {
     next: usize,
     sorted: bool,
     range: (i64, i64),
+    newest_only: bool,
 }
 
 impl SeriesSet for Set<'_> {
@@ -310,6 +313,7 @@ impl SeriesSet for Set<'_> {
         let (start, end) = self.range;
         let first = series.samples.partition_point(|s| s.t < start);
         let behind = series.samples.partition_point(|s| s.t <= end).max(first);
+        let first = if self.newest_only { behind.saturating_sub(1).max(first) } else { first };
         Ok(Some(SelectedSeries {
             labels: series.labels.clone(),
             samples: Box::new(Cursor(&series.samples[first..behind])),

@@ -65,6 +65,7 @@ pub(super) fn to_select(request: &SelectRequest) -> message::SelectRequest {
         max_series: request.max_series as u64,
         max_chunk_bytes: request.max_chunk_bytes as u64,
         content: message::select_request::Content::Unspecified.into(),
+        newest_only: request.newest_only,
     }
 }
 
@@ -73,6 +74,7 @@ pub(super) fn from_select(message: message::SelectRequest) -> Result<SelectReque
         tenant: tenant(&message.tenant)?,
         matchers: from_matchers(message.matchers)?,
         range: from_range(message.range)?,
+        newest_only: message.newest_only,
         max_series: bounded(message.max_series),
         max_chunk_bytes: bounded(message.max_chunk_bytes),
     })

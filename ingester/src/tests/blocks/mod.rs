@@ -2,6 +2,7 @@
 
 mod crash;
 mod lifecycle;
+mod listing;
 mod promtool;
 mod random;
-mod support;
+pub(super) mod support;

@@ -41,7 +41,8 @@ fn bucket_config() -> BucketConfig {
     }
 }
 
-fn over(backing: &Backing, seed: u64) -> Bucket {
+/// A bucket over these objects.
+pub(crate) fn over(backing: &Backing, seed: u64) -> Bucket {
     let deps = BucketDeps {
         clock: Arc::new(SimClock::new(NOW_MS, 0)),
         rng: Arc::new(SeededRng::new(seed)),

@@ -20,7 +20,7 @@ use rpc::Tenant;
 
 use crate::error::{ApiError, ErrorType};
 use crate::samples::{SeriesReader, Sink};
-use crate::select::{Budget, Selection};
+use crate::select::{Budget, Selection, Wanted};
 use crate::service::{Querier, oldest_ms, whole_ms};
 
 use super::params::Params;
@@ -112,7 +112,8 @@ async fn newest(
     let mut budget = Budget::new(&limits);
     let mut found = Found::new();
     for matchers in selectors {
-        let mut selection = Selection::open(&readers, tenant, &matchers, range, &budget).await?;
+        let wanted = Wanted { matchers: &matchers, range, newest_only: true };
+        let mut selection = Selection::open(&readers, tenant, &wanted, &budget).await?;
         while let Some(series) = selection.next(&mut budget).await? {
             let Some(name) = series.labels.metric_name() else { continue };
             let key = (name.to_owned(), series.labels.clone());

@@ -12,7 +12,7 @@ use wire::remote_read::{Chunk, FrameWriter};
 
 use crate::admission::Admitted;
 use crate::error::ApiError;
-use crate::select::{Budget, Selection};
+use crate::select::{Budget, Selection, Wanted};
 use crate::service::Querier;
 
 use super::super::plain::PlainError;
@@ -116,7 +116,8 @@ impl Frames {
             let Some(range) = query.range else { continue };
             let readers = self.querier.sources().readers(&self.tenant, range)?;
             let selection =
-                Selection::open(&readers, &self.tenant, &query.matchers, range, &self.budget).await?;
+                Selection::open(&readers, &self.tenant, &Wanted::all(&query.matchers, range), &self.budget)
+                    .await?;
             self.current = Some((index, range, selection));
             return Ok(true);
         }

@@ -12,7 +12,7 @@ use wire::histogram::HistogramSample;
 use wire::protobuf::put_bytes_field;
 
 use crate::error::{ApiError, ErrorType};
-use crate::select::{Budget, Selection};
+use crate::select::{Budget, Selection, Wanted};
 use crate::service::Querier;
 
 use super::super::plain::PlainError;
@@ -32,7 +32,8 @@ pub(super) async fn answer(
         let mut result = QueryResult::new(querier.config().remote_read_sample_limit, message.len());
         if let Some(range) = query.range {
             let readers = querier.sources().readers(tenant, range)?;
-            let mut selection = Selection::open(&readers, tenant, &query.matchers, range, &budget).await?;
+            let wanted = Wanted::all(&query.matchers, range);
+            let mut selection = Selection::open(&readers, tenant, &wanted, &budget).await?;
             while let Some(series) = selection.next(&mut budget).await? {
                 result.add(&series, range)?;
             }

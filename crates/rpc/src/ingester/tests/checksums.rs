@@ -16,7 +16,14 @@ const OLD: usize = 77;
 
 fn request(max_series: usize) -> SelectRequest {
     let matchers = vec![Matcher::equal("a", "b")];
-    SelectRequest { tenant: tenant(), matchers, range: range(), max_series, max_chunk_bytes: 5 }
+    SelectRequest {
+        tenant: tenant(),
+        matchers,
+        range: range(),
+        newest_only: true,
+        max_series,
+        max_chunk_bytes: 5,
+    }
 }
 
 fn batch(n: u64) -> ChecksumBatch {

@@ -426,6 +426,7 @@ async fn selections_arrive_batch_by_batch_and_errors_where_they_happen() {
         tenant: tenant(),
         matchers: matchers(),
         range: TimeRange::ALL,
+        newest_only: false,
         max_series: usize::MAX,
         max_chunk_bytes: 1 << 30,
     };
