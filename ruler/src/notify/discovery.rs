@@ -129,7 +129,7 @@ impl Discover for Named {
                 self.add_host(&service.host, port, &mut targets).await?;
             } else {
                 let url = self.with_host(&service.host, port)?;
-                targets.push(self.connector.target(url).map_err(made)?);
+                targets.push(self.connector.target(url).map_err(|error| made(&error))?);
             }
         }
         Ok(targets)
@@ -142,7 +142,8 @@ impl Named {
     async fn add_host(&self, host: &str, port: u16, targets: &mut Vec<Target>) -> Result<(), Error> {
         for ip in self.servers.addresses(host).await? {
             let (url, named) = (self.with_host(host, port)?, self.with_ip(ip, port)?);
-            let way = self.connector.pinned(url, host, SocketAddr::new(ip, port)).map_err(made)?;
+            let way =
+                self.connector.pinned(url, host, SocketAddr::new(ip, port)).map_err(|error| made(&error))?;
             targets.push(Target { name: HttpAlertmanager::name(&named), way });
         }
         Ok(())
@@ -165,7 +166,7 @@ impl Named {
     }
 }
 
-fn made(error: StartError) -> Error {
+fn made(error: &StartError) -> Error {
     Error::internal(error.to_string())
 }
 
