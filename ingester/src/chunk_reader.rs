@@ -29,7 +29,7 @@ const SPARSE_BYTES: u32 = 1 << 10;
 /// So few together are kept, too.
 const FEW: usize = 2;
 
-/// Where most of what is read together is wanted, chunks are kept where they were read to: of so many parts ...
+/// Where most of a buffer is wanted, chunks are kept where they were read to: of so many parts ...
 const PARTS: usize = 4;
 /// ... at least so many.
 const PARTS_WANTED: usize = 3;
@@ -169,10 +169,11 @@ impl ChunkReader {
             Unreadable { wanted: *first, error }
         })?;
         let of = |wanted: &Wanted| (wanted.pointer.offset() - start) as usize;
+        let held = buffer.held_bytes();
         let wanted_bytes: usize = run.iter().map(|wanted| frame_at(buffer.as_ref(), of(wanted)).1).sum();
         let read = Bytes::from_owner(buffer);
         let read = read.slice(..have.min(read.len()));
-        let stays = keep != Keep::Alone && wanted_bytes >= have / PARTS * PARTS_WANTED;
+        let stays = keep != Keep::Alone && wanted_bytes >= held / PARTS * PARTS_WANTED;
         for (done, wanted) in run.iter().enumerate() {
             let (frame, length) = frame_at(&read, of(wanted));
             if length > frame.len() {

@@ -32,6 +32,13 @@ impl ReadBuffers {
     }
 }
 
+impl ReadBuffer {
+    /// How much memory it holds, which may have been used for more before.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
 impl AsRef<[u8]> for ReadBuffer {
     fn as_ref(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
@@ -65,6 +72,7 @@ mod tests {
         drop(first);
         let (short, other) = (buffers.take(10), buffers.take(10));
         assert_eq!((short.as_ref(), other.as_ref()), ([7; 10].as_slice(), [0; 10].as_slice()));
+        assert_eq!((short.held_bytes(), other.held_bytes()), (100, 10));
         drop(buffers.take(MAX_KEPT_BYTES + 1));
         drop((short, other));
         assert_eq!(buffers.0.lock().len(), 2);
