@@ -11,6 +11,7 @@ use crate::plan::{AggregatePlan, Node};
 use crate::text::number::general;
 use crate::text::quote::quote;
 
+use super::column::Column;
 use super::scalars::Scalars;
 use super::{Evaluator, Sink};
 
@@ -186,11 +187,17 @@ impl Evaluator<'_> {
         self.annotations.borrow_mut().info(span, text);
     }
 
+    /// The metric that a note about a series names: none where the name has been dropped by then.
+    pub(super) fn noted_metric<'c>(&self, column: &'c Column) -> &'c str {
+        let is_dropped = column.drop_name && self.drops_names_now();
+        if is_dropped { "" } else { column.labels.get_or_empty(METRIC_NAME) }
+    }
+
     /// Notes that histograms of a metric cannot be added up.
-    pub(super) fn note_mixed_schemas(&self, e: &AggregatePlan, labels: &Labels) {
+    pub(super) fn note_mixed_schemas(&self, e: &AggregatePlan, metric: &str) {
         let text = format!(
             "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
-            quote(labels.get_or_empty(METRIC_NAME))
+            quote(metric)
         );
         self.annotations.borrow_mut().warn(e.expr.span(), text);
     }

@@ -75,8 +75,8 @@ struct Shard {
     sums: Sums,
     floats: Presence,
     histograms: Option<Vec<HistogramAccumulator>>,
-    /// The labels of the first series with histograms.
-    histograms_of: Labels,
+    /// The metric of the first series with histograms, as notes name it.
+    histograms_of: Box<str>,
     _charge: Charge,
 }
 
@@ -316,7 +316,7 @@ impl Evaluator<'_> {
             sums,
             floats,
             histograms: None,
-            histograms_of: Labels::empty(),
+            histograms_of: Box::default(),
             _charge: self.budget.charge(0, steps * size_of::<Mean>())?,
         })
     }
@@ -326,7 +326,7 @@ impl Evaluator<'_> {
             return;
         };
         if shard.histograms.is_none() {
-            shard.histograms_of = column.labels.clone();
+            shard.histograms_of = self.noted_metric(column).into();
         }
         let sums =
             shard.histograms.get_or_insert_with(|| vec![HistogramAccumulator::default(); histograms.len()]);
@@ -339,7 +339,7 @@ impl Evaluator<'_> {
             };
             if added.is_err() && !broken.has(step) {
                 broken.set(step);
-                self.note_mixed_schemas(e, &column.labels);
+                self.note_mixed_schemas(e, self.noted_metric(column));
             }
         }
     }
@@ -419,19 +419,19 @@ impl Evaluator<'_> {
         let known = into.floats.clone();
         into.sums.merge(&from.sums, &known, &from.floats);
         into.floats.union(&from.floats);
-        let from_labels = from.histograms_of;
+        let of = from.histograms_of;
         match (&mut into.histograms, from.histograms) {
             (Some(into), Some(from)) => {
                 for (step, (into, from)) in into.iter_mut().zip(&from).enumerate() {
                     if into.merge(from).is_err() && !broken.has(step) {
                         broken.set(step);
-                        self.note_mixed_schemas(e, &from_labels);
+                        self.note_mixed_schemas(e, &of);
                     }
                 }
             }
             (empty, Some(from)) => {
                 *empty = Some(from);
-                into.histograms_of = from_labels;
+                into.histograms_of = of;
             }
             (_, None) => {}
         }

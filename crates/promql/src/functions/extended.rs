@@ -36,7 +36,9 @@ pub(crate) fn interpolate_histograms(
         return Ok(result);
     }
     let fraction = (time_ms - a.0) as f64 / (b.0 - a.0) as f64;
-    if counter && b.1.detect_reset(a.1) {
+    // Between exponential and custom buckets there is nothing, not even a reset.
+    let comparable = a.1.uses_custom_buckets() == b.1.uses_custom_buckets();
+    if counter && comparable && b.1.detect_reset(a.1) {
         result.scale(fraction);
         return Ok(result);
     }
@@ -65,11 +67,16 @@ fn relevant(timestamps: &[i64], window: &Window<'_>) -> Option<(usize, usize)> {
 
 /// The samples of a range with values put in at its edges.
 pub(crate) fn extend_floats(window: &Window<'_>) -> Vec<(i64, f64)> {
-    let Some((first, last)) = relevant(window.floats.timestamps, window) else {
+    let times = window.floats.timestamps;
+    // Where nothing but a later sample is known, upstream has its value at both edges.
+    let later_only = || {
+        times.first().filter(|t| window.mode == RangeMode::Smoothed && **t > window.end_ms).map(|_| (0, 0))
+    };
+    let Some((first, last)) = relevant(times, window).or_else(later_only) else {
         return Vec::new();
     };
     let (left, right) = edges(window, first, last, false);
-    let inside = window.floats.timestamps.iter().copied().zip(window.floats.values.iter().copied());
+    let inside = times.iter().copied().zip(window.floats.values.iter().copied());
     let inside = inside.skip(first).take(last + 1 - first);
     let inside = inside.filter(|(t, _)| *t > window.start_ms && *t < window.end_ms);
     std::iter::once((window.start_ms, left)).chain(inside).chain([(window.end_ms, right)]).collect()

@@ -71,9 +71,17 @@ impl SelectorPlan {
             func: self.func,
             grouping: self.grouping.clone(),
             by: self.by,
-            newest_only: first == last && range_ms.is_none() && self.mode != RangeMode::Smoothed,
+            newest_only: first == last
+                && range_ms.is_none()
+                && self.mode != RangeMode::Smoothed
+                && !self.reads_later_than_at(),
             histogram_stats_only: self.stats_only,
         }
+    }
+
+    /// Whether samples are read that lie behind the time of `@`, which is the time that `timestamp` looks at.
+    fn reads_later_than_at(&self) -> bool {
+        self.at_ms.is_some() && self.offset_ms < 0
     }
 }
 

@@ -7,7 +7,7 @@
 
 use model::Matcher;
 
-use crate::ast::{BinaryOp, Cardinality, VectorMatching};
+use crate::ast::{BinaryOp, Cardinality, RangeMode, VectorMatching};
 use crate::eval::is_metadata;
 use crate::functions::CallKind;
 
@@ -56,7 +56,8 @@ fn add(selector: &mut SelectorPlan, matchers: Vec<Matcher>) {
 /// which metric they are, and that notes nothing about series.
 fn selector(node: &mut Node) -> Option<&mut SelectorPlan> {
     match node {
-        Node::Vector(e) => Some(e),
+        // Between samples of different kinds there is no value, which is noted.
+        Node::Vector(e) => (e.mode != RangeMode::Smoothed).then_some(e),
         Node::Negate(e, _) | Node::Constant(e) => selector(e),
         Node::Call(e) if matches!(e.kind, CallKind::Float(_)) => e.args.first_mut().and_then(selector),
         _ => None,

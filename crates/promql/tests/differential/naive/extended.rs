@@ -53,7 +53,11 @@ impl Naive<'_> {
         };
         let floats: Vec<(i64, f64)> = points.iter().map(float).collect();
         let times: Vec<i64> = floats.iter().map(|(t, _)| *t).collect();
-        let Some(used) = relevant(&times, span, mode) else { return Vec::new() };
+        // Where nothing but a later sample is known, both edges have its value.
+        let only_later = mode == RangeMode::Smoothed && times.first().is_some_and(|t| *t > span.1);
+        let Some(used) = relevant(&times, span, mode).or(only_later.then_some((0, 0))) else {
+            return Vec::new();
+        };
         let (left, right) = edges(&floats, used, span, mode, false);
         let inside = floats[used.0..=used.1].iter().copied().filter(|(t, _)| *t > span.0 && *t < span.1);
         let all = [(span.0, left)].into_iter().chain(inside).chain([(span.1, right)]);
@@ -112,7 +116,8 @@ impl Naive<'_> {
         }
         let part = (at - from) as f64 / (to - from) as f64;
         let mut out = b.clone();
-        let reset = counter && b.is_reset_since(a);
+        let comparable = (a.schema == -53) == (b.schema == -53);
+        let reset = counter && comparable && b.is_reset_since(a);
         if !reset {
             let done = out.subtract(a).map_err(|_| NotBetween)?;
             if done.reconciled {
