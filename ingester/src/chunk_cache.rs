@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use proto::Chunk;
 use telemetry::metrics::Counter;
 
+use crate::chunk_reader::Wanted;
 use crate::chunk_store::{ChunkPtr, StoredChunk};
 use crate::read_buffers::ReadBuffers;
 
@@ -55,21 +56,33 @@ impl ChunkCache {
         self.buffers.clone()
     }
 
-    /// The chunk stored there, if it is known.
-    pub(crate) fn get(&self, pointer: ChunkPtr) -> Option<StoredChunk> {
+    /// Gives those of the chunks that are known to `take`, and returns the others. All are looked for before the first one is
+    /// copied: they lie in many places, and the processor waits for all of them together.
+    pub(crate) fn take_known(
+        &self,
+        wanted: &[Wanted],
+        take: &mut impl FnMut(u32, StoredChunk),
+    ) -> Vec<Wanted> {
         let generations = &mut *self.generations.lock();
-        let found = match generations.young.get(&pointer) {
-            Some(chunk) => Some(chunk.clone()),
-            None => generations.old.remove(&pointer).inspect(|chunk| {
-                generations.add(pointer, chunk.clone(), self.max_bytes);
-            }),
-        };
-        if found.is_some() {
-            self.hits.inc()
-        } else {
-            self.misses.inc()
-        };
-        found
+        let young: Vec<_> = wanted.iter().map(|w| generations.young.get(&w.pointer)).collect();
+        let mut missing = Vec::new();
+        for (wanted, found) in wanted.iter().zip(young) {
+            match found {
+                Some(chunk) => take(wanted.of, chunk.clone()),
+                None => missing.push(*wanted),
+            }
+        }
+        missing.retain(|wanted| match generations.old.remove(&wanted.pointer) {
+            Some(chunk) => {
+                generations.add(wanted.pointer, chunk.clone(), self.max_bytes);
+                take(wanted.of, chunk);
+                false
+            }
+            None => true,
+        });
+        self.hits.inc_by((wanted.len() - missing.len()) as u64);
+        self.misses.inc_by(missing.len() as u64);
+        missing
     }
 
     /// How often a chunk was known.
@@ -125,6 +138,18 @@ mod tests {
         (pointer, StoredChunk { previous: None, chunk: Chunk { range, encoding: ChunkEncoding::Xor, data } })
     }
 
+    /// The chunk stored there, if it is known.
+    fn get(cache: &ChunkCache, pointer: ChunkPtr) -> Option<StoredChunk> {
+        let mut found = None;
+        let missing =
+            cache.take_known(&[Wanted { pointer, of: 7 }], &mut |of, chunk| found = Some((of, chunk)));
+        assert_eq!(missing.is_empty(), found.is_some());
+        found.map(|(of, chunk)| {
+            assert_eq!(of, 7);
+            chunk
+        })
+    }
+
     fn cache(max_bytes: usize) -> ChunkCache {
         let registry = Registry::new();
         ChunkCache::new(max_bytes, registry.counter("hits", "Hits"), registry.counter("misses", "Misses"))
@@ -138,9 +163,9 @@ mod tests {
             let (pointer, stored) = chunk(number);
             cache.insert(pointer, stored);
             let (first, expected) = chunk(0);
-            assert_eq!(cache.get(first), Some(expected), "asked for after each of {number}");
+            assert_eq!(get(&cache, first), Some(expected), "asked for after each of {number}");
         }
-        let known = (0..500).filter(|number| cache.get(chunk(*number).0).is_some()).count();
+        let known = (0..500).filter(|number| get(&cache, chunk(*number).0).is_some()).count();
         assert!((10..=20).contains(&known), "{known}");
         assert_eq!((cache.hits.get(), cache.misses.get()), (500 + known as u64, 500 - known as u64));
     }
@@ -151,7 +176,7 @@ mod tests {
             let cache = cache(max_bytes);
             let (pointer, stored) = chunk(1);
             cache.insert(pointer, stored);
-            assert_eq!(cache.get(pointer), None);
+            assert_eq!(get(&cache, pointer), None);
         }
     }
 }

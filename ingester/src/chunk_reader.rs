@@ -122,13 +122,7 @@ impl ChunkReader {
         if self.file(store, segment).is_none() {
             return Ok(());
         }
-        let mut missing = Vec::new();
-        for wanted in run {
-            match cache.get(wanted.pointer) {
-                Some(chunk) => take(wanted.of, chunk),
-                None => missing.push(*wanted),
-            }
-        }
+        let missing = cache.take_known(run, take);
         let (mut rest, mut left) = (missing.as_slice(), room);
         while !rest.is_empty() {
             let (run, behind) = rest.split_at(run_length(rest));

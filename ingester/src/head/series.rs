@@ -269,6 +269,8 @@ impl State {
             && let Some(own) = TimeRange::new(open.first_ms(), own.end_ms())
             && own.overlaps(range)
         {
+            let before = self.stored.map_or(0, |_| chunks_before(own, open.num_samples(), range));
+            in_memory.reserve_exact(1 + before);
             let data = Bytes::copy_from_slice(open.bytes());
             in_memory.push(Chunk { range: own, encoding: open.encoding(), data });
         }
@@ -299,6 +301,17 @@ impl Selection {
         let link = |late| move |pointer| Link { pointer, late };
         self.stored.map(link(false)).into_iter().chain(self.late_stored.map(link(true)))
     }
+}
+
+/// How many full chunks a series may have in a range before its open one, if its samples were always so far apart: room for
+/// them is made at once.
+fn chunks_before(open: TimeRange, samples: u16, range: TimeRange) -> usize {
+    const AT_MOST: i64 = 64;
+    let length = open.end_ms().saturating_sub(open.start_ms());
+    let full = length.saturating_mul(i64::from(CHUNK_SAMPLES)) / i64::from(samples.max(2) - 1);
+    let left = open.start_ms().saturating_sub(range.start_ms());
+    // With one sample nothing is known of distances.
+    if left <= 0 || full == 0 { 0 } else { (left / full.min(CHUNK_ALIGNMENT_MS) + 1).min(AT_MOST) as usize }
 }
 
 /// A chunk with one sample.
