@@ -231,7 +231,8 @@ fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i6
 /// Releases hidden series, except those that a request had found before they were hidden: its record lies before this
 /// in the log.
 async fn release(inner: &Arc<Inner>, tenant: &Arc<Tenant>, hidden: Vec<Arc<Series>>, oldest_ms: i64) {
-    let (tenant, retained_ms) = (tenant.clone(), inner.oldest_ms());
+    let retained_ms = tenant.held.forget(inner.oldest_ms(), inner.clock.monotonic());
+    let tenant = tenant.clone();
     let released = inner.log.run_in_order(move |_| {
         // Samples may have come since that no block has.
         let oldest_ms = oldest_ms.min(tenant.coverage.uncut_from()).max(retained_ms);

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use env::Scope;
 use futures::StreamExt;
@@ -16,6 +17,7 @@ use crate::chains;
 use crate::chunk_cache::ChunkCache;
 use crate::chunk_reader::ChunkReader;
 use crate::chunk_store::StoreError;
+use crate::head::held::Promise;
 use crate::head::series::{Series, State};
 use crate::head::tenant::{Index, Tenant};
 use crate::head::{self, Head};
@@ -32,12 +34,16 @@ const LOCKED_SERIES: usize = 1024;
 /// A batch is also cut at this many bytes of chunks.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Opens a selection. Its chunks are read on blocking threads, the first ones at once.
+/// When to come back after an answer that took too long.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Opens a selection. Its chunks are read on blocking threads, the first ones at once. It fails where the head forgets what is promised.
 pub(crate) async fn select(
     head: &Arc<Head>,
     cache: &Arc<ChunkCache>,
     scope: &Scope,
     request: SelectRequest,
+    promise: Promise,
 ) -> Result<SelectStream, Error> {
     if request.matchers.is_empty() {
         return Err(Error::invalid("a selection needs at least one matcher"));
@@ -58,6 +64,7 @@ pub(crate) async fn select(
             rest: found.into_iter(),
             read_series: READ_SERIES,
             reader: ChunkReader::with_cache(cache),
+            promise,
         };
         work.read_ahead()?;
         Ok::<_, Error>(work)
@@ -161,6 +168,8 @@ struct Work {
     /// So many series are read together.
     read_series: usize,
     reader: ChunkReader,
+    /// What everything that is read here has to have. It is looked at after each reading: then whatever is forgotten was there.
+    promise: Promise,
 }
 
 impl Selection {
@@ -206,6 +215,15 @@ impl Work {
 
     /// Reads the next series.
     fn read_ahead(&mut self) -> Result<(), Error> {
+        self.read_next()?;
+        if self.promise.is_kept() {
+            return Ok(());
+        }
+        let why = "the head has forgotten what this answer was to have in place of blocks: it took too long";
+        Err(Error::unavailable(why, RETRY_AFTER))
+    }
+
+    fn read_next(&mut self) -> Result<(), Error> {
         while self.labelled.len() < self.read_series && !self.rest.as_slice().is_empty() {
             self.label(LOCKED_SERIES);
         }

@@ -10,10 +10,11 @@ use bucket::Bucket;
 use env::{Clock, FileSystem, Rng, Scope};
 use model::{Labels, TenantId, TimeRange};
 use proto::{
-    ActiveSeriesStream, CardinalityRequest, ChecksumStream, Code, Error, ExemplarsRequest, FamilyMetadata,
-    IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
-    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
-    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TenantStats, Written,
+    ActiveSeriesStream, CardinalityRequest, ChecksumStream, Code, CoveringSelection, Error, ExemplarsRequest,
+    FamilyMetadata, IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest,
+    LabelValuesCardinality, LabelValuesRequest, MetadataRequest, PushRequest, PushResponse,
+    ReferencedRequest, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,
+    TenantStats, Written,
 };
 use ring::State;
 use settings::Overrides;
@@ -31,6 +32,7 @@ use crate::error::StartError;
 use crate::gate::Gate;
 use crate::head::Head;
 use crate::head::apply::Applied;
+use crate::head::held::Promise;
 use crate::head::tenant::Tenant;
 use crate::identity::IdentityFile;
 use crate::metrics::Metrics;
@@ -344,6 +346,11 @@ impl Inner {
         self.head.tenant(id)
     }
 
+    async fn select(&self, request: SelectRequest, promise: Promise) -> Result<SelectStream, Error> {
+        let span = telemetry::request_span!("ingester.select", tenant = request.tenant.as_str());
+        select::select(&self.head, &self.chunk_cache, &self.scope, request, promise).instrument(span).await
+    }
+
     /// Answers from a tenant's index, away from the threads that serve I/O; nothing for an unknown tenant.
     async fn ask<T: Default + Send + 'static>(
         &self,
@@ -397,10 +404,16 @@ impl IngesterWrite for Ingester {
 impl IngesterRead for Ingester {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
         self.inner.gate.read(request.range)?;
-        let span = telemetry::request_span!("ingester.select", tenant = request.tenant.as_str());
-        select::select(&self.inner.head, &self.inner.chunk_cache, &self.inner.scope, request)
-            .instrument(span)
-            .await
+        self.inner.select(request, Promise::default()).await
+    }
+
+    async fn select_covering(&self, request: SelectRequest) -> Result<CoveringSelection, Error> {
+        self.inner.gate.read(request.range)?;
+        // Before the head is looked at.
+        let tenant = self.inner.tenant(&request.tenant);
+        let promise = tenant.map(|tenant| tenant.held.promise(request.range)).unwrap_or_default();
+        let covered = promise.covered();
+        Ok(CoveringSelection { series: self.inner.select(request, promise).await?, covered })
     }
 
     async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {

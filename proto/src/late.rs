@@ -7,11 +7,11 @@ use async_trait::async_trait;
 use model::{Labels, TenantId};
 
 use crate::{
-    ActiveSeriesStream, CardinalityRequest, ChecksumStream, Error, ExemplarsRequest, FamilyMetadata,
-    IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest, LabelValuesCardinality,
-    LabelValuesRequest, MetadataRequest, PushRequest, PushResponse, ReferencedRequest, SelectRequest,
-    SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TakeOver, TakeOverRequest, TakenOver,
-    TenantStats,
+    ActiveSeriesStream, CardinalityRequest, ChecksumStream, CoveringSelection, Error, ExemplarsRequest,
+    FamilyMetadata, IndexStats, IngesterRead, IngesterWrite, LabelNameCardinality, LabelNamesRequest,
+    LabelValuesCardinality, LabelValuesRequest, MetadataRequest, PushRequest, PushResponse,
+    ReferencedRequest, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest, TakeOver,
+    TakeOverRequest, TakenOver, TenantStats,
 };
 
 /// When clients may come back.
@@ -92,6 +92,10 @@ impl<I: TakeOver> TakeOver for LateIngester<I> {
 impl<I: IngesterRead> IngesterRead for LateIngester<I> {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
         self.get()?.select(request).await
+    }
+
+    async fn select_covering(&self, request: SelectRequest) -> Result<CoveringSelection, Error> {
+        self.get()?.select_covering(request).await
     }
 
     async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {

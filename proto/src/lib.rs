@@ -34,9 +34,9 @@ pub use push::{
 };
 pub use query::{InstantQuery, NewestRequest, NewestSample, Query};
 pub use read::{
-    Chunk, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest, LabelValuesRequest,
-    MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks, SeriesExemplars, SeriesRequest,
-    TenantStats,
+    Chunk, CoveringSelection, ExemplarsRequest, FamilyMetadata, IngesterRead, LabelNamesRequest,
+    LabelValuesRequest, MetadataRequest, SelectBatch, SelectRequest, SelectStream, SeriesChunks,
+    SeriesExemplars, SeriesRequest, TenantStats,
 };
 pub use stored::{KnownFields, Stored};
 pub use take_over::{Successors, TakeOver, TakeOverRequest, TakenOver, TakenSeries};

@@ -1,10 +1,14 @@
 //! The way of a query to an ingester: selections of encoded chunks, label queries, exemplars, metadata.
 
+use std::collections::BTreeSet;
+use std::fmt;
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use chunk::{ChunkData, Encoding};
 use futures::stream::{BoxStream, StreamExt};
 use model::{Exemplar, Labels, Matcher, Metadata, TenantId, TimeRange};
+use ulid::Ulid;
 
 use crate::cardinality::{
     ActiveSeriesStream, CardinalityRequest, IndexStats, LabelNameCardinality, LabelValuesCardinality,
@@ -69,6 +73,21 @@ pub type SelectBatch = Vec<SeriesChunks>;
 
 /// A selection, batch by batch, sorted by labels over all batches. Dropping it ends the work.
 pub type SelectStream = BoxStream<'static, Result<SelectBatch, Error>>;
+
+/// A selection, and blocks that need not be read besides.
+pub struct CoveringSelection {
+    /// The series.
+    pub series: SelectStream,
+    /// The names of blocks of the tenant that it covers: each sample of theirs that is asked for is in `series`, if that ends
+    /// without an error. Of a selection that did not come to its end nothing is known.
+    pub covered: BTreeSet<Ulid>,
+}
+
+impl fmt::Debug for CoveringSelection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CoveringSelection").field("covered", &self.covered).finish_non_exhaustive()
+    }
+}
 
 /// Series by matcher sets.
 #[derive(Debug, Clone)]
@@ -151,6 +170,11 @@ pub struct TenantStats {
 pub trait IngesterRead: Send + Sync {
     /// Series and their chunks, sorted by labels.
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error>;
+    /// As [`IngesterRead::select`], for whoever would read blocks besides: with those that need not be read. Who knows nothing of
+    /// blocks covers none.
+    async fn select_covering(&self, request: SelectRequest) -> Result<CoveringSelection, Error> {
+        Ok(CoveringSelection { series: self.select(request).await?, covered: BTreeSet::new() })
+    }
     /// The same series, with checksums in the place of labels and chunks, sorted by labels all the same. Who has no
     /// checksums sends chunks.
     async fn select_checksums(&self, request: SelectRequest) -> Result<ChecksumStream, Error> {

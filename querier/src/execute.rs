@@ -217,8 +217,7 @@ impl Executor {
             };
             let asked = Wanted { matchers: &hints.matchers, range: range_asked, newest_only };
             let read = self.read(fetch, &asked, (hold, reader.budget())).await;
-            cost.series = reader.budget().fetched_series() as u64;
-            cost.chunk_bytes = reader.budget().fetched_chunk_bytes() as u64;
+            reader.budget().tell(cost);
             match read? {
                 (series, None) => source.add(Fetched { hints, range, series: series.into() }),
                 (first, Some(rest)) => {
@@ -257,11 +256,10 @@ impl Executor {
 
     /// Notes what has been fetched for a query.
     pub(crate) fn note_fetched(&self, budget: &Budget, cost: &mut Cost) {
-        let (series, bytes) = (budget.fetched_series() as u64, budget.fetched_chunk_bytes() as u64);
-        (cost.series, cost.chunk_bytes) = (series, bytes);
+        budget.tell(cost);
         let metrics = &self.reporter.metrics;
-        metrics.fetched_series.observe(series as f64);
-        metrics.fetched_chunk_bytes.inc_by(bytes);
+        metrics.fetched_series.observe(cost.series as f64);
+        metrics.fetched_chunk_bytes.inc_by(cost.chunk_bytes);
     }
 }
 

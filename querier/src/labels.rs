@@ -14,6 +14,7 @@ use crate::config::QuerierLimits;
 use crate::error::ApiError;
 use crate::select::BEGINNINGS;
 use crate::service::{Querier, oldest_ms, whole_ms};
+use crate::sources::Once;
 use crate::zones::merge_exemplars;
 
 /// A request about series rather than samples.
@@ -136,8 +137,10 @@ impl Querier {
         };
         let mut begun = 1;
         loop {
-            let (all, watch) = readers.once();
-            let answers = try_join_all(all.into_iter().map(|reader| ask(reader, request.clone()))).await?;
+            let Once { ingesters, blocks, watch } = readers.once();
+            let blocks = blocks.map(|blocks| Arc::new(blocks) as Arc<dyn IngesterRead>);
+            let all = ingesters.into_iter().chain(blocks);
+            let answers = try_join_all(all.map(|reader| ask(reader, request.clone()))).await?;
             let Some(watch) = watch else { return Ok(merge(answers, limit)) };
             if watch.is_current().await? {
                 return Ok(merge(answers, limit));

@@ -56,6 +56,10 @@ pub struct Cost {
     pub chunk_bytes: u64,
     /// Most bytes of samples and series held at once.
     pub peak_bytes: u64,
+    /// Blocks that selections were read from.
+    pub blocks: u64,
+    /// Blocks of their time that they were not read from, since ingesters have everything of them.
+    pub blocks_left_out: u64,
 }
 
 /// Follows a query from its arrival to the last byte of its answer, and reports it when dropped. Whoever encodes the
@@ -179,7 +183,8 @@ impl Report {
         };
         let query = &self.query[..self.query.floor_char_boundary(MAX_LOGGED_BYTES)];
         let error = &error[..error.floor_char_boundary(MAX_LOGGED_BYTES)];
-        let Cost { queue, select, evaluate, encode, series, samples, chunk_bytes, peak_bytes } = self.cost;
+        let Cost { queue, select, evaluate, encode, .. } = self.cost;
+        let Cost { series, samples, chunk_bytes, peak_bytes, blocks, blocks_left_out, .. } = self.cost;
         tracing::info!(
             target: "query_log",
             tenant = %self.tenant,
@@ -196,6 +201,8 @@ impl Report {
             samples,
             chunk_bytes,
             peak_bytes,
+            blocks,
+            blocks_left_out,
             queue_seconds = queue.as_secs_f64(),
             select_seconds = select.as_secs_f64(),
             evaluate_seconds = evaluate.as_secs_f64(),

@@ -1,20 +1,24 @@
 //! Selections merged from all ingesters that hold a tenant's data.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering as MemoryOrdering};
 
 use futures::StreamExt;
 use futures::future::try_join_all;
 use futures::stream;
 use model::{Labels, Matcher, TenantId, TimeRange};
 use promql::SharedMemory;
-use proto::{Chunk, Code, Error, SelectRequest, SelectStream, SeriesChunks};
+use proto::{Chunk, Code, CoveringSelection, Error, IngesterRead, SelectRequest, SelectStream, SeriesChunks};
 
+use crate::blocks::{Blocks, BlocksRead};
 use crate::config::QuerierLimits;
 use crate::error::ApiError;
 use crate::federated;
 use crate::memory::QueryMemory;
-use crate::sources::{Readers, Sources, Watch};
+use crate::report::Cost;
+use crate::sources::{Once, Readers, Sources, Watch};
 
 /// What one query may still fetch.
 #[derive(Debug)]
@@ -24,6 +28,9 @@ pub(crate) struct Budget {
     chunk_bytes: Allowance,
     /// What the query holds is taken from here, too.
     memory: Option<Arc<QueryMemory>>,
+    /// Blocks that were read, and those that were left out.
+    blocks_read: AtomicU64,
+    blocks_left_out: AtomicU64,
 }
 
 /// A limit, and how much of it is left.
@@ -67,6 +74,8 @@ impl Budget {
             chunks: Allowance::new(limits.max_fetched_chunks_per_query),
             chunk_bytes: Allowance::new(limits.max_fetched_chunk_bytes_per_query.as_usize()),
             memory: None,
+            blocks_read: AtomicU64::new(0),
+            blocks_left_out: AtomicU64::new(0),
         }
     }
 
@@ -75,14 +84,17 @@ impl Budget {
         Self { memory: Some(memory), ..self }
     }
 
-    /// How many series have been fetched.
-    pub(crate) fn fetched_series(&self) -> usize {
-        self.series.taken()
+    /// Tells what has been fetched.
+    pub(crate) fn tell(&self, cost: &mut Cost) {
+        cost.series = self.series.taken() as u64;
+        cost.chunk_bytes = self.chunk_bytes.taken() as u64;
+        cost.blocks = self.blocks_read.load(MemoryOrdering::Relaxed);
+        cost.blocks_left_out = self.blocks_left_out.load(MemoryOrdering::Relaxed);
     }
 
-    /// How many bytes of chunks have been fetched.
-    pub(crate) fn fetched_chunk_bytes(&self) -> usize {
-        self.chunk_bytes.taken()
+    fn note_blocks(&self, blocks: BlocksRead) {
+        self.blocks_read.fetch_add(blocks.read, MemoryOrdering::Relaxed);
+        self.blocks_left_out.fetch_add(blocks.left_out, MemoryOrdering::Relaxed);
     }
 
     /// An ingester refuses what goes beyond the limits that it is told, but does not know their names.
@@ -228,18 +240,20 @@ async fn merged(
 ) -> Result<Merged, Error> {
     let mut begun = 1;
     loop {
-        let (all, watch) = readers.once();
-        let streams = all.iter().map(|reader| {
-            reader.select(SelectRequest {
-                tenant: tenant.clone(),
-                matchers: asked.matchers.to_vec(),
-                range: asked.range,
-                newest_only: asked.newest_only,
-                max_series: budget.series.ask(),
-                max_chunk_bytes: budget.chunk_bytes.ask(),
-            })
-        });
-        let mut merged = Merged::new(try_join_all(streams).await?);
+        let Once { ingesters, blocks, watch } = readers.once();
+        let request = SelectRequest {
+            tenant: tenant.clone(),
+            matchers: asked.matchers.to_vec(),
+            range: asked.range,
+            newest_only: asked.newest_only,
+            max_series: budget.series.ask(),
+            max_chunk_bytes: budget.chunk_bytes.ask(),
+        };
+        let streams = match blocks {
+            Some(blocks) => beside(&ingesters, &blocks, request, budget).await?,
+            None => try_join_all(ingesters.iter().map(|ingester| ingester.select(request.clone()))).await?,
+        };
+        let mut merged = Merged::new(streams);
         let Some(watch) = watch else { return Ok(merged) };
         // Answers that are short, as most are, have come whole with their first batch.
         merged.fill().await?;
@@ -252,6 +266,25 @@ async fn merged(
         }
         begun += 1;
     }
+}
+
+/// What ingesters have, and behind it what blocks have that ingesters do not cover: these are asked first.
+async fn beside(
+    ingesters: &[Arc<dyn IngesterRead>],
+    blocks: &Blocks,
+    request: SelectRequest,
+    budget: &Budget,
+) -> Result<Vec<SelectStream>, Error> {
+    let answers = ingesters.iter().map(|ingester| ingester.select_covering(request.clone()));
+    let (mut streams, mut all_covered) = (Vec::with_capacity(ingesters.len() + 1), BTreeSet::new());
+    for CoveringSelection { series, covered } in try_join_all(answers).await? {
+        streams.push(series);
+        all_covered.extend(covered);
+    }
+    let (series, read) = blocks.select_beside(request, &all_covered).await?;
+    budget.note_blocks(read);
+    streams.push(series);
+    Ok(streams)
 }
 
 /// Several selections as one.
@@ -278,13 +311,8 @@ impl Merged {
 
     /// The next series by labels, with the chunks of all that have it.
     async fn next(&mut self) -> Result<Option<SeriesChunks>, Error> {
-        if let [only] = self.inputs.as_mut_slice() {
-            only.fill().await?;
-            let next = only.head.take();
-            if let Some(series) = &next {
-                self.follows(&series.labels)?;
-            }
-            return Ok(next);
+        if let Some(number) = self.only_open() {
+            return self.next_of(number).await;
         }
         let asked = self.fill().await?;
         if let Some(watch) = self.watch.as_ref().filter(|_| asked)
@@ -324,6 +352,30 @@ impl Merged {
         Ok(asked.split_last().is_some_and(|(_, ingesters)| ingesters.contains(&true)))
     }
 
+    /// The number of the only input that has not come to its end.
+    fn only_open(&self) -> Option<usize> {
+        let mut open = (0..).zip(&self.inputs).filter(|(_, input)| !input.is_done());
+        let (number, _) = open.next()?;
+        open.next().is_none().then_some(number)
+    }
+
+    /// The next series where no other input has any.
+    async fn next_of(&mut self, number: usize) -> Result<Option<SeriesChunks>, Error> {
+        let is_ingester = number + 1 < self.inputs.len();
+        let Some(only) = self.inputs.get_mut(number) else { return Ok(None) };
+        let asked = only.fill().await?;
+        let next = only.head.take();
+        if let Some(watch) = self.watch.as_ref().filter(|_| asked && is_ingester)
+            && !watch.is_current().await?
+        {
+            return Err(watch.outdated());
+        }
+        if let Some(series) = &next {
+            self.follows(&series.labels)?;
+        }
+        Ok(next)
+    }
+
     /// A series that came too late would come twice: merging relies on the order.
     fn follows(&mut self, labels: &Labels) -> Result<(), Error> {
         if self.last.as_ref().is_some_and(|last| last >= labels) {
@@ -335,6 +387,10 @@ impl Merged {
 }
 
 impl Input {
+    fn is_done(&self) -> bool {
+        self.ended && self.head.is_none()
+    }
+
     /// Fetches the next series, unless it is there already; whether the reader was asked.
     async fn fill(&mut self) -> Result<bool, Error> {
         let mut asked = false;

@@ -74,16 +74,22 @@ pub(crate) struct Watch {
     seen: Seen,
 }
 
+/// Readers, to be asked once.
+pub(crate) struct Once {
+    pub(crate) ingesters: Vec<Arc<dyn IngesterRead>>,
+    pub(crate) blocks: Option<Blocks>,
+    /// What is to be looked at whenever an ingester has answered, where both ingesters and blocks are asked.
+    pub(crate) watch: Option<Watch>,
+}
+
 impl Readers {
-    /// All of them, ingesters first, to be asked once; and what is to be looked at whenever an ingester has answered, where both
-    /// ingesters and blocks are asked.
-    pub(crate) fn once(&self) -> (Vec<Arc<dyn IngesterRead>>, Option<Watch>) {
-        let mut all = self.ingesters.clone();
-        let Some(blocks) = &self.blocks else { return (all, None) };
+    /// All of them.
+    pub(crate) fn once(&self) -> Once {
+        let ingesters = self.ingesters.clone();
+        let Some(blocks) = &self.blocks else { return Once { ingesters, blocks: None, watch: None } };
         let (noted, seen) = blocks.noted();
-        let watch = (!all.is_empty()).then(|| Watch { blocks: blocks.clone(), seen });
-        all.push(Arc::new(noted));
-        (all, watch)
+        let watch = (!ingesters.is_empty()).then(|| Watch { blocks: blocks.clone(), seen });
+        Once { ingesters, blocks: Some(noted), watch }
     }
 }
 

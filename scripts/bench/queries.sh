@@ -8,6 +8,8 @@
 #   SERIES    how many series, one or several numbers (default: 10000 100000)
 #   SPANS     how long range queries reach back, of: 1h 6h (default: both)
 #   INTERVAL  time between two samples of a series (default: 30s)
+#   SETTLE    how many seconds pass between the writes and the queries (default: 15)
+#   BAROGRAPH_FLAGS  flags for Barograph, such as --local-blocks=true; windows are cut and listed after some minutes
 #
 # Six hours of samples are written first. Reports go to target/bench as JSON, one per server, number and span, with the
 # tables beside them. Expects release builds in target/release and the peers in $BAROGRAPH_PEERS_DIR: `make
@@ -33,6 +35,7 @@ step_of() {
 
 arguments_of() {
     case $1 in
+    barograph) echo "${BAROGRAPH_FLAGS:-}" ;;
     # Blocks as long as this are not cut: everything stays in the head, as with the others.
     prometheus) echo "--storage.tsdb.min-block-duration=24h --storage.tsdb.max-block-duration=24h" ;;
     victoria-metrics) echo "-search.maxUniqueTimeseries 2000000" ;;

@@ -98,17 +98,21 @@ impl Blocks {
 }
 
 impl Inner {
-    /// What of a tenant need not be kept: the retention has passed, or it is in the bucket for good.
+    /// What of a tenant need not be kept: the retention has passed, or it is in the bucket for good. From now on no selection covers
+    /// blocks of that time.
     pub(crate) fn forget_before(&self, tenant: &Tenant) -> i64 {
         let oldest_ms = self.oldest_ms();
         if self.blocks.of_tenant(&tenant.id).is_none() {
             return oldest_ms;
         }
+        // Whole windows: as long as one is here, queriers need not read its blocks.
         let keep_ms = self.clock.now_ms().saturating_sub(millis(self.config.block_keep));
+        let keep_ms = window_of(keep_ms, self.window_ms());
         // In this order: what has been cut by now, the ledger has.
         let uncut = tenant.coverage.uncut_from();
         let unlisted = self.blocks.ledgers.find(&tenant.id).map_or(i64::MAX, |ledger| ledger.unlisted_from());
-        uncut.min(unlisted).min(keep_ms).max(oldest_ms)
+        let forgettable_ms = uncut.min(unlisted).min(keep_ms).max(oldest_ms);
+        tenant.held.forget(forgettable_ms, self.clock.monotonic())
     }
 
     /// What of all tenants' chunk files need not be kept. A replay from an older snapshot must find what was there when it
@@ -116,7 +120,10 @@ impl Inner {
     pub(crate) fn forget_files_before(&self) -> i64 {
         let oldest_ms = self.oldest_ms();
         let [_, then] = *self.blocks.forgettable.lock();
-        self.forgettable_now().min(then).max(oldest_ms)
+        let before_ms = self.forgettable_now().min(then).max(oldest_ms);
+        let now = self.clock.monotonic();
+        let allowed = self.head.tenants().into_iter().map(|tenant| tenant.held.forget(before_ms, now));
+        allowed.min().unwrap_or(before_ms)
     }
 
     fn forgettable_now(&self) -> i64 {
@@ -253,7 +260,8 @@ impl Inner {
         let work = move || {
             let blocks = cutting.run()?;
             let written = blocks.len();
-            let names: Vec<Ulid> = blocks.iter().map(|block| block.ulid).collect();
+            let cut: Vec<_> =
+                blocks.iter().map(|block| (block.ulid, block.min_time, block.max_time)).collect();
             ledger.change(|known| {
                 known.extend(blocks.into_iter().map(|block| LocalBlock { not_before_ms, ..block }));
             });
@@ -263,12 +271,14 @@ impl Inner {
                 && let Err(error) = ledger.save(&*fs, &tenant.coverage, done)
             {
                 // Nobody would know these after a restart. The samples are cut again.
-                ledger.change(|known| known.retain(|block| !names.contains(&block.ulid)));
-                for name in names {
-                    let _ = fs.remove_dir_all(&ledger.folder_of(name));
+                let is_new = |block: &LocalBlock| cut.iter().any(|(name, ..)| *name == block.ulid);
+                ledger.change(|known| known.retain(|block| !is_new(block)));
+                for (name, ..) in &cut {
+                    let _ = fs.remove_dir_all(&ledger.folder_of(*name));
                 }
                 return Err(CutError::Ledger(error));
             }
+            cut.into_iter().for_each(|(name, min_time, max_time)| tenant.held.add(name, min_time, max_time));
             done.into_iter().for_each(|start| tenant.coverage.done(start));
             Ok(written)
         };

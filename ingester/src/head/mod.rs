@@ -7,6 +7,7 @@ pub(crate) mod apply;
 pub(crate) mod coverage;
 pub(crate) mod cuts;
 pub(crate) mod exemplars;
+pub(crate) mod held;
 pub(crate) mod id_map;
 pub(crate) mod late;
 pub(crate) mod metadata;

@@ -10,6 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::head::coverage::Coverage;
 use crate::head::cuts::CutGroup;
 use crate::head::exemplars::Exemplars;
+use crate::head::held::Held;
 use crate::head::id_map::IdMap;
 use crate::head::metadata::FamilyMap;
 use crate::head::series::{Fate, Series};
@@ -34,6 +35,8 @@ pub(crate) struct Tenant {
     pub(crate) samples: AtomicU64,
     /// What blocks have been cut from.
     pub(crate) coverage: Coverage,
+    /// Which of these blocks have nothing that is not here.
+    pub(crate) held: Held,
 }
 
 impl Tenant {
@@ -46,6 +49,7 @@ impl Tenant {
             metadata: Mutex::default(),
             samples: AtomicU64::new(0),
             coverage: Coverage::default(),
+            held: Held::default(),
         }
     }
 }

@@ -11,6 +11,8 @@ const BLOCK_BUCKETS: [f64; 8] = [0.0, 1.0, 4.0, 16.0, 64.0, 256.0, 1_024.0, 4_09
 #[derive(Debug, Clone)]
 pub(super) struct BlocksMetrics {
     pub(super) queried: Histogram,
+    pub(super) left_out: Counter,
+    pub(super) chunks_read: Counter,
     pub(super) refreshes: Family<OutcomeLabels, Counter>,
     pub(super) failures: Family<FailureLabels, Counter>,
     pub(super) second_looks: Counter,
@@ -49,6 +51,11 @@ impl BlocksMetrics {
         let registry = registry.sub("querier").sub("blocks");
         Self {
             queried: registry.histogram("queried", "Blocks that a selection was read from", &BLOCK_BUCKETS),
+            left_out: registry.counter(
+                "left_out",
+                "Blocks that a selection was not read from, since ingesters have everything of them",
+            ),
+            chunks_read: registry.counter("chunks_read", "Chunks of blocks that selections were read from"),
             refreshes: registry.family("refreshes", "Readings of what blocks tenants have, by outcome"),
             failures: registry.family("failures", "Selections that failed because of blocks, by reason"),
             second_looks: registry.counter(

@@ -1,11 +1,14 @@
 //! Blocks of the bucket, read for queries: which there are (`catalog`), their headers (`opened`), the bytes that have been
 //! fetched (`pages`, `disk`), selections in one (`selection`) and in all of them (`merge`), and labels (`names`).
 //!
+//! Blocks of which ingesters have everything are not read with them (`covered`).
+//!
 //! A block that is listed and cannot be read is an error. Blocks may overlap, and hold what ingesters hold, too: whoever
 //! reads chunks takes each sample once.
 
 mod catalog;
 pub mod config;
+mod covered;
 mod disk;
 mod lru;
 mod merge;
@@ -33,6 +36,7 @@ use self::metrics::BlocksMetrics;
 use self::opened::{OpenBlocks, OpenDeps};
 
 pub use self::config::BlocksConfig;
+pub(crate) use self::reader::BlocksRead;
 pub(crate) use self::seen::Seen;
 
 /// The folders of headers, and of pages.

@@ -1,5 +1,6 @@
 //! The blocks of a bucket, read as an ingester is: one more that has to answer whole.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tokio::sync::mpsc;
 use ulid::Ulid;
 
 use super::catalog::{KnownBlock, Listed, chain};
+use super::covered;
 use super::merge::{Batches, MergedBlocks};
 use super::opened::{OpenBlock, OpenError};
 use super::outside::Outside;
@@ -47,6 +49,14 @@ pub(super) struct Reading {
     pub(super) outside: Outside,
 }
 
+/// How many blocks a selection was read from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct BlocksRead {
+    pub(crate) read: u64,
+    /// Those of its time that it was not, because ingesters have everything of them.
+    pub(crate) left_out: u64,
+}
+
 impl Blocks {
     /// The blocks of a tenant that may have samples in `range`, open, oldest first.
     pub(super) async fn reading(
@@ -67,7 +77,6 @@ impl Blocks {
             let opened: Vec<_> = opening.buffered(self.inner.config.max_parallel_opens).collect().await;
             match opened.into_iter().collect::<Result<Vec<_>, _>>() {
                 Ok(opened) => {
-                    self.inner.metrics.queried.observe(opened.len() as f64);
                     if let Some(seen) = &self.seen {
                         seen.note(bucket, range, listed, &opened);
                     }
@@ -156,10 +165,12 @@ impl Blocks {
         let (blocks, matchers) = (self.clone(), Arc::clone(matchers));
         self.inner.scope.spawn("block", async move {
             let (tenant, id) = (reading.tenant, reading.id);
+            let chunks_read = &blocks.inner.metrics.chunks_read;
             let done = async {
                 let mut selection =
                     BlockSelection::open(reading.block, reading.outside, &matchers, range).await?;
                 while let Some(batch) = selection.next_batch(ahead).await? {
+                    chunks_read.inc_by(batch.iter().map(|series| series.chunks.len() as u64).sum());
                     // Nobody waits any more.
                     if !batch.is_empty() && send.send(Ok(batch)).await.is_err() {
                         break;
@@ -176,6 +187,33 @@ impl Blocks {
         batches
     }
 
+    /// What blocks have, but for those of which ingesters say, in their answers to the same request, that these cover them.
+    pub(crate) async fn select_beside(
+        &self,
+        request: SelectRequest,
+        covered: &BTreeSet<Ulid>,
+    ) -> Result<(SelectStream, BlocksRead), Error> {
+        let SelectRequest { tenant, matchers, range, .. } = request;
+        let Some(bucket) = self.bucket_of(&tenant) else {
+            return Ok((stream::empty().boxed(), BlocksRead::default()));
+        };
+        let mut reading = self.reading(&bucket, range).await?;
+        let all = reading.len();
+        reading.retain(|read| !covered::is_covered(&read.block.meta, &read.outside, covered));
+        let read = BlocksRead { read: reading.len() as u64, left_out: (all - reading.len()) as u64 };
+        self.inner.metrics.queried.observe(reading.len() as f64);
+        self.inner.metrics.left_out.inc_by(read.left_out);
+        let ahead = (SERIES_AHEAD / reading.len().max(1)).clamp(LEAST_AHEAD, MOST_AHEAD);
+        let matchers: Arc<[Matcher]> = matchers.into();
+        let inputs = reading.into_iter().map(|block| self.begin(block, &matchers, range, ahead)).collect();
+        let merged = MergedBlocks::new(inputs);
+        let batches = stream::try_unfold(merged, |mut merged: MergedBlocks| async move {
+            let batch = merged.next_batch(BATCH_SERIES).await?;
+            Ok((!batch.is_empty()).then_some((batch, merged)))
+        });
+        Ok((batches.boxed(), read))
+    }
+
     /// What a tenant has in the bucket; `None` where it cannot have anything.
     fn bucket_of(&self, tenant: &TenantId) -> Option<TenantBucket> {
         TenantBucket::new(&self.inner.bucket, tenant)
@@ -185,18 +223,7 @@ impl Blocks {
 #[async_trait]
 impl IngesterRead for Blocks {
     async fn select(&self, request: SelectRequest) -> Result<SelectStream, Error> {
-        let SelectRequest { tenant, matchers, range, .. } = request;
-        let Some(bucket) = self.bucket_of(&tenant) else { return Ok(stream::empty().boxed()) };
-        let reading = self.reading(&bucket, range).await?;
-        let ahead = (SERIES_AHEAD / reading.len().max(1)).clamp(LEAST_AHEAD, MOST_AHEAD);
-        let matchers: Arc<[Matcher]> = matchers.into();
-        let inputs = reading.into_iter().map(|block| self.begin(block, &matchers, range, ahead)).collect();
-        let merged = MergedBlocks::new(inputs);
-        let batches = stream::try_unfold(merged, |mut merged: MergedBlocks| async move {
-            let batch = merged.next_batch(BATCH_SERIES).await?;
-            Ok((!batch.is_empty()).then_some((batch, merged)))
-        });
-        Ok(batches.boxed())
+        Ok(self.select_beside(request, &BTreeSet::new()).await?.0)
     }
 
     async fn series(&self, request: SeriesRequest) -> Result<Vec<Labels>, Error> {

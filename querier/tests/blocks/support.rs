@@ -149,9 +149,19 @@ impl World {
 
     /// An API over ingesters and blocks.
     pub(crate) fn api(&self, ingesters: Vec<Arc<dyn IngesterRead>>, config: &[(&str, &str)]) -> Api {
+        self.counted_api(ingesters, config).0
+    }
+
+    /// The same, with the metrics of its blocks.
+    pub(crate) fn counted_api(
+        &self,
+        ingesters: Vec<Arc<dyn IngesterRead>>,
+        config: &[(&str, &str)],
+    ) -> (Api, Metrics) {
+        let (blocks, metrics) = self.counted_blocks(&[]);
         let deps = Deps {
             ingesters: Arc::new(FixedIngesters::new(ingesters)),
-            blocks: Some(self.blocks(&[])),
+            blocks: Some(blocks),
             limits: Overrides::fixed(QuerierLimits::default()),
             clock: Arc::new(self.clock.clone()) as Arc<dyn Clock>,
             scope: Scope::new("test"),
@@ -161,7 +171,8 @@ impl World {
         };
         let config: QuerierConfig = settings::section::with_values(config).expect("they are right");
         let querier = Querier::build(config, deps);
-        Api { router: querier.router().layer(TenantLayer::new(TenantResolver::single_tenant())) }
+        let router = querier.router().layer(TenantLayer::new(TenantResolver::single_tenant()));
+        (Api { router }, metrics)
     }
 
     pub(crate) fn pass(&self, seconds: u64) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bucket::Bucket;
 use distributor::{Distributor, DistributorConfig, WriteLimits};
-use env::{Clock, ManualClock, Scope, SeededRng, SimFs};
+use env::{Clock, CrashMode, ManualClock, Scope, SeededRng, SimFs};
 use ingester::{Ingester, IngesterConfig, Limits};
 use model::TenantId;
 use proto::{
@@ -41,7 +41,9 @@ pub(crate) struct Cluster {
 
 /// An ingester.
 pub(crate) struct Member {
-    ingester: Ingester,
+    pub(crate) ingester: Ingester,
+    scope: Scope,
+    fs: SimFs,
     pub(crate) registry: Registry,
     /// Whether it misses what is written now.
     pub(crate) is_away: Arc<AtomicBool>,
@@ -66,14 +68,24 @@ impl IngesterWrite for Reached {
 impl Cluster {
     /// Ingesters in as many zones as there are buckets for them, `None` for one that keeps all it has.
     pub(crate) async fn start(clock: &ManualClock, buckets: Vec<Option<Bucket>>) -> Self {
+        let disks = (1..).take(buckets.len()).map(SimFs::new).collect();
+        Self::start_on(clock, buckets, (1, disks)).await
+    }
+
+    /// The same, on these disks, with random numbers from this seed on.
+    pub(crate) async fn start_on(
+        clock: &ManualClock,
+        buckets: Vec<Option<Bucket>>,
+        (seed, disks): (u64, Vec<SimFs>),
+    ) -> Self {
         let names = ZONES.iter().take(buckets.len()).map(|zone| InstanceId::new(&format!("ingester-{zone}")));
         let places = names.clone().zip(ZONES).map(|(id, zone)| (id, Some(Arc::from(zone))));
         let quorum = Quorum::at_bootstrap(3, buckets.len());
         let ring = Ring::new(Instance::all_active(places), quorum).expect("places make a ring");
         let view = Arc::new(RingView::fixed(ring));
         let mut members = Vec::new();
-        for ((number, bucket), id) in (1..).zip(buckets).zip(names.clone()) {
-            members.push(Member::start(clock, number, id.as_str(), bucket).await);
+        for (((number, bucket), id), fs) in (seed..).zip(buckets).zip(names.clone()).zip(disks) {
+            members.push(Member::start(clock, number, id.as_str(), (bucket, fs)).await);
         }
         let writers = names.zip(&members).map(|(id, member)| {
             let reached = Reached { ingester: member.ingester.clone(), is_away: Arc::clone(&member.is_away) };
@@ -98,8 +110,32 @@ impl Cluster {
         assert_eq!(answer.error, None, "tenant {tenant}");
     }
 
+    /// Ends all of it as a crash does; what the disks have then.
+    pub(crate) async fn crash(self, mode: CrashMode) -> Vec<SimFs> {
+        drop(self.distributor);
+        let mut disks = Vec::new();
+        for Member { ingester, scope, fs, .. } in self.ingesters {
+            scope.abort();
+            drop(ingester);
+            scope.join(&self.clock, Duration::from_secs(3_600)).await;
+            disks.push(fs.crash(mode));
+        }
+        disks
+    }
+
     /// A querier that knows nothing yet, over these ingesters, and over blocks if there is a bucket.
     pub(crate) fn querier(&self, bucket: Option<Bucket>, fs: &SimFs) -> Querier {
+        let readers = |config: &_, clock: &_, registry: &_| self.readers(config, clock, registry);
+        self.querier_over(readers, bucket, fs).0
+    }
+
+    /// A querier over others who read in their place, and its metrics.
+    pub(crate) fn querier_over(
+        &self,
+        readers: impl FnOnce(&QuerierConfig, &Arc<dyn Clock>, &Registry) -> Arc<dyn Ingesters>,
+        bucket: Option<Bucket>,
+        fs: &SimFs,
+    ) -> (Querier, Registry) {
         let (registry, scope) = (Registry::new(), Scope::simulated("querier"));
         let clock: Arc<dyn Clock> = Arc::new(self.clock.clone());
         let blocks = bucket.map(|bucket| {
@@ -116,16 +152,16 @@ impl Cluster {
         let config =
             QuerierConfig { active_query_log: false, compute_threads: 1, ..QuerierConfig::default() };
         let deps = querier::Deps {
-            ingesters: self.readers(&config, &clock, &registry),
+            ingesters: readers(&config, &clock, &registry),
             blocks,
             limits: Overrides::fixed(QuerierLimits::default()),
             clock,
             scope,
-            registry,
+            registry: registry.clone(),
             fs: Arc::new(fs.clone()),
             dir: PathBuf::from("/querier"),
         };
-        Querier::build(config, deps)
+        (Querier::build(config, deps), registry)
     }
 
     fn readers(
@@ -155,12 +191,17 @@ impl Cluster {
 }
 
 impl Member {
-    async fn start(clock: &ManualClock, number: u64, name: &str, bucket: Option<Bucket>) -> Self {
-        let registry = Registry::new();
+    async fn start(
+        clock: &ManualClock,
+        number: u64,
+        name: &str,
+        (bucket, fs): (Option<Bucket>, SimFs),
+    ) -> Self {
+        let (registry, scope) = (Registry::new(), Scope::simulated(name));
         let deps = ingester::Deps {
-            fs: Arc::new(SimFs::new(number)),
+            fs: Arc::new(fs.clone()),
             clock: Arc::new(clock.clone()),
-            scope: Scope::simulated(name),
+            scope: scope.clone(),
             registry: registry.clone(),
             dir: PathBuf::from("/ingester"),
             retention: RETENTION,
@@ -176,13 +217,18 @@ impl Member {
         let config =
             IngesterConfig { block_upload_jitter: Duration::from_millis(1), ..IngesterConfig::default() };
         let ingester = Ingester::start(config, deps).await.expect("an empty disk is no problem");
-        Self { ingester, registry, is_away: Arc::default() }
+        Self { ingester, scope, fs, registry, is_away: Arc::default() }
     }
 
     /// The value of a metric without labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let text = self.registry.encode_openmetrics();
-        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
-        value.unwrap_or_else(|| panic!("there is no {name} in {text}"))
+        metric(&self.registry, name)
     }
+}
+
+/// The value of a metric without labels.
+pub(crate) fn metric(registry: &Registry, name: &str) -> f64 {
+    let text = registry.encode_openmetrics();
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok());
+    value.unwrap_or_else(|| panic!("there is no {name} in {text}"))
 }

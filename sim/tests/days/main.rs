@@ -5,6 +5,7 @@
 //! Blocks have two hours here, and ingesters and compactors the delays that they have elsewhere; the other simulation of this crate
 //! has seconds, and faults of everything.
 
+mod alone;
 mod answers;
 mod blocks;
 mod cluster;

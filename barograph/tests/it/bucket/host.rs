@@ -90,9 +90,12 @@ impl Host {
         self.folder.path().join("log")
     }
 
-    /// Starts it, on the disk that it had.
+    /// Starts it, on the disk that it had. Its own flags hold in place of the same ones of all.
     pub(super) fn start(&mut self) {
-        let flags = FLAGS.into_iter().chain(self.flags.iter().map(String::as_str));
+        let name = |flag: &str| flag.split('=').next().map(str::to_owned);
+        let own: Vec<_> = self.flags.iter().map(|flag| name(flag)).collect();
+        let of_all = FLAGS.into_iter().filter(|flag| !own.contains(&name(flag)));
+        let flags = of_all.chain(self.flags.iter().map(String::as_str));
         let command = Barograph::command(&flags.collect::<Vec<_>>());
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log");
         self.running = Some(Barograph::start_logging(command, &self.data(), log));

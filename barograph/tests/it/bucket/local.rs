@@ -63,3 +63,27 @@ fn what_was_there_before_becomes_blocks_too() {
     host.start();
     samples.check(host.addr(), "after a crash");
 }
+
+/// What the ingester has still is not read from blocks a second time. Who has just been started does not know that for sure.
+#[test]
+fn what_is_in_memory_is_not_read_from_blocks() {
+    let mut host = Host::with(&[LOCAL, "--ingester.block-keep=2d", "--limits.query-log=true"]);
+    let mut samples = Samples::new(5);
+    for hour in 0..HOURS {
+        samples.write(host.addr(), hour);
+    }
+    shipped(&host);
+    assert!(blocks(&host) > 5);
+    samples.check(host.addr(), "in memory and in blocks");
+    let read = |host: &Host| host.metric("barograph_querier_blocks_chunks_read_total", "");
+    let left_out = |host: &Host| host.metric("barograph_querier_blocks_left_out_total", "");
+    assert_eq!(read(&host), 0.0);
+    assert!(left_out(&host) > 5.0, "{} blocks were left out", left_out(&host));
+    let told = format!("blocks=0 blocks_left_out={}", left_out(&host));
+    assert!(host.log().contains(&told), "{told}: {}", host.log());
+    host.kill();
+    host.start();
+    samples.check(host.addr(), "after a crash");
+    assert!(read(&host) > 0.0);
+    assert_eq!(left_out(&host), 0.0);
+}
