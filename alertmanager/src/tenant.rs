@@ -338,9 +338,14 @@ impl Runner {
 
 /// Sends a notification, keeps that it was sent, and lets its group go on.
 async fn tell(tenant: &Arc<Tenant>, shared: &Arc<Shared>, notification: &Notification, sending: &Scope) {
-    let sent = send(tenant, shared, notification, sending).await;
-    // Not when that is kept, which may take its time: of what others tell meanwhile, the later word has to hold.
-    let at = shared.now();
+    let (sent, began) = send(tenant, shared, notification, sending).await;
+    // Not when that is kept, which may take its time: of what others tell meanwhile, the later word has to hold. Nor when the
+    // process went on, where it stood still before it had the answer.
+    let now = shared.now();
+    let at = match (shared.keeper.cluster(), began) {
+        (Some(cluster), Some(began)) => now.min(began.plus(cluster.alone_for())),
+        _ => now,
+    };
     let outcome = match &sent.failed {
         None => {
             tenant.health.lock().told(&notification.key, at);
@@ -373,28 +378,26 @@ async fn send(
     shared: &Arc<Shared>,
     notification: &Notification,
     sending: &Scope,
-) -> Sent {
+) -> (Sent, Option<Moment>) {
     let setup = tenant.setup();
     let kind = KINDS.into_iter().find(|kind| *kind == notification.key.integration).unwrap_or("webhook");
     let unsent = |message: String| {
         shared.metrics.notifications.of(kind).inc();
         shared.metrics.failed(kind, Reason::Other);
-        Sent { attempts: 0, failed: Some(SendError::for_good(message)) }
+        (Sent { attempts: 0, failed: Some(SendError::for_good(message)) }, None)
     };
     let Some(way) = setup.integrations.get(&notification.key) else {
         return unsent("the configuration has no such receiver any more".to_owned());
     };
-    let telling = match Telling::new(notification, Arc::clone(&setup.templates), &shared.external_url) {
-        Ok(telling) => telling,
-        Err(error) => return unsent(format!("labels of the route: {error}")),
-    };
+    let telling = Telling::new(notification, Arc::clone(&setup.templates), &shared.external_url);
     let attempts = Arc::new(Attempted {
         tenant: Arc::clone(tenant),
         shared: Arc::clone(shared),
         key: notification.key.clone(),
+        began: Mutex::new(None),
     });
     let sending_off = Sending {
-        attempts,
+        attempts: Arc::clone(&attempts) as _,
         way,
         kind,
         telling,
@@ -403,7 +406,9 @@ async fn send(
         rng: Arc::clone(&shared.rng),
         metrics: shared.metrics.clone(),
     };
-    sending_off.run(sending).await
+    let sent = sending_off.run(sending).await;
+    let began = *attempts.began.lock();
+    (sent, began)
 }
 
 /// What a notification on its way asks and says.
@@ -411,10 +416,13 @@ struct Attempted {
     tenant: Arc<Tenant>,
     shared: Arc<Shared>,
     key: LogKey,
+    /// When the last attempt began.
+    began: Mutex<Option<Moment>>,
 }
 
 impl Attempts for Attempted {
     fn may_send(&self) -> bool {
+        *self.began.lock() = Some(self.shared.now());
         self.shared.keeper.cluster().is_none_or(|cluster| cluster.may_act())
     }
 

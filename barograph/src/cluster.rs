@@ -168,6 +168,7 @@ impl Cluster {
             lease: self.lease(),
             instance: parts.name.as_str().into(),
             dial: Arc::clone(&grpc.dial),
+            lease_ttl: config.lease_ttl,
             patience: config.silence_timeout + config.max_staleness,
         })
     }

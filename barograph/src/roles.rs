@@ -90,7 +90,8 @@ impl Roles {
                  the lease would never hold for long enough"
             ));
         }
-        let margin = config.alertmanager.lease_margin;
+        // What is not said follows the lease.
+        let margin = config.alertmanager.lease_margin.unwrap_or_default();
         if self.alertmanager && self.in_cluster(config) && margin > ttl / 2 {
             return Err(format!(
                 "alertmanager.lease_margin is {margin:?} and metastore.lease_ttl {ttl:?}; the margin may be half of it at most, \

@@ -1,16 +1,13 @@
 //! A run from its seed to what it came to.
 
 use std::collections::BTreeSet;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use env::SimExecutor;
-
-use crate::draw::Draw;
+use crate::Stats;
 use crate::mutant::Mutant;
 use crate::network::Carries;
-use crate::trace::{Keep, Trace};
+use crate::stage::{self, Played};
+use crate::trace::Keep;
 use crate::world::{Lived, live};
-use crate::{Stats, logs, panics};
 
 /// Which run.
 #[derive(Debug, Clone)]
@@ -56,37 +53,18 @@ pub struct Outcome {
 /// # Panics
 /// Where no runtime can be made.
 pub fn run(options: &Options) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing of the system");
-    let executor = SimExecutor::new(Draw::new(options.seed, "executor").number());
-    let trace = {
-        let _entered = runtime.enter();
-        Trace::new(options.keep)
-    };
-    let _logs = (options.keep == Keep::Logs).then(|| logs::keep(&trace));
-    panics::watch();
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(executor.clone().run(async {
-            let lived = live(executor, options, trace.clone()).await;
-            // What happens while everything is taken down is not part of it.
-            trace.freeze();
-            lived.fleet.end();
-            lived
-        }))
-    }));
-    drop(runtime);
-    let (hash, events, story) = trace.told();
-    let panic = panics::seen().into_iter().next();
+    let played = stage::play((options.seed, "executor"), options.keep, |executor, trace| async move {
+        let lived = live(executor, options, trace.clone()).await;
+        // What happens while everything is taken down is not part of it.
+        trace.freeze();
+        lived.fleet.end();
+        lived
+    });
+    let Played { lived, hash, events, story, panic } = played;
     match lived {
-        Ok(Lived { failure, stats, faults, .. }) => {
+        Some(Lived { failure, stats, faults, .. }) => {
             Outcome { hash, events, failure: failure.or(panic), stats, faults, story }
         }
-        // Whoever panicked was none of the tasks, which have panics of their own.
-        Err(_) => {
-            Outcome { hash, events, failure: panic, stats: Stats::default(), faults: Vec::new(), story }
-        }
+        None => Outcome { hash, events, failure: panic, stats: Stats::default(), faults: Vec::new(), story },
     }
 }

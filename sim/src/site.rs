@@ -33,6 +33,15 @@ pub(crate) const REPLICATION_FACTOR: u8 = 3;
 /// The ring that ingesters are in.
 pub(crate) const RING: &str = "ingester";
 
+/// How long leases last that are not renewed.
+pub(crate) const LEASE_TTL: Duration = Duration::from_secs(3);
+/// How long calls of the metastore may take, and each attempt at one of its nodes.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long a node may say nothing before a view follows another one, and how far behind the node itself may be.
+pub(crate) const SILENCE_TIMEOUT: Duration = Duration::from_secs(6);
+pub(crate) const MAX_STALENESS: Duration = Duration::from_secs(5);
+
 const SECRET: &str = "known to all machines of the simulation";
 
 /// What all processes of a run share. Clones are the same.
@@ -130,12 +139,12 @@ impl Process {
     pub(crate) fn client(&self, dial: &Arc<dyn Dial>) -> Client {
         let config = MembershipConfig {
             addresses: self.site.voters.iter().map(|name| address(name)).collect(),
-            call_timeout: Duration::from_secs(5),
-            attempt_timeout: Duration::from_secs(1),
-            lease_ttl: Duration::from_secs(3),
+            call_timeout: CALL_TIMEOUT,
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            lease_ttl: LEASE_TTL,
             save_interval: Duration::from_millis(200),
-            silence_timeout: Duration::from_secs(6),
-            max_staleness: Duration::from_secs(5),
+            silence_timeout: SILENCE_TIMEOUT,
+            max_staleness: MAX_STALENESS,
         };
         let pool = Arc::new(ChannelPool::new(Arc::clone(dial)));
         Client::new(config, pool, Arc::clone(&self.clock), self.draw.rng(), &self.registry)

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
 
@@ -73,7 +73,8 @@ pub struct Receiver {
 
 #[derive(Debug)]
 struct State {
-    requests: Vec<ReceivedRequest>,
+    /// With the times at which they were all there, in milliseconds since the epoch.
+    requests: Vec<(ReceivedRequest, i64)>,
     /// The next answers; afterwards `otherwise`.
     next: VecDeque<Reply>,
     otherwise: Reply,
@@ -113,6 +114,11 @@ impl Receiver {
 
     /// What came in so far.
     pub fn requests(&self) -> Vec<ReceivedRequest> {
+        self.timed().into_iter().map(|(request, _)| request).collect()
+    }
+
+    /// What came in so far, with the times at which it was all there, in milliseconds since the epoch.
+    pub fn timed(&self) -> Vec<(ReceivedRequest, i64)> {
         self.state.lock().requests.clone()
     }
 
@@ -132,7 +138,7 @@ impl Receiver {
         while let Some(request) = read(&mut reader)? {
             let reply = {
                 let mut state = self.state.lock();
-                state.requests.push(request);
+                state.requests.push((request, now_ms()));
                 state.next.pop_front().unwrap_or_else(|| state.otherwise.clone())
             };
             std::thread::sleep(reply.delay);
@@ -170,6 +176,12 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<ReceivedReq
     reader.by_ref().take(length).read_to_end(&mut body)?;
     let body = String::from_utf8_lossy(&body).into_owned();
     Ok(Some(ReceivedRequest { method, path, headers, body }))
+}
+
+#[expect(clippy::disallowed_methods, reason = "it says what the machine's clock said")]
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test has no scope, and the thread ends with it")]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
+use http::{Request, StatusCode, Uri};
 use model::Labels;
 use rpc::Tenant;
 use serde::Serialize;
@@ -17,6 +17,7 @@ use super::params::{Params, ReceiverFilter, passes};
 use super::read::{self, Fields};
 use super::time::show;
 use crate::alert::Alert;
+use crate::config::url_parts;
 use crate::dispatch::{AlertStatus, Dispatcher};
 use crate::matcher::{Language, Matcher};
 use crate::moment::Moment;
@@ -152,9 +153,13 @@ pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, u
     json(StatusCode::OK, &shown)
 }
 
-pub(super) async fn push(State(role): State<Alertmanager>, Tenant(id): Tenant, body: Body) -> Response {
+pub(super) async fn push(
+    State(role): State<Alertmanager>,
+    Tenant(id): Tenant,
+    request: Request<Body>,
+) -> Response {
     let shared = &role.0;
-    let value = match read::json(body, shared.config.max_request.bytes(), "alerts").await {
+    let value = match read::json(request, shared.config.max_request.bytes(), "alerts").await {
         Ok(Some(value)) => value,
         Ok(None) => return *read::required("alerts"),
         Err(refused) => return *refused,
@@ -223,11 +228,11 @@ fn posted(value: &Value) -> Result<Vec<Posted>, Refused> {
     let read: Vec<_> = items.iter().map(one).collect::<Result<_, _>>().map_err(unreadable)?;
     let mut posted = Vec::with_capacity(read.len());
     for (index, (labels, rest)) in read.into_iter().enumerate() {
-        let Some(labels) = labels else { return Err(read::required(&format!("{index}.labels"))) };
         let url = &rest.generator_url;
         if !url.is_empty() && !is_uri(url) {
             return Err(read::invalid_type(&format!("{index}.generatorURL in body"), "uri", url));
         }
+        let Some(labels) = labels else { return Err(read::required(&format!("{index}.labels"))) };
         posted.push(Posted { labels, ..rest });
     }
     Ok(posted)
@@ -236,8 +241,9 @@ fn posted(value: &Value) -> Result<Vec<Posted>, Refused> {
 /// An alert's labels, if they are given, and the rest of it.
 fn one(value: &Value) -> Result<(Option<BTreeMap<String, String>>, Posted), String> {
     let empty = Value::Object(serde_json::Map::new());
-    let fields = Fields::of(if value.is_null() { &empty } else { value }, "PostableAlert")?;
-    let alert = Fields::of(if value.is_null() { &empty } else { value }, "Alert")?;
+    let value = if value.is_null() { &empty } else { value };
+    let fields = Fields::of(value, "PostableAlert", "")?;
+    let alert = Fields::of(value, "Alert", "Alert")?;
     let rest = Posted {
         labels: BTreeMap::new(),
         annotations: fields.texts("annotations")?.unwrap_or_default(),
@@ -250,14 +256,7 @@ fn one(value: &Value) -> Result<(Option<BTreeMap<String, String>>, Posted), Stri
 
 /// Whether a text may be a URI as Go's requests have it: with a scheme, or a path.
 fn is_uri(text: &str) -> bool {
-    if text.starts_with('/') {
-        return true;
-    }
-    let Some((scheme, rest)) = text.split_once(':') else { return false };
-    let first = scheme.starts_with(|c: char| c.is_ascii_alphabetic());
-    first
-        && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-        && !rest.chars().any(char::is_control)
+    url_parts(text).is_ok_and(|parts| text.starts_with('/') || !parts.scheme.is_empty())
 }
 
 impl Posted {

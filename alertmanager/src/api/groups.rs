@@ -14,10 +14,9 @@ use super::params::Params;
 use crate::alert::Fingerprint;
 use crate::dispatch::{AlertStatus, GroupView};
 use crate::moment::Moment;
-use crate::notify::template_limits;
+use crate::notify::Labelled;
 use crate::service::{Alertmanager, Shared};
 use crate::setup::Setup;
-use crate::template::{AlertData, Data};
 use crate::tenant::Tenant as Owner;
 
 #[derive(Serialize)]
@@ -28,9 +27,6 @@ struct ShownGroup {
     receiver: Named,
     route_labels: BTreeMap<String, String>,
 }
-
-/// What route labels say where nothing is told at the moment.
-const NO_REASON: &str = "unknown";
 
 pub(super) async fn list(State(role): State<Alertmanager>, Tenant(id): Tenant, uri: Uri) -> Response {
     let params = Params::of(&uri);
@@ -102,26 +98,16 @@ fn show(
         let receivers = told.get(&alert.fingerprint()).cloned().unwrap_or_default();
         Shown::new(alert, status, receivers, &group.muted_by)
     });
+    let labelled = Labelled {
+        receiver: &group.receiver,
+        labels: &group.route.options.labels,
+        group_labels: &group.labels,
+        alerts: &group.group_alerts,
+    };
     ShownGroup {
         alerts: alerts.collect(),
         labels: pairs(&group.labels),
         receiver: Named { name: group.receiver.clone() },
-        route_labels: route_labels(shared, setup, group, now),
-    }
-}
-
-/// The labels of the group's route, rendered; as they are written where that fails.
-fn route_labels(shared: &Shared, setup: &Setup, group: &GroupView, now: Moment) -> BTreeMap<String, String> {
-    let labels = &group.route.options.labels;
-    if labels.is_empty() {
-        return BTreeMap::new();
-    }
-    let alerts = group.alerts.iter().map(|alert| AlertData::of(alert, now)).collect();
-    let mut data = Data::new(&group.receiver, &shared.external_url, &group.labels, alerts);
-    data.notification_reason = NO_REASON.to_owned();
-    data.route_labels.clone_from(labels);
-    match setup.templates.render_route_labels(&mut data, now, template_limits()) {
-        Ok(()) => data.route_labels,
-        Err(_) => labels.clone(),
+        route_labels: labelled.rendered(&setup.templates, &shared.external_url, now),
     }
 }

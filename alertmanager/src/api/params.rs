@@ -1,7 +1,7 @@
 //! Parameters of requests: filters, and which states are wanted.
 
 use http::Uri;
-use model::{MatchOp, Matcher as Anchored};
+use model::MatchOp;
 
 use super::answer::{Refused, bad};
 use crate::config::Config;
@@ -27,7 +27,8 @@ impl Params {
     /// Whether something is wanted: unless something else is said it is, and whatever does not say yes says no.
     pub(super) fn wanted(&self, name: &str) -> bool {
         let yes = ["true", "1", "yes", "ok", "y", "on", "selected", "checked", "t", "enabled"];
-        self.all(name).last().is_none_or(|value| yes.contains(&value.to_lowercase().as_str()))
+        let said = self.all(name).last().filter(|value| !value.is_empty());
+        said.is_none_or(|value| yes.contains(&value.to_lowercase().as_str()))
     }
 
     /// The matchers of parameters of that name.
@@ -43,26 +44,30 @@ impl Params {
 
     /// Which receivers are wanted.
     pub(super) fn receivers(&self, language: Language) -> Result<ReceiverFilter, Refused> {
-        let name = match self.all("receiver").last() {
+        let name = match self.all("receiver").last().filter(|pattern| !pattern.is_empty()) {
             None => None,
             Some(pattern) => {
-                let compiled = Anchored::new("receiver", MatchOp::Regex, pattern);
+                let compiled = Matcher::new("receiver", MatchOp::Regex, pattern);
                 let failed = |error: model::MatcherError| {
                     Box::new(bad(&format!("failed to parse receiver param: {error}")))
                 };
                 Some(compiled.map_err(failed)?)
             }
         };
-        let labels = self
-            .matchers("receiver_matchers", language)
-            .map_err(|error| Box::new(bad(&format!("failed to parse receiver_matchers param: {error}"))))?;
-        Ok(ReceiverFilter { name, labels })
+        Ok(ReceiverFilter { name, ..self.receiver_labels(language)? })
+    }
+
+    /// Which receivers are wanted by their labels alone.
+    pub(super) fn receiver_labels(&self, language: Language) -> Result<ReceiverFilter, Refused> {
+        let wrong = |error| Box::new(bad(&format!("failed to parse receiver_matchers param: {error}")));
+        let labels = self.matchers("receiver_matchers", language).map_err(wrong)?;
+        Ok(ReceiverFilter { name: None, labels })
     }
 }
 
 /// Which receivers are wanted.
 pub(super) struct ReceiverFilter {
-    name: Option<Anchored>,
+    name: Option<Matcher>,
     labels: Vec<Matcher>,
 }
 
@@ -74,13 +79,13 @@ impl ReceiverFilter {
 
     /// The one of that name.
     pub(super) fn named(name: &str) -> Result<Self, model::MatcherError> {
-        let name = Anchored::new("receiver", MatchOp::Equal, name)?;
+        let name = Matcher::new("receiver", MatchOp::Equal, name)?;
         Ok(Self { name: Some(name), labels: Vec::new() })
     }
 
     /// Whether any of these receivers is wanted by its name, and any by its labels.
     pub(super) fn any(&self, config: &Config, receivers: &[&str]) -> bool {
-        let by_name = |name: &Anchored| receivers.iter().any(|receiver| name.matches(receiver));
+        let by_name = |name: &Matcher| receivers.iter().any(|receiver| name.matches_value(receiver));
         let named = self.name.as_ref().is_none_or(by_name);
         named && (self.labels.is_empty() || receivers.iter().any(|name| self.labelled(config, name)))
     }

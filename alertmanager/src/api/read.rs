@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use axum::body::Body;
-use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, Request, StatusCode};
 use rpc::{BodyLimits, error_response, read_body};
 use serde_json::{Map, Value};
 
@@ -20,14 +21,49 @@ const INVALID_TYPE: u16 = 601;
 const REQUIRED: u16 = 602;
 const TOO_FEW: u16 = 612;
 
-/// The JSON of a body; `name` is what the specification calls it. Nothing at all is `None`.
-pub(super) async fn json(body: Body, max_bytes: u64, name: &str) -> Result<Option<Value>, Refused> {
+/// The JSON of a body; `name` is what the specification calls it. Nothing at all is `None`; what stands behind the first value is
+/// not looked at, as upstream has it.
+pub(super) async fn json(
+    request: Request<Body>,
+    max_bytes: u64,
+    name: &str,
+) -> Result<Option<Value>, Refused> {
+    let (parts, body) = request.into_parts();
     let limits = BodyLimits { max_bytes, read_timeout: READ_TIMEOUT };
     let bytes = read_body(body, limits).await.map_err(|error| Box::new(error_response(&error)))?;
     if bytes.is_empty() {
         return Ok(None);
     }
-    serde_json::from_slice(&bytes).map(Some).map_err(|error| unreadable(name, &error.to_string()))
+    check_type(&parts.headers)?;
+    let mut values = serde_json::Deserializer::from_slice(&bytes).into_iter::<Value>();
+    let unreadable = |error: serde_json::Error| match error.is_eof() {
+        true => unreadable(name, "unexpected EOF"),
+        false => unreadable(name, &error.to_string()),
+    };
+    values.next().transpose().map_err(unreadable)
+}
+
+/// Refuses a body that is said to be something else than JSON.
+fn check_type(headers: &HeaderMap) -> Result<(), Refused> {
+    let given = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if given.is_empty() {
+        // Upstream refuses this, too; whoever says nothing is taken to mean what alone there is.
+        return Ok(());
+    }
+    let kind = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" {
+        return Ok(());
+    }
+    if !kind.contains('/') {
+        let given = gotemplate::quote(given);
+        let why = format!("mediatype: malformed: {given} has no subtype");
+        let message = format!("parsing Content-Type header from {given} failed, because {why}");
+        return Err(Box::new(fault(StatusCode::BAD_REQUEST, 400, &message)));
+    }
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    let quoted = gotemplate::quote(&kind);
+    let message = format!("unsupported media type {quoted}, only [application/json] are allowed");
+    Err(Box::new(fault(status, status.as_u16(), &message)))
 }
 
 /// A body that cannot be read.
@@ -79,14 +115,14 @@ pub(super) fn mismatch_whole(value: &Value, wanted: &str) -> String {
 /// Fields of an object. A field that is null is not given.
 pub(super) struct Fields<'a> {
     entries: &'a Map<String, Value>,
-    /// What the object is called in Go.
-    go_type: &'static str,
+    /// What fields of the object are told of in Go: `Matcher.matchers`.
+    path: &'static str,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn of(value: &'a Value, go_type: &'static str) -> Result<Self, String> {
+    pub(super) fn of(value: &'a Value, go_type: &str, path: &'static str) -> Result<Self, String> {
         match value {
-            Value::Object(entries) => Ok(Self { entries, go_type }),
+            Value::Object(entries) => Ok(Self { entries, path }),
             other => Err(mismatch_whole(other, &format!("models.{go_type}"))),
         }
     }
@@ -104,15 +140,25 @@ impl<'a> Fields<'a> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(other) => Err(mismatch(other, &format!("{}.{name}", self.go_type), "string")),
+            Some(other) => Err(mismatch(other, &self.name(name), "string")),
         }
+    }
+
+    /// A field of another type than it has to be.
+    pub(super) fn mismatch(&self, value: &Value, name: &str, wanted: &str) -> String {
+        mismatch(value, &self.name(name), wanted)
+    }
+
+    /// A field as messages name it.
+    fn name(&self, name: &str) -> String {
+        format!("{}.{name}", self.path)
     }
 
     pub(super) fn truth(&self, name: &str) -> Result<Option<bool>, String> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::Bool(truth)) => Ok(Some(*truth)),
-            Some(other) => Err(mismatch(other, &format!("{}.{name}", self.go_type), "bool")),
+            Some(other) => Err(mismatch(other, &self.name(name), "bool")),
         }
     }
 
@@ -126,7 +172,6 @@ impl<'a> Fields<'a> {
 
     /// Names and texts.
     pub(super) fn texts(&self, name: &str) -> Result<Option<BTreeMap<String, String>>, String> {
-        let field = |key: &str| format!("{}.{name}.{key}", self.go_type);
         match self.get(name) {
             None => Ok(None),
             Some(Value::Object(entries)) => {
@@ -135,12 +180,12 @@ impl<'a> Fields<'a> {
                     match value {
                         Value::String(text) => texts.insert(key.clone(), text.clone()),
                         Value::Null => texts.insert(key.clone(), String::new()),
-                        other => return Err(mismatch(other, &field(key), "string")),
+                        other => return Err(mismatch(other, &self.name(&format!("{name}.{key}")), "string")),
                     };
                 }
                 Ok(Some(texts))
             }
-            Some(other) => Err(mismatch(other, &format!("{}.{name}", self.go_type), "models.LabelSet")),
+            Some(other) => Err(mismatch(other, &self.name(name), "models.LabelSet")),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::{StatusCode, Uri};
+use http::{Request, StatusCode, Uri};
 use model::MatchOp;
 use rpc::Tenant;
 use serde::Serialize;
@@ -28,6 +28,7 @@ struct Shown {
     id: String,
     status: ShownState,
     updated_at: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     comment: String,
     created_by: String,
@@ -152,23 +153,21 @@ pub(super) async fn expire(
     }
 }
 
-pub(super) async fn set(State(role): State<Alertmanager>, Tenant(id): Tenant, body: Body) -> Response {
+pub(super) async fn set(
+    State(role): State<Alertmanager>,
+    Tenant(id): Tenant,
+    request: Request<Body>,
+) -> Response {
     let shared = &role.0;
-    let value = match read::json(body, shared.config.max_request.bytes(), "silence").await {
+    let value = match read::json(request, shared.config.max_request.bytes(), "silence").await {
         Ok(Some(value)) => value,
         Ok(None) => return *read::required("silence"),
         Err(refused) => return *refused,
     };
-    let silence = match posted(&value) {
+    let silence = match posted(&value, shared.now()) {
         Ok(silence) => silence,
         Err(refused) => return *refused,
     };
-    if silence.starts_at >= silence.ends_at {
-        return bad("Failed to create silence: start time must be before end time");
-    }
-    if silence.ends_at < shared.now() {
-        return bad("Failed to create silence: end time can't be in the past");
-    }
     let tenant = match shared.tenant(&id) {
         Ok(tenant) => tenant,
         Err(refused) => return overloaded(&refused),
@@ -197,18 +196,19 @@ struct PostedMatcher<'a> {
     is_equal: Option<bool>,
 }
 
-/// The silence that was sent. Fields are looked into in the order of the specification's library.
-fn posted(value: &Value) -> Result<Silence, Refused> {
+/// The silence that was sent. Fields are looked into in the order of the specification's library, times before expressions.
+fn posted(value: &Value, now: Moment) -> Result<Silence, Refused> {
     let unreadable = |why: String| read::unreadable("silence", &why);
-    let fields = Fields::of(value, "PostableSilence").map_err(unreadable)?;
+    let fields = Fields::of(value, "PostableSilence", "Silence").map_err(unreadable)?;
+    let own = Fields::of(value, "PostableSilence", "").map_err(unreadable)?;
     let matchers = match fields.get("matchers") {
         None => None,
         Some(Value::Array(items)) => {
             Some(items.iter().map(matcher).collect::<Result<Vec<_>, _>>().map_err(unreadable)?)
         }
-        Some(other) => return Err(unreadable(read::mismatch_whole(other, "models.Matchers"))),
+        Some(other) => return Err(unreadable(fields.mismatch(other, "matchers", "models.Matchers"))),
     };
-    let id = fields.text("id").map_err(unreadable)?.unwrap_or_default();
+    let id = own.text("id").map_err(unreadable)?.unwrap_or_default();
     let comment = fields.text("comment").map_err(unreadable)?;
     let created_by = fields.text("createdBy").map_err(unreadable)?;
     let (ends_given, ends_at) = fields.time("endsAt").map_err(unreadable)?;
@@ -219,17 +219,25 @@ fn posted(value: &Value) -> Result<Silence, Refused> {
     if !ends_given {
         return Err(read::required("endsAt"));
     }
-    let matchers = checked(matchers.ok_or_else(|| read::required("matchers"))?)?;
+    let matchers = complete(matchers.ok_or_else(|| read::required("matchers"))?)?;
     if !starts_given {
         return Err(read::required("startsAt"));
     }
     // Go's zero time is long ago.
     let moment = |time: Option<Moment>| time.unwrap_or(Moment::from_nanos(i64::MIN));
+    let (starts_at, ends_at) = (moment(starts_at), moment(ends_at));
+    let failed = |why: &str| Box::new(bad(&format!("Failed to create silence: {why}")));
+    if starts_at >= ends_at {
+        return Err(failed("start time must be before end time"));
+    }
+    if ends_at < now {
+        return Err(failed("end time can't be in the past"));
+    }
     Ok(Silence {
         id: id.to_owned(),
-        matchers: vec![matchers],
-        starts_at: moment(starts_at),
-        ends_at: moment(ends_at),
+        matchers: vec![compiled(matchers)?],
+        starts_at,
+        ends_at,
         updated_at: moment(None),
         created_by: created_by.to_owned(),
         comment: comment.to_owned(),
@@ -238,7 +246,7 @@ fn posted(value: &Value) -> Result<Silence, Refused> {
 }
 
 fn matcher(value: &Value) -> Result<PostedMatcher<'_>, String> {
-    let fields = Fields::of(value, "Matcher")?;
+    let fields = Fields::of(value, "Matcher", "Matcher.matchers")?;
     Ok(PostedMatcher {
         name: fields.text("name")?,
         value: fields.text("value")?,
@@ -247,12 +255,15 @@ fn matcher(value: &Value) -> Result<PostedMatcher<'_>, String> {
     })
 }
 
-fn checked(posted: Vec<PostedMatcher<'_>>) -> Result<Vec<Matcher>, Refused> {
+/// The parts of a matcher: name, value, whether it is an expression, whether it has to match.
+type Parts<'a> = (&'a str, &'a str, bool, bool);
+
+/// The matchers that were sent, of which none lacks a part.
+fn complete(posted: Vec<PostedMatcher<'_>>) -> Result<Vec<Parts<'_>>, Refused> {
     if posted.is_empty() {
         return Err(read::too_few("matchers"));
     }
-    let mut matchers = Vec::with_capacity(posted.len());
-    let parts: Vec<_> = posted
+    posted
         .into_iter()
         .enumerate()
         .map(|(index, matcher)| {
@@ -262,7 +273,11 @@ fn checked(posted: Vec<PostedMatcher<'_>>) -> Result<Vec<Matcher>, Refused> {
             let value = matcher.value.ok_or_else(|| required("value"))?;
             Ok((name, value, is_regex, matcher.is_equal.unwrap_or(true)))
         })
-        .collect::<Result<_, Refused>>()?;
+        .collect()
+}
+
+fn compiled(parts: Vec<Parts<'_>>) -> Result<Vec<Matcher>, Refused> {
+    let mut matchers = Vec::with_capacity(parts.len());
     for (index, (name, value, is_regex, is_equal)) in parts.into_iter().enumerate() {
         let op = match (is_regex, is_equal) {
             (false, true) => MatchOp::Equal,
@@ -276,6 +291,8 @@ fn checked(posted: Vec<PostedMatcher<'_>>) -> Result<Vec<Matcher>, Refused> {
                 "invalid silence: invalid label matcher {index} in set 0: invalid regular expression {quoted}: {error}"
             )))
         };
+        // Upstream tells of the expression as it was sent here, and everywhere else of the anchored one.
+        model::Matcher::new(name, op, value).map_err(wrong)?;
         matchers.push(Matcher::new(name, op, value).map_err(wrong)?);
     }
     Ok(matchers)

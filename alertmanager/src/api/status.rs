@@ -92,7 +92,7 @@ struct Receiver<'a> {
 
 pub(super) async fn receivers(State(role): State<Alertmanager>, Tenant(id): Tenant, uri: Uri) -> Response {
     let setup = role.0.shown(&id).setup();
-    let filter = match Params::of(&uri).receivers(role.0.config.language()) {
+    let filter = match Params::of(&uri).receiver_labels(role.0.config.language()) {
         Ok(filter) => filter,
         Err(refused) => return *refused,
     };

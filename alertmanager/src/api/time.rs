@@ -8,13 +8,17 @@ use crate::moment::Moment;
 const WRITTEN: &str = "2006-01-02T15:04:05.000Z07:00";
 
 /// What is read, in the order in which upstream tries it.
-const READ: [&str; 7] = [
-    "2006-01-02T15:04:05.999999Z07:00",
+const READ: [&str; 11] = [
+    "2006-01-02T15:04:05.000000Z07:00",
+    "2006-01-02T15:04:05.000000Z0700",
     "2006-01-02T15:04:05.000Z07:00",
-    "2006-01-02T15:04:05.999999999Z07:00",
+    "2006-01-02T15:04:05.000Z0700",
     "2006-01-02T15:04:05Z07:00",
+    "2006-01-02T15:04:05.999999999Z07:00",
     "2006-01-02T15:04:05",
+    "2006-01-02T15:04Z",
     "2006-01-02T15:04",
+    "2006-01-02 15:04:05",
     "2006-01-02",
 ];
 
@@ -26,10 +30,10 @@ pub(super) fn show(moment: Moment) -> String {
     moment.to_time().format(WRITTEN)
 }
 
-/// The moment that a text says; `None` for Go's zero time and for no text, which say nothing.
+/// The moment that a text says; `None` for Go's zero time, which says nothing. An empty text says 1970.
 pub(super) fn parse(text: &str) -> Result<Option<Moment>, String> {
     if text.is_empty() {
-        return Ok(None);
+        return Ok(Some(Moment::from_nanos(0)));
     }
     let mut problem = String::new();
     for layout in READ {
@@ -61,6 +65,10 @@ mod tests {
         check("2026-03-01T12:30:00+02:00", "2026-03-01T10:30:00.000Z");
         check("2026-03-01T12:30:00", "2026-03-01T12:30:00.000Z");
         check("2026-03-01", "2026-03-01T00:00:00.000Z");
+        check("2026-03-01 12:30:00", "2026-03-01T12:30:00.000Z");
+        check("2026-03-01T12:30:00.500+0200", "2026-03-01T10:30:00.500Z");
+        check("2026-03-01T12:30Z", "2026-03-01T12:30:00.000Z");
+        check("", "1970-01-01T00:00:00.000Z");
         assert_eq!(parse("0001-01-01T00:00:00.000Z"), Ok(None));
         assert_eq!(
             parse("9999-01-01T00:00:00Z").expect("far").expect("it says something").nanos().signum(),

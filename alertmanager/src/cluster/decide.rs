@@ -3,7 +3,8 @@
 //!
 //! While the metastore is there, one process tells of a tenant: who is to take tenants over waits until every other one has
 //! written down that it tells of nothing any more that was placed elsewhere when the youngest of them came. That somebody goes
-//! moves nothing among those who stay, so that nobody is waited for then. A process whose lease has run out asks the others
+//! moves nothing among those who stay, so that nobody is waited for then: but the view that has silences and the log has to have
+//! come as far as the one that says who has gone. A process whose lease has run out asks the others
 //! whether theirs hold: if one does, the metastore is there for others, who take over, and this one tells nobody. If none does,
 //! the metastore is gone, and everybody goes on: with what it had, and with what those had that do not answer and whom it
 //! follows.
@@ -36,6 +37,10 @@ pub(crate) struct Known {
     pub(crate) lease: Option<u64>,
     /// The tokens of the leases of all Alertmanagers that live, as the metastore has told.
     pub(crate) members: BTreeMap<Arc<str>, u64>,
+    /// The revision at which that changed last.
+    pub(crate) members_at: u64,
+    /// How far the view has come that has silences, the log, and how far others have let go.
+    pub(crate) state_at: u64,
     /// Tenants placed among them.
     pub(crate) placement: Arc<HashPlacement>,
     pub(crate) standings: BTreeMap<Arc<str>, Standing>,
@@ -88,8 +93,13 @@ impl Known {
             })
         };
         let waited = self.now.saturating_sub(self.since) >= self.patience;
+        // Whatever those did that have gone was done before they went.
+        let has_caught_up = self.state_at >= self.members_at;
         let placement = Arc::clone(&self.placement);
-        if waited || self.others().all(has_let_go) { Share::Whole(placement) } else { Share::Kept(placement) }
+        match waited || (has_caught_up && self.others().all(has_let_go)) {
+            true => Share::Whole(placement),
+            false => Share::Kept(placement),
+        }
     }
 
     /// The lease has run out, or there never was one.
@@ -114,6 +124,8 @@ mod tests {
             lease: Some(40),
             placement: Arc::new(HashPlacement::new(50, members.keys().cloned())),
             members,
+            members_at: 50,
+            state_at: 60,
             standings: BTreeMap::new(),
             heard: BTreeMap::new(),
             since: 90 * SECOND,
@@ -144,6 +156,20 @@ mod tests {
         assert_eq!(name(&known), "whole", "who goes leaves nothing to wait for");
         known.members.insert("a".into(), 41);
         assert_eq!(known.share(), Share::Nothing, "the lease is not the one that others see");
+    }
+
+    #[test]
+    fn tenants_of_one_that_has_gone_are_taken_over_once_all_is_known_of_them() {
+        let mut known = known();
+        settled(&mut known, "b", 45, 60);
+        known.members.remove("c");
+        known.members_at = 70;
+        assert_eq!(known.share().name(), "kept", "what it told last may be missing");
+        known.state_at = 70;
+        assert_eq!(known.share().name(), "whole");
+        known.members_at = 90;
+        known.now = known.since + known.patience;
+        assert_eq!(known.share().name(), "whole", "a view is never behind for longer");
     }
 
     #[test]

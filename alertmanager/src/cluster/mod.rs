@@ -10,7 +10,7 @@ mod serve;
 mod spread;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -63,6 +63,8 @@ pub struct ClusterDeps {
     pub instance: Arc<str>,
     /// The way to other Alertmanagers.
     pub dial: Arc<dyn Dial>,
+    /// How long leases last that are not renewed.
+    pub lease_ttl: Duration,
     /// How long others are waited for that live and have not let go of tenants, before those are taken over: as long as the view
     /// of one can be behind.
     pub patience: Duration,
@@ -89,8 +91,9 @@ struct Carried {
     share: Share,
     /// The lease that it is held by.
     token: u64,
-    /// Where the others are reached.
+    /// Where the others are reached, and those also whose leases ended lately: they may live.
     others: Addresses,
+    lately: Addresses,
     /// How many Alertmanagers there are, this one included; 0 where nothing was ever heard of them.
     members: usize,
 }
@@ -110,6 +113,8 @@ pub(crate) struct Cluster {
     told: Told,
     lease: watch::Sender<Option<LeaseHolder>>,
     carried: Mutex<Carried>,
+    /// Who did not say what alerts it has when this process took tenants over.
+    unasked: Mutex<BTreeSet<Arc<str>>>,
     /// Held while a share is carried out.
     carrying: tokio::sync::Mutex<()>,
     /// The process is being stopped.
@@ -126,14 +131,20 @@ impl Cluster {
         metrics: &Metrics,
         (clock, scope): (&Arc<dyn Clock>, &Scope),
     ) -> (Self, Lease) {
-        let ClusterDeps { client, state, members, lease, instance, dial, patience } = deps;
+        let ClusterDeps { client, state, members, lease, instance, dial, lease_ttl, patience } = deps;
         metrics.cluster_enabled.set(1);
-        let carried = Carried { share: Share::Nothing, token: 0, others: BTreeMap::new(), members: 0 };
+        let carried = Carried {
+            share: Share::Nothing,
+            token: 0,
+            others: BTreeMap::new(),
+            lately: BTreeMap::new(),
+            members: 0,
+        };
         let cluster = Self {
             me: instance,
             clock: Arc::clone(clock),
             scope: scope.child("cluster"),
-            margin: config.lease_margin,
+            margin: config.lease_margin(lease_ttl),
             patience,
             records: Records::new(client.clone(), state.clone(), Arc::clone(clock)),
             client,
@@ -143,6 +154,7 @@ impl Cluster {
             told: Told::new(metrics),
             lease: watch::Sender::new(None),
             carried: Mutex::new(carried),
+            unasked: Mutex::default(),
             carrying: tokio::sync::Mutex::new(()),
             stopping: AtomicBool::new(false),
             spreading: Arc::new(Semaphore::new(MAX_SPREADING)),
@@ -169,11 +181,21 @@ impl Cluster {
         }
     }
 
+    /// For how long after it may act this process is the only one that does.
+    pub(crate) fn alone_for(&self) -> Duration {
+        self.margin
+    }
+
     /// The name of this process among the others, and where those are.
     pub(crate) fn shown(&self) -> (String, Vec<(String, String)>) {
         let carried = self.carried.lock();
         let others = carried.others.iter().map(|(name, address)| (name.to_string(), address.clone()));
         (self.me.to_string(), others.collect())
+    }
+
+    /// Whether this process goes on without a lease, since the metastore is gone for all that it reaches.
+    pub(crate) fn is_without_metastore(&self) -> bool {
+        matches!(self.carried.lock().share, Share::Orphaned { .. })
     }
 
     /// How long ago the lease of this process was known to hold.
@@ -201,7 +223,7 @@ impl Cluster {
             () = self.clock.sleep(TOLD_PATIENCE) => {}
         }
         self.tell_others(tenant, &records);
-        if matches!(self.carried.lock().share, Share::Orphaned { .. }) {
+        if self.is_without_metastore() {
             return;
         }
         tokio::select! {
@@ -223,7 +245,8 @@ impl Cluster {
         self.records.silence_revision(tenant, id)
     }
 
-    /// Keeps silences, of which the one that is known was so at a revision; whether it still was.
+    /// Keeps silences, of which the one that is known was so at a revision; whether it still was. The others are told of them
+    /// besides: the view of one may be behind.
     pub(crate) async fn keep_silences(
         &self,
         tenant: &TenantId,
@@ -231,7 +254,12 @@ impl Cluster {
         known: u64,
         retention: Duration,
     ) -> Result<bool, Error> {
-        self.records.keep_silences(tenant, silences, (known, retention)).await
+        let kept = self.records.keep_silences(tenant, silences, (known, retention)).await?;
+        if kept {
+            let records: Vec<Bytes> = silences.iter().map(|record| record.encode().into()).collect();
+            self.tell_others(tenant, &records);
+        }
+        Ok(kept)
     }
 
     /// Keeps a tenant's configuration; without one it is gone.
@@ -248,6 +276,8 @@ impl Cluster {
     pub(crate) fn start(self: &Arc<Self>, shared: &Arc<Shared>, lease: Lease, scope: &Scope) {
         let (cluster, of) = (Arc::clone(self), Arc::clone(shared));
         drop(scope.spawn("alertmanager records", async move { cluster.follow(&of).await }));
+        let (cluster, of) = (Arc::clone(self), Arc::clone(shared));
+        drop(scope.spawn("alertmanager questions", async move { cluster.ask_again(&of).await }));
         let (cluster, of) = (Arc::clone(self), Arc::clone(shared));
         drop(scope.spawn("alertmanager share", async move {
             let lease = lease.await;

@@ -29,6 +29,12 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const STATE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long others may take to say what they have.
 const HELD_TIMEOUT: Duration = Duration::from_secs(5);
+/// One that has looked at nothing for longer has stood still, and does not know how long it has had no lease.
+const LOOKED_WITHIN: Duration = Duration::from_secs(2);
+/// How often others are asked again that did not say it.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// How long after its lease has ended it is tried to tell another one what it may not see soon.
+const LATELY: Duration = Duration::from_secs(60);
 /// How often what was told elsewhere is taken in.
 const LOG_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -40,9 +46,13 @@ struct Seen {
     tracker: Tracker,
     members: BTreeMap<Arc<str>, u64>,
     addresses: Addresses,
+    /// Those that have gone, and when.
+    gone: BTreeMap<Arc<str>, (String, Duration)>,
     heard: BTreeMap<Arc<str>, Heard>,
     /// Since when, and with which lease, which members.
     since: (Duration, Option<u64>, BTreeMap<Arc<str>, u64>),
+    /// When it was looked at that last.
+    looked: Duration,
     /// Whether the others were asked for all that they have.
     asked_all: bool,
     /// The revision that was written down last, with which lease.
@@ -50,14 +60,16 @@ struct Seen {
 }
 
 impl Seen {
-    fn see(&mut self, view: &View) {
+    fn see(&mut self, view: &View, now: Duration) {
         let changed = Some(view.changed_at(LEASES.as_bytes()));
         if !view.is_known() || (self.cluster_id, self.changed) == (view.cluster_id(), changed) {
             return;
         }
         (self.cluster_id, self.changed) = (view.cluster_id(), changed);
         self.members = live(view, ROLE).map(|lease| (Arc::from(lease.instance), lease.token)).collect();
-        self.addresses = addresses(view, ROLE);
+        let before = std::mem::replace(&mut self.addresses, addresses(view, ROLE));
+        self.gone.extend(before.into_iter().map(|(name, address)| (name, (address, now))));
+        self.gone.retain(|name, (_, since)| !self.addresses.contains_key(name) && *since + LATELY > now);
         self.tracker.see(view.revision(), self.members.keys().cloned());
     }
 }
@@ -96,7 +108,7 @@ impl Cluster {
         loop {
             let view = Arc::clone(&members.borrow_and_update());
             let state = Arc::clone(&states.borrow_and_update());
-            seen.see(&view);
+            seen.see(&view, self.clock.monotonic());
             let mut known = self.known(&mut seen, &state);
             if known.asks() {
                 let mut others = seen.addresses.clone();
@@ -130,7 +142,9 @@ impl Cluster {
         let held = self.lease.borrow().as_ref().map(LeaseHolder::held).unwrap_or_default();
         let now = self.clock.monotonic();
         let lease = held.is_valid(now, self.margin).then_some(held.token);
-        if seen.since.1 != lease || seen.since.2 != seen.members {
+        let stood_still = now.saturating_sub(seen.looked) > LOOKED_WITHIN;
+        seen.looked = now;
+        if seen.since.1 != lease || seen.since.2 != seen.members || (lease.is_none() && stood_still) {
             seen.since = (now, lease, seen.members.clone());
         }
         Known {
@@ -138,6 +152,9 @@ impl Cluster {
             me: Arc::clone(&self.me),
             lease,
             members: seen.members.clone(),
+            members_at: seen.changed.unwrap_or_default(),
+            // Of another cluster all counts anew.
+            state_at: if state.cluster_id() == seen.cluster_id { state.revision() } else { 0 },
             placement: Arc::clone(seen.tracker.current()),
             standings: standings(state),
             heard: seen.heard.clone(),
@@ -150,11 +167,14 @@ impl Cluster {
         let token = known.lease.unwrap_or_default();
         let mut others = seen.addresses.clone();
         others.remove(&self.me);
-        self.peers.follow(&others);
         let (other, lost) = {
             let mut carried = self.carried.lock();
+            let gone = seen.gone.iter().map(|(name, (address, _))| (Arc::clone(name), address.clone()));
+            carried.lately = gone.chain(others.clone()).filter(|(name, _)| *name != self.me).collect();
             carried.others = others;
-            carried.members = seen.changed.map_or(0, |_| known.members.len().max(1));
+            // This one is among them also while it has no lease.
+            carried.members = seen.changed.map_or(0, |_| known.others().count() + 1);
+            self.peers.follow(&carried.lately);
             let members = i64::try_from(carried.members).unwrap_or(i64::MAX);
             self.metrics.members.set(members);
             // Between two leases others may have told of what was this process'.
@@ -181,6 +201,7 @@ impl Cluster {
         let was_orphaned = {
             let mut carried = self.carried.lock();
             let was_orphaned = matches!(carried.share, Share::Orphaned { .. });
+            self.metrics.without_metastore.set(i64::from(matches!(before, Share::Orphaned { .. })));
             (carried.share, carried.token) = (before, token);
             was_orphaned
         };
@@ -263,34 +284,64 @@ impl Cluster {
             false => Vec::new(),
         };
         let others = self.carried.lock().others.clone();
+        // Those that do not answer are asked again.
+        self.unasked.lock().extend(others.keys().cloned());
         let asked = others.iter().filter(|(name, _)| !share.is_gone(name));
-        let asked = asked.map(|(name, address)| self.ask(shared, (name, address), &among));
+        let among = &among;
+        let asked = asked.map(|(name, address)| async move {
+            if let Err(error) = self.ask(shared, (name, address), among).await {
+                tracing::warn!(alertmanager = %name, error, "another Alertmanager does not say what alerts it has");
+            }
+        });
         futures::future::join_all(asked).await;
         seen.asked_all = true;
     }
 
-    /// Takes in what another one has. One that does not answer has told the others when it was posted something.
-    async fn ask(&self, shared: &Arc<Shared>, (name, address): (&str, &str), among: &[Arc<str>]) {
+    /// Asks those again that did not say what alerts they have, as long as they live.
+    pub(super) async fn ask_again(&self, shared: &Arc<Shared>) {
+        loop {
+            self.clock.sleep(ASK_AGAIN).await;
+            let others = self.carried.lock().others.clone();
+            let unasked = {
+                let mut unasked = self.unasked.lock();
+                unasked.retain(|name| others.contains_key(name));
+                unasked.clone()
+            };
+            let asked = others.iter().filter(|(name, _)| unasked.contains(*name));
+            let asked = asked.map(|(name, address)| async move {
+                if let Err(error) = self.ask(shared, (name, address), &[]).await {
+                    tracing::debug!(alertmanager = %name, error, "another Alertmanager still does not say what alerts it has");
+                }
+            });
+            futures::future::join_all(asked).await;
+        }
+    }
+
+    /// Takes in what another one has, or says why it does not say so.
+    async fn ask(
+        &self,
+        shared: &Arc<Shared>,
+        (name, address): (&str, &str),
+        among: &[Arc<str>],
+    ) -> Result<(), String> {
         let asking = async {
             let mut parts = self.peers.held(address, (among, &self.me)).await?;
             while let Some(part) = parts.message().await.map_err(|status| rpc::grpc::from_status(&status))? {
                 let part = part.part.unwrap_or_default();
                 let Ok(tenant) = TenantId::new(&part.tenant) else { continue };
                 let Ok(tenant) = shared.tenant(&tenant) else { continue };
-                shared.hear_told(&tenant, &part.told);
+                shared.hear_records(&tenant, &part.told);
                 tenant.hear(part.alerts.into_iter().map(of_wire).collect(), shared.now());
             }
             Ok::<(), proto::Error>(())
         };
         tokio::select! {
             biased;
-            asked = asking => if let Err(error) = asked {
-                tracing::warn!(alertmanager = name, %error, "another Alertmanager does not say what alerts it has");
-            },
-            () = self.clock.sleep(HELD_TIMEOUT) => {
-                tracing::warn!(alertmanager = name, "another Alertmanager takes too long to say what alerts it has");
-            }
+            asked = asking => asked.map_err(|error| error.message)?,
+            () = self.clock.sleep(HELD_TIMEOUT) => return Err(format!("it takes longer than {HELD_TIMEOUT:?}")),
         }
+        self.unasked.lock().remove(name);
+        Ok(())
     }
 
     /// Begins to tell of tenants that are this process' now.

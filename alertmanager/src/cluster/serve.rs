@@ -33,9 +33,19 @@ pub struct AlertmanagerService {
 }
 
 impl AlertmanagerService {
+    /// What an Alertmanager answers, for whoever asks in the same process.
+    pub fn new(role: Alertmanager) -> Self {
+        Self { role }
+    }
+
     /// The service, for [`rpc::grpc::Routes`]; a message that is longer than `max_message_bytes` is refused.
     pub fn serve(role: Alertmanager, max_message_bytes: usize) -> AlertmanagerServer<Self> {
-        AlertmanagerServer::new(Self { role }).max_decoding_message_size(max_message_bytes)
+        AlertmanagerServer::new(Self::new(role)).max_decoding_message_size(max_message_bytes)
+    }
+
+    /// Whether it goes on without a lease, since the metastore is gone for all that it reaches.
+    pub fn is_without_metastore(&self) -> bool {
+        self.role.0.keeper.cluster().is_some_and(|cluster| cluster.is_without_metastore())
     }
 
     fn tenant(&self, tenant: &str) -> Result<Arc<Tenant>, Error> {
@@ -76,7 +86,7 @@ impl Service for AlertmanagerService {
     async fn take(&self, request: Request<TakeRequest>) -> Result<Response<TakeResponse>, Status> {
         let TakeRequest { tenant, alerts, told } = request.into_inner();
         let tenant = self.tenant(&tenant).map_err(|error| to_status(&error))?;
-        self.role.0.hear_told(&tenant, &told);
+        self.role.0.hear_records(&tenant, &told);
         let pushed = tenant.hear(self.good(alerts), self.role.0.now());
         match pushed.refused {
             true => {

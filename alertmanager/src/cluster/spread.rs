@@ -88,16 +88,17 @@ impl Cluster {
         }
     }
 
-    /// Tells the others what receivers were told of, while the metastore does not take it down.
+    /// Tells the others of records that they may not see soon: what receivers were told of, while the metastore does not take it
+    /// down, and silences, which the view of one may lack.
     pub(super) fn tell_others(&self, tenant: &TenantId, told: &[Bytes]) {
-        let others = self.carried.lock().others.clone();
+        let others = self.carried.lock().lately.clone();
         for address in others.into_values() {
             let (peers, tenant, told) = (Arc::clone(&self.peers), tenant.clone(), told.to_vec());
             let Ok(turn) = Arc::clone(&self.spreading).try_acquire_owned() else { return };
-            drop(self.scope.spawn("told to others", async move {
+            drop(self.scope.spawn("records to others", async move {
                 let _turn = turn;
                 if let Err(error) = peers.take(&address, &tenant, Vec::new(), told).await {
-                    tracing::debug!(%error, "another Alertmanager does not know what was told");
+                    tracing::debug!(%error, "another Alertmanager has not taken a record");
                 }
             }));
         }
@@ -105,18 +106,23 @@ impl Cluster {
 }
 
 impl Shared {
-    /// Takes in what another process has told and could not have written down. This one has it written down, too: who is told of
-    /// it may be asked by nobody later.
-    pub(super) fn hear_told(&self, tenant: &Tenant, told: &[Bytes]) {
-        for record in told.iter().filter_map(|record| Record::decode(record)) {
-            let Record::Log(id, key, entry) = record else { continue };
-            if id != tenant.id {
-                continue;
-            }
-            tenant.dispatcher.lock().heard_told(key.clone(), entry.clone(), self.now());
-            if let Some(cluster) = self.keeper.cluster() {
-                // Nobody here waits for it.
-                drop(cluster.told.add(&tenant.id, (key, entry)));
+    /// Takes in records that another process sends. What it has told and could not have written down this one has written down,
+    /// too: who is told of it may be asked by nobody later. Silences the metastore has already.
+    pub(super) fn hear_records(&self, tenant: &Tenant, records: &[Bytes]) {
+        for record in records.iter().filter_map(|record| Record::decode(record)) {
+            match record {
+                Record::Log(id, key, entry) if id == tenant.id => {
+                    tenant.dispatcher.lock().heard_told(key.clone(), entry.clone(), self.now());
+                    if let Some(cluster) = self.keeper.cluster() {
+                        // Nobody here waits for it.
+                        drop(cluster.told.add(&tenant.id, (key, entry)));
+                    }
+                }
+                Record::Silence(id, silence) if id == tenant.id => {
+                    tenant.dispatcher.lock().silences_mut().store(*silence);
+                    tenant.wake();
+                }
+                _ => {}
             }
         }
     }

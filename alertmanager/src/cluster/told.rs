@@ -1,5 +1,6 @@
 //! The notification log in the metastore: what a receiver was told is written down under the lease of this process, many at a
-//! time, and again until the metastore has it.
+//! time, and again until the metastore has it, or something that was told later: what it had before is compared, since another
+//! process may have told of the same group meanwhile, and the view may not say so yet.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use membership::records::{self, Kind as _};
 use membership::{Client, LeaseHolder, View, Watcher};
 use model::TenantId;
 use parking_lot::Mutex;
-use proto::metastore::{AlertmanagerState, Op, Txn};
+use proto::metastore::{AlertmanagerState, Op, OpResult, Txn, op};
 use proto::{Code, Error, Stored};
 use tokio::sync::{Notify, oneshot, watch};
 use xxhash_rust::xxh3::xxh3_128;
@@ -37,7 +38,27 @@ struct Pending {
     forget_ms: i64,
     /// Tells it from one under the same key that came later.
     number: u64,
+    /// What the metastore had under the key when it did not take this.
+    found: Option<Found>,
     waiting: Vec<oneshot::Sender<()>>,
+}
+
+/// What the metastore has under a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Found {
+    /// The revision that last changed it; 0 where there is nothing.
+    revision: u64,
+    /// When that was told.
+    at: Option<Moment>,
+}
+
+/// One of several that are written down together.
+struct Entry {
+    key: Bytes,
+    number: u64,
+    /// The revision at which the key was changed last, as far as is known.
+    revision: u64,
+    op: Op,
 }
 
 #[derive(Default)]
@@ -97,7 +118,8 @@ impl Told {
             }
             queue.number += 1;
             let number = queue.number;
-            let told = Pending { tenant: tenant.clone(), record, at, forget_ms, number, waiting: vec![done] };
+            let (tenant, waiting) = (tenant.clone(), vec![done]);
+            let told = Pending { tenant, record, at, forget_ms, number, found: None, waiting };
             match queue.pending.get_mut(&key) {
                 Some(known) if known.at > at => known.waiting.extend(told.waiting),
                 Some(known) => {
@@ -140,16 +162,21 @@ impl Told {
                 continue;
             }
             let token = lease.held().token;
-            let then = batch.iter().map(|(_, _, op)| op.clone()).collect();
-            let txn =
-                Txn { compare: vec![records::holds(&with.instance, token)], then, otherwise: Vec::new() };
-            let done = match token {
-                0 => Ok(false),
-                _ => with.client.txn(txn).await.map(|answer| answer.result.unwrap_or_default().succeeded),
-            };
-            match done {
-                Ok(true) => self.written(&batch),
-                Ok(false) => with.clock.sleep(RETRY_WAIT).await,
+            if token == 0 {
+                with.clock.sleep(RETRY_WAIT).await;
+                continue;
+            }
+            match with.client.txn(txn(&batch, &with.instance, token)).await {
+                Ok(answer) => {
+                    let result = answer.result.unwrap_or_default();
+                    match result.succeeded {
+                        true => self.written(&batch),
+                        false => {
+                            self.found(&batch, &result.results);
+                            with.clock.sleep(RETRY_WAIT).await;
+                        }
+                    }
+                }
                 Err(error) => {
                     self.refused(&batch, &error);
                     with.clock.sleep(RETRY_WAIT).await;
@@ -159,11 +186,13 @@ impl Told {
     }
 
     /// Some of what waits. What the metastore has, or has a later word of, is left out, and waits no longer.
-    fn batch(&self, view: &View) -> Vec<(Bytes, u64, Op)> {
+    fn batch(&self, view: &View) -> Vec<Entry> {
         let (mut batch, mut bytes, mut superseded) = (Vec::new(), 0, Vec::new());
         let mut queue = self.queue.lock();
         for (key, told) in &queue.pending {
-            if is_later(view, key, told.at) {
+            let seen = Found::of(view.get(key));
+            let found = told.found.filter(|found| found.revision > seen.revision).unwrap_or(seen);
+            if found.at.is_some_and(|at| at >= told.at) {
                 superseded.push(key.clone());
                 continue;
             }
@@ -173,7 +202,7 @@ impl Told {
             }
             let state = AlertmanagerState { record: told.record.clone(), forget_ms: told.forget_ms };
             let op = records::put::<records::NotificationLog>(key.clone(), &Stored::new(state));
-            batch.push((key.clone(), told.number, op));
+            batch.push(Entry { key: key.clone(), number: told.number, revision: found.revision, op });
         }
         for key in superseded {
             queue.pending.remove(&key);
@@ -182,9 +211,19 @@ impl Told {
         batch
     }
 
-    fn written(&self, batch: &[(Bytes, u64, Op)]) {
+    /// The metastore has not taken these: it has ended the lease, or has something else than was known under some of the keys.
+    fn found(&self, batch: &[Entry], results: &[OpResult]) {
         let mut queue = self.queue.lock();
-        for (key, number, _) in batch {
+        for (Entry { key, .. }, result) in batch.iter().zip(results) {
+            if let Some(told) = queue.pending.get_mut(key) {
+                told.found = Some(Found::of(result.record.as_ref()));
+            }
+        }
+    }
+
+    fn written(&self, batch: &[Entry]) {
+        let mut queue = self.queue.lock();
+        for Entry { key, number, .. } in batch {
             if queue.pending.get(key).is_some_and(|told| told.number == *number)
                 && let Some(told) = queue.pending.remove(key)
             {
@@ -198,7 +237,7 @@ impl Told {
     }
 
     /// The metastore does not answer; or it does not take something, which is left then: one that is too large by itself.
-    fn refused(&self, batch: &[(Bytes, u64, Op)], error: &Error) {
+    fn refused(&self, batch: &[Entry], error: &Error) {
         if error.code != Code::InvalidArgument {
             tracing::debug!(%error, "the metastore has not taken down what was told");
             return;
@@ -209,12 +248,26 @@ impl Told {
     }
 }
 
-/// Whether the metastore has this already, or something that was told later.
-fn is_later(view: &View, key: &[u8], at: Moment) -> bool {
-    let known = view.get(key).and_then(|record| records::value::<records::NotificationLog>(record).ok());
-    match known.and_then(|known| Record::decode(&known.message.record)) {
-        Some(Record::Log(_, _, entry)) => entry.at >= at,
-        _ => false,
+impl Found {
+    fn of(record: Option<&proto::metastore::Record>) -> Self {
+        let Some(record) = record else { return Self::default() };
+        let told = records::value::<records::NotificationLog>(record).ok();
+        let at = match told.and_then(|told| Record::decode(&told.message.record)) {
+            Some(Record::Log(_, _, entry)) => Some(entry.at),
+            _ => None,
+        };
+        Self { revision: record.mod_revision, at }
+    }
+}
+
+/// Writes these down where the lease holds and each key is as it is known to be; otherwise says what there is.
+fn txn(batch: &[Entry], instance: &str, token: u64) -> Txn {
+    let unchanged = batch.iter().map(|entry| records::unchanged(entry.key.clone(), entry.revision));
+    let get = |entry: &Entry| Op { op: Some(op::Op::Get(entry.key.clone())) };
+    Txn {
+        compare: std::iter::once(records::holds(instance, token)).chain(unchanged).collect(),
+        then: batch.iter().map(|entry| entry.op.clone()).collect(),
+        otherwise: batch.iter().map(get).collect(),
     }
 }
 
@@ -259,7 +312,7 @@ mod tests {
         assert!(first.try_recv().is_err() && second.try_recv().is_err());
         let new = told.batch(&View::default());
         assert_eq!((old.len(), new.len()), (1, 1));
-        assert_eq!(old[0].0, new[0].0, "one key");
+        assert_eq!(old[0].key, new[0].key, "one key");
         told.written(&new);
         assert_eq!((first.try_recv(), second.try_recv()), (Ok(()), Ok(())));
         assert!(told.batch(&View::default()).is_empty() && told.of(&tenant).is_empty());
@@ -275,6 +328,28 @@ mod tests {
         assert!(told.add(&tenant, entry("0", 2)).is_some(), "what is known already has room");
         assert_eq!(told.batch(&View::default()).len(), BATCH);
         assert_eq!(told.metrics.unrecorded.get(), 1);
+    }
+
+    #[test]
+    fn what_others_have_told_later_is_not_written_over_though_the_view_does_not_say_so() {
+        let (told, tenant) = (told(), TenantId::anonymous());
+        let stored = |at: i64, mod_revision: u64| {
+            let (key, entry) = entry("g", at);
+            let record = Record::Log(tenant.clone(), key, entry).encode().into();
+            let value = Stored::new(AlertmanagerState { record, forget_ms: 0 }).encode();
+            let record = proto::metastore::Record { value, mod_revision, ..Default::default() };
+            OpResult { record: Some(record), ..OpResult::default() }
+        };
+        let mut waiting = told.add(&tenant, entry("g", 5)).expect("room");
+        let compares =
+            |told: &Told| told.batch(&View::default()).iter().map(|e| e.revision).collect::<Vec<_>>();
+        assert_eq!(compares(&told), [0], "there is nothing, as far as is known");
+        // Something that was told before is written over, if it is still that.
+        told.found(&told.batch(&View::default()), &[stored(4, 7)]);
+        assert_eq!(compares(&told), [7]);
+        told.found(&told.batch(&View::default()), &[stored(6, 9)]);
+        assert!(compares(&told).is_empty() && told.of(&tenant).is_empty());
+        assert!(waiting.try_recv().is_err(), "nobody waits any more");
     }
 
     #[test]

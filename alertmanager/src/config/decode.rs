@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use settings::yaml::{Kind, Node};
 
+use super::scalar::{self, Scalar};
 use super::show::Shown;
 
 /// What is wrong, and where.
@@ -28,6 +29,11 @@ pub(crate) trait Decode: Sized {
 
     /// As it is shown; `None` where upstream leaves it out.
     fn show(&self) -> Option<Shown>;
+
+    /// What null says where it stands for this; `None` if it says nothing.
+    fn null() -> Option<Self> {
+        None
+    }
 }
 
 /// The fields of a mapping, each to be taken once.
@@ -50,24 +56,25 @@ impl<'a> Fields<'a> {
 
     /// The value of a field, if it stands there and is not null.
     pub(crate) fn take(&mut self, name: &str) -> Option<&'a Node> {
+        self.take_any(name).filter(|node| !node.is_null())
+    }
+
+    /// The value of a field, if it stands there.
+    pub(crate) fn take_any(&mut self, name: &str) -> Option<&'a Node> {
         let index = self.left.iter().position(|(key, _)| key.text == name)?;
-        let (_, node) = self.left.swap_remove(index);
-        (!node.is_null()).then_some(node)
+        Some(self.left.swap_remove(index).1)
     }
 
     /// Refuses what was not taken.
-    pub(crate) fn end(self) -> Result<(), Problem> {
-        match self.left.iter().min_by_key(|(key, _)| (key.line, key.column)) {
-            None => Ok(()),
-            Some((key, _)) => Err(Problem {
-                line: key.line,
-                column: key.column,
-                message: format!(
-                    "yaml: unmarshal errors:\n  line {}: field {} not found in type {}",
-                    key.line, key.text, self.type_name
-                ),
-            }),
+    pub(crate) fn end(mut self) -> Result<(), Problem> {
+        self.left.sort_by_key(|(key, _)| (key.line, key.column));
+        let Some((first, _)) = self.left.first() else { return Ok(()) };
+        let mut message = "yaml: unmarshal errors:".to_owned();
+        for (key, _) in &self.left {
+            let (line, name) = (key.line, &key.text);
+            message.push_str(&format!("\n  line {line}: field {name} not found in type {}", self.type_name));
         }
+        Err(Problem { line: first.line, column: first.column, message })
     }
 }
 
@@ -78,9 +85,9 @@ pub(crate) fn mismatch(node: &Node, type_name: &str) -> Problem {
         Kind::Sequence(_) => ("seq", String::new()),
         Kind::Scalar { text, .. } => {
             // As much as upstream shows.
-            let cut: String = text.chars().take(10).collect();
-            let dots = if cut.len() < text.len() { "..." } else { "" };
-            ("str", format!(" `{cut}{dots}`"))
+            let cut: String = text.chars().take(7).collect();
+            let shown = if text.len() > 10 { format!(" `{cut}...`") } else { format!(" `{text}`") };
+            (Scalar::of(node).tag(), shown)
         }
     };
     let line = node.line;
@@ -92,10 +99,15 @@ pub(crate) fn mismatch(node: &Node, type_name: &str) -> Problem {
 
 /// A single value as text; null is empty.
 pub(crate) fn text(node: &Node) -> Result<String, Problem> {
+    text_of(node, "string")
+}
+
+/// A single value as text, of what upstream calls so in messages.
+pub(crate) fn text_of(node: &Node, type_name: &str) -> Result<String, Problem> {
     match node.scalar() {
         Some(_) if node.is_null() => Ok(String::new()),
         Some(text) => Ok(text.to_owned()),
-        None => Err(mismatch(node, "string")),
+        None => Err(mismatch(node, type_name)),
     }
 }
 
@@ -104,8 +116,7 @@ pub(crate) fn list<T>(node: &Node, read: impl Fn(&Node) -> Result<T, Problem>) -
     match &node.kind {
         Kind::Sequence(items) => items.iter().map(read).collect(),
         _ if node.is_null() => Ok(Vec::new()),
-        Kind::Scalar { .. } => Err(mismatch(node, "[]string")),
-        Kind::Mapping(_) => Err(mismatch(node, "[]")),
+        Kind::Scalar { .. } | Kind::Mapping(_) => Err(mismatch(node, "[]string")),
     }
 }
 
@@ -126,13 +137,16 @@ impl Decode for String {
     fn show(&self) -> Option<Shown> {
         (!self.is_empty()).then(|| Shown::Text(self.clone()))
     }
+
+    fn null() -> Option<Self> {
+        Some(Self::new())
+    }
 }
 
 impl Decode for bool {
     fn decode(node: &Node) -> Result<Self, Problem> {
-        match node.scalar().map(str::to_lowercase).as_deref() {
-            Some("true" | "yes" | "on" | "y") => Ok(true),
-            Some("false" | "no" | "off" | "n") => Ok(false),
+        match Scalar::of(node) {
+            Scalar::Bool(truth) => Ok(truth),
             _ => Err(mismatch(node, "bool")),
         }
     }
@@ -140,17 +154,26 @@ impl Decode for bool {
     fn show(&self) -> Option<Shown> {
         Some(Shown::Plain(self.to_string()))
     }
+
+    fn null() -> Option<Self> {
+        Some(false)
+    }
 }
 
 macro_rules! whole_numbers {
     ($($type:ty as $name:literal),*) => {
         $(impl Decode for $type {
             fn decode(node: &Node) -> Result<Self, Problem> {
-                node.scalar().and_then(|text| text.parse().ok()).ok_or_else(|| mismatch(node, $name))
+                let number = Scalar::of(node).whole().and_then(|number| number.try_into().ok());
+                number.ok_or_else(|| mismatch(node, $name))
             }
 
             fn show(&self) -> Option<Shown> {
                 Some(Shown::Plain(self.to_string()))
+            }
+
+            fn null() -> Option<Self> {
+                Some(0)
             }
         })*
     };
@@ -159,7 +182,11 @@ whole_numbers!(i64 as "int", u64 as "uint64");
 
 impl Decode for f64 {
     fn decode(node: &Node) -> Result<Self, Problem> {
-        node.scalar().and_then(|text| text.parse().ok()).ok_or_else(|| mismatch(node, "float64"))
+        Scalar::of(node).float().ok_or_else(|| mismatch(node, "float64"))
+    }
+
+    fn null() -> Option<Self> {
+        Some(0.0)
     }
 
     fn show(&self) -> Option<Shown> {
@@ -170,13 +197,11 @@ impl Decode for f64 {
 /// A duration as Prometheus writes it: `1h30m`.
 impl Decode for Duration {
     fn decode(node: &Node) -> Result<Self, Problem> {
-        let text = text(node)?;
-        if text.is_empty() {
-            return Err(Problem::at(node, "empty duration string"));
-        }
-        settings::duration::parse(&text).ok_or_else(|| {
-            Problem::at(node, format!("not a valid duration string: {}", gotemplate::quote(&text)))
-        })
+        scalar::duration(&text(node)?).map_err(|message| Problem::at(node, message))
+    }
+
+    fn null() -> Option<Self> {
+        Some(Self::ZERO)
     }
 
     fn show(&self) -> Option<Shown> {
@@ -192,6 +217,10 @@ impl<T: Decode> Decode for Option<T> {
     fn show(&self) -> Option<Shown> {
         self.as_ref().and_then(T::show)
     }
+
+    fn null() -> Option<Self> {
+        Some(None)
+    }
 }
 
 impl<T: Decode> Decode for Vec<T> {
@@ -202,6 +231,10 @@ impl<T: Decode> Decode for Vec<T> {
     fn show(&self) -> Option<Shown> {
         let items: Vec<Shown> = self.iter().map(|item| item.show().unwrap_or(Shown::empty())).collect();
         (!items.is_empty()).then_some(Shown::List(items))
+    }
+
+    fn null() -> Option<Self> {
+        Some(Self::new())
     }
 }
 
@@ -214,6 +247,10 @@ impl<T: Decode> Decode for BTreeMap<String, T> {
         let entries: Vec<(String, Shown)> =
             self.iter().map(|(key, value)| (key.clone(), value.show().unwrap_or(Shown::empty()))).collect();
         (!entries.is_empty()).then_some(Shown::Map(entries))
+    }
+
+    fn null() -> Option<Self> {
+        Some(Self::new())
     }
 }
 
@@ -238,6 +275,20 @@ impl Decode for serde_json::Value {
             ),
             plain => Shown::Plain(plain.to_string()),
         })
+    }
+}
+
+/// A mapping of anything.
+impl Decode for serde_json::Map<String, serde_json::Value> {
+    fn decode(node: &Node) -> Result<Self, Problem> {
+        match node.to_json() {
+            serde_json::Value::Object(entries) => Ok(entries),
+            _ => Err(mismatch(node, "map[string]interface {}")),
+        }
+    }
+
+    fn show(&self) -> Option<Shown> {
+        serde_json::Value::Object(self.clone()).show()
     }
 }
 
@@ -269,8 +320,12 @@ macro_rules! section {
             ) -> Result<Self, $crate::config::decode::Problem> {
                 let mut fields = $crate::config::decode::Fields::of(node, $go)?;
                 let mut value = Self::default();
-                $(if let Some(node) = fields.take($key) {
-                    value.$field = $crate::config::decode::Decode::decode(node)?;
+                $(match fields.take_any($key) {
+                    Some(node) if node.is_null() => {
+                        value.$field = $crate::config::decode::Decode::null().unwrap_or(value.$field);
+                    }
+                    Some(node) => value.$field = $crate::config::decode::Decode::decode(node)?,
+                    None => {}
                 })*
                 fields.end()?;
                 let check: fn(&mut Self) -> Result<(), String> = $check;
@@ -280,9 +335,7 @@ macro_rules! section {
 
             fn show(&self) -> Option<$crate::config::show::Shown> {
                 let mut entries = Vec::new();
-                $(if let Some(shown) = $crate::config::decode::Decode::show(&self.$field) {
-                    entries.push(($key.to_owned(), shown));
-                })*
+                $($crate::config::show::keep(&mut entries, $key, $crate::config::decode::Decode::show(&self.$field));)*
                 Some($crate::config::show::Shown::Map(entries))
             }
         }

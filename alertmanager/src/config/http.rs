@@ -7,6 +7,7 @@ use settings::yaml::Node;
 use super::decode::{Decode, Problem, section, text};
 use super::show::Shown;
 use super::types::Secret;
+use super::url;
 
 /// The URL of a proxy, of whatever scheme. Its password is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -40,7 +41,9 @@ impl std::fmt::Debug for ProxyUrl {
 
 impl Decode for ProxyUrl {
     fn decode(node: &Node) -> Result<Self, Problem> {
-        text(node).map(Self)
+        let text = text(node)?;
+        url::parts(&text).map_err(|message| Problem::at(node, message))?;
+        Ok(Self(text))
     }
 
     fn show(&self) -> Option<Shown> {
@@ -125,7 +128,7 @@ section! {
         signature_algorithm: String = String::new(), "signature_algorithm";
         iss: String = String::new(), "iss";
         audience: String = String::new(), "audience";
-        claims: Option<serde_json::Value> = None, "claims";
+        claims: Option<serde_json::Map<String, serde_json::Value>> = None, "claims";
         scopes: Vec<String> = Vec::new(), "scopes";
         token_url: String = String::new(), "token_url";
         endpoint_params: BTreeMap<String, String> = BTreeMap::new(), "endpoint_params";

@@ -6,8 +6,10 @@ mod http;
 mod inherit;
 mod receivers;
 mod route;
+mod scalar;
 mod show;
 mod types;
+mod url;
 
 use std::collections::BTreeMap;
 
@@ -20,7 +22,11 @@ pub use self::global::{
 pub use self::http::{Authorization, BasicAuth, Header, HttpConfig, OAuth2, ProxyUrl, TlsConfig};
 pub use self::receivers::*;
 pub use self::route::RouteConfig;
-pub use self::types::{GoDuration, HIDDEN, HostPort, Secret, SecretTemplateUrl, SecretUrl, Url};
+pub(crate) use self::scalar::Scalar;
+pub use self::types::{
+    GoDuration, HIDDEN, HostPort, Secret, SecretTemplateUrl, SecretUrl, TextDuration, Url,
+};
+pub(crate) use self::url::parts as url_parts;
 
 use self::decode::{Decode, Fields, Problem, list, text};
 use self::show::Shown;
@@ -116,7 +122,19 @@ fn yaml_error(problem: &settings::Problem) -> ConfigError {
         settings::Location::File { line, column, .. } => (line, column),
         _ => (1, 1),
     };
-    ConfigError { message: format!("yaml: line {line}: {}", problem.message), line, column }
+    // Where the parser's words are those of upstream's, they stand alone.
+    let message = problem.message.strip_prefix("not valid YAML: ").unwrap_or(&problem.message);
+    let message = match (message.strip_prefix("while parsing "), message.split_once(", ")) {
+        (Some(_), Some((_, what))) => what,
+        _ => message,
+    };
+    if let Some(key) = message.strip_suffix(" stands twice in one mapping") {
+        let key = key.trim_start_matches("key ").trim_matches('"');
+        let message =
+            format!("yaml: unmarshal errors:\n  line {line}: field {key} already set in type config.plain");
+        return ConfigError { message, line, column };
+    }
+    ConfigError { message: format!("yaml: line {line}: {message}"), line, column }
 }
 
 /// The parts of a file, each right by itself.

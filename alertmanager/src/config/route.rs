@@ -211,7 +211,7 @@ fn read_matchers(
 /// An inhibition rule and how it is shown; null is one that inhibits nothing but by everything.
 pub(super) fn inhibit_rule(node: &Node, language: Language) -> Result<(InhibitRule, Shown), Problem> {
     let mut shown = ShownFields::default();
-    let mut fields = Fields::of(node, "config.plain")?;
+    let mut fields = Fields::of(node, "common.plain")?;
     let name = shown.keep("name", fields.take("name").map(text).transpose()?).unwrap_or_default();
     let sources = ["source_match", "source_match_re", "source_matchers"];
     let sources = read_matchers(&mut fields, &mut shown, sources, language)?;

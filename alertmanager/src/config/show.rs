@@ -37,6 +37,32 @@ impl Shown {
     }
 }
 
+/// Adds an entry, if there is anything to show: some numbers and truths upstream leaves out where they are zero and false.
+pub(crate) fn keep(entries: &mut Vec<(String, Shown)>, key: &str, shown: Option<Shown>) {
+    const ZEROS: [&str; 2] = ["chat_id", "message_thread_id"];
+    const FALSEHOODS: [&str; 9] = [
+        "disable_notifications",
+        "enabled",
+        "html",
+        "insecure",
+        "monospace",
+        "proxy_from_environment",
+        "update_alerts",
+        "use_aws_http_client",
+        "use_fips_sts_endpoint",
+    ];
+    let left_out = match &shown {
+        None => true,
+        Some(Shown::Plain(text)) => {
+            (text == "false" && FALSEHOODS.contains(&key)) || (text == "0" && ZEROS.contains(&key))
+        }
+        Some(Shown::Map(entries)) => key == "threading" && entries.is_empty(),
+        Some(Shown::Text(text)) => key == "smtp_smarthost" && text.is_empty(),
+        Some(Shown::List(_)) => false,
+    };
+    entries.extend(shown.filter(|_| !left_out).map(|shown| (key.to_owned(), shown)));
+}
+
 fn write_map(out: &mut String, entries: &[(String, Shown)], indent: usize) {
     for (index, (key, value)) in entries.iter().enumerate() {
         // The first key of a map in a list stands behind the dash.

@@ -6,8 +6,10 @@ use std::time::Duration;
 use model::MatchOp;
 use settings::yaml::Node;
 
-use super::decode::{Decode, Problem, mismatch, text};
+use super::decode::{Decode, Problem, mismatch, text, text_of};
+use super::scalar::{self, Scalar};
 use super::show::Shown;
+use super::url;
 use crate::matcher::Matcher;
 
 /// What stands for what must not be shown.
@@ -42,7 +44,11 @@ impl fmt::Debug for Secret {
 
 impl Decode for Secret {
     fn decode(node: &Node) -> Result<Self, Problem> {
-        text(node).map(Self)
+        text_of(node, "config.plain").map(Self)
+    }
+
+    fn null() -> Option<Self> {
+        Some(Self::default())
     }
 
     fn show(&self) -> Option<Shown> {
@@ -57,23 +63,12 @@ pub struct Url(String);
 impl Url {
     /// The URL that a text is.
     pub fn parse(text: &str) -> Result<Self, String> {
-        check_characters(text)?;
-        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        let is_scheme = scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-            && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b));
-        let scheme = if is_scheme { scheme.to_ascii_lowercase() } else { String::new() };
+        let url::Parts { scheme, host } = url::parts(text)?;
         if scheme != "http" && scheme != "https" {
             return Err(format!("unsupported scheme {} for URL", gotemplate::quote(&scheme)));
         }
-        let rest = text[scheme.len() + 1..].strip_prefix("//").unwrap_or_default();
-        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-        let host = authority.rsplit('@').next().unwrap_or_default();
         if host.is_empty() {
             return Err("missing host for URL".to_owned());
-        }
-        if let Some(c) = host.chars().find(|c| " \"<>^`{|}\\".contains(*c)) {
-            let (text, c) = (gotemplate::quote(text), gotemplate::quote(&c.to_string()));
-            return Err(format!("parse {text}: invalid character {c} in host name"));
         }
         Ok(Self(text.to_owned()))
     }
@@ -89,21 +84,6 @@ impl Url {
         let (path, rest) = self.0.split_at(end);
         if path.ends_with('/') { self } else { Self(format!("{path}/{rest}")) }
     }
-}
-
-fn check_characters(text: &str) -> Result<(), String> {
-    let quoted = || gotemplate::quote(text);
-    if text.chars().any(|c| c.is_ascii_control()) {
-        return Err(format!("parse {}: net/url: invalid control character in URL", quoted()));
-    }
-    for (at, _) in text.match_indices('%') {
-        let digits: String = text[at..].chars().take(3).collect();
-        let valid = digits.len() == 3 && digits.bytes().skip(1).all(|b| b.is_ascii_hexdigit());
-        if !valid {
-            return Err(format!("parse {}: invalid URL escape {}", quoted(), gotemplate::quote(&digits)));
-        }
-    }
-    Ok(())
 }
 
 impl Decode for Url {
@@ -147,8 +127,12 @@ impl Decode for SecretUrl {
         }
         // The message of a wrong one would show it.
         Url::parse(&text).map(|url| Self(Some(url))).map_err(|message| {
-            let message = message.replace(&gotemplate::quote(&text), "[REDACTED]");
-            Problem::at(node, message)
+            let shown = if text.is_empty() {
+                message
+            } else {
+                message.replace(&gotemplate::quote(&text), "[REDACTED]")
+            };
+            Problem::at(node, shown)
         })
     }
 
@@ -180,8 +164,12 @@ impl fmt::Debug for SecretTemplateUrl {
 }
 
 impl Decode for SecretTemplateUrl {
+    fn null() -> Option<Self> {
+        Some(Self::default())
+    }
+
     fn decode(node: &Node) -> Result<Self, Problem> {
-        let text = text(node)?;
+        let text = text_of(node, "config.plain")?;
         let wrong = |message: String| Problem::at(node, message);
         if !text.is_empty() && text != HIDDEN {
             if is_template(&text).map_err(|error| wrong(format!("invalid template syntax: {error}")))? {
@@ -247,6 +235,10 @@ impl fmt::Display for HostPort {
 }
 
 impl Decode for HostPort {
+    fn null() -> Option<Self> {
+        Some(Self::default())
+    }
+
     fn decode(node: &Node) -> Result<Self, Problem> {
         let text = text(node)?;
         if text.is_empty() {
@@ -264,47 +256,44 @@ impl Decode for HostPort {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct GoDuration(pub Duration);
 
-impl GoDuration {
-    fn parse(text: &str) -> Option<Duration> {
-        const UNITS: [(&str, f64); 8] = [
-            ("ns", 1.0),
-            ("us", 1e3),
-            ("µs", 1e3),
-            ("μs", 1e3),
-            ("ms", 1e6),
-            ("s", 1e9),
-            ("m", 60e9),
-            ("h", 3_600e9),
-        ];
-        if text == "0" {
-            return Some(Duration::ZERO);
-        }
-        let mut rest = text.strip_prefix('+').unwrap_or(text);
-        let mut nanoseconds = 0.0;
-        while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-            let (number, behind) = rest.split_at(digits);
-            let end = behind.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(behind.len());
-            let (unit, behind) = behind.split_at(end);
-            let (_, factor) = UNITS.iter().find(|(name, _)| *name == unit)?;
-            nanoseconds += number.parse::<f64>().ok()? * factor;
-            rest = behind;
-        }
-        // What Go's durations hold.
-        (!text.is_empty() && nanoseconds < 9.2e18).then(|| Duration::from_nanos(nanoseconds.round() as u64))
-    }
-}
-
 impl Decode for GoDuration {
     fn decode(node: &Node) -> Result<Self, Problem> {
-        let text = text(node)?;
-        let nanoseconds = text.parse().ok().map(Duration::from_nanos);
-        nanoseconds.or_else(|| Self::parse(&text)).map(Self).ok_or_else(|| mismatch(node, "time.Duration"))
+        let nanoseconds = match (Scalar::of(node), node.scalar()) {
+            (Scalar::Text, Some(text)) => scalar::go_duration(text).ok(),
+            (number, _) => number.whole().and_then(|number| i64::try_from(number).ok()),
+        };
+        let nanoseconds = nanoseconds.ok_or_else(|| mismatch(node, "time.Duration"))?;
+        // One below zero is as good as none.
+        Ok(Self(Duration::from_nanos(nanoseconds.try_into().unwrap_or(0))))
     }
 
     fn show(&self) -> Option<Shown> {
         let nanos = i64::try_from(self.0.as_nanos()).unwrap_or(i64::MAX);
         Some(Shown::Plain(gotemplate::time::GoDuration(nanos).to_string()))
+    }
+
+    fn null() -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+/// A duration as Go writes it, which a number is not.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct TextDuration(pub Duration);
+
+impl Decode for TextDuration {
+    fn decode(node: &Node) -> Result<Self, Problem> {
+        let text = text_of(node, "config.duration")?;
+        let nanoseconds = scalar::go_duration(&text).map_err(|message| Problem::at(node, message))?;
+        Ok(Self(Duration::from_nanos(nanoseconds.try_into().unwrap_or(0))))
+    }
+
+    fn show(&self) -> Option<Shown> {
+        (!self.0.is_zero()).then(|| GoDuration(self.0).show()).flatten()
+    }
+
+    fn null() -> Option<Self> {
+        Some(Self::default())
     }
 }
 

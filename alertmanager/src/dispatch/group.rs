@@ -99,6 +99,7 @@ impl Group {
             route: self.route.clone(),
             reason,
             alerts: alerts.iter().filter(wanted).cloned().collect(),
+            group_alerts: Vec::new(),
             state,
             now,
             deadline: now.plus(options.group_interval.max(MIN_TIMEOUT)),
@@ -157,6 +158,7 @@ impl Group {
             key: self.key.clone(),
             receiver: self.route.options.receiver.clone(),
             route: self.route.clone(),
+            group_alerts: if self.route.options.labels.is_empty() { Vec::new() } else { alerts.clone() },
             alerts,
             muted_by,
         }

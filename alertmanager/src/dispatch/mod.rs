@@ -79,6 +79,8 @@ pub struct GroupView {
     pub route: Arc<Route>,
     /// Its alerts.
     pub alerts: Vec<Arc<Alert>>,
+    /// All of its alerts, whichever are wanted of those above, where labels of the route are rendered with them.
+    pub group_alerts: Vec<Arc<Alert>>,
     /// The names of the intervals that keep it quiet now.
     pub muted_by: Vec<String>,
 }
@@ -163,7 +165,8 @@ impl Dispatcher {
             None if self.alerts.len() >= self.limits.alerts => {
                 return Pushed { refused: true, ..Pushed::default() };
             }
-            Some(known) if alert.overlaps(known) => Arc::new(known.merge(&alert, now)),
+            // Whether it has ended is asked at the time of whoever was posted it, whose clock may be ahead of this one's.
+            Some(known) if alert.overlaps(known) => Arc::new(known.merge(&alert, now.max(alert.updated_at))),
             _ => Arc::new(alert),
         };
         self.alerts.insert(fingerprint, alert.clone());
@@ -342,9 +345,13 @@ impl Dispatcher {
         let mut sent_without = Vec::new();
         let mut notifications = Vec::new();
         for integration in integrations.iter().filter(|_| !told.is_empty()) {
-            let Some(notification) = group.notification(id, flush, integration, &told, &self.log, now) else {
+            let Some(mut notification) = group.notification(id, flush, integration, &told, &self.log, now)
+            else {
                 continue;
             };
+            if !options.labels.is_empty() {
+                notification.group_alerts.clone_from(&alerts);
+            }
             // Where nothing is left to send, the log has to know of it all the same.
             if notification.alerts.is_empty() { &mut sent_without } else { &mut notifications }
                 .push(notification);

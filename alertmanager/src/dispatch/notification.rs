@@ -28,6 +28,8 @@ pub struct Notification {
     pub reason: Reason,
     /// The alerts, in order; those that fire have no end.
     pub alerts: Vec<Arc<Alert>>,
+    /// All alerts of the group, also those that nobody is told of, where labels of the route are rendered with them.
+    pub group_alerts: Vec<Arc<Alert>>,
     /// What the log will know of the group once this is sent.
     pub(super) state: GroupState,
     /// When it was decided.

@@ -25,6 +25,8 @@ const MONTHS: [&str; 12] = [
 pub(crate) fn interval(node: &Node) -> Result<TimeInterval, Problem> {
     let mut fields = Fields::of(node, "timeinterval.TimeInterval")?;
     let mut ranges = |name: &str, read: fn(&Node) -> Result<Range, Problem>| {
+        // Null in a list is a range from zero to zero.
+        let read = |node: &Node| if node.is_null() { Ok(Range { begin: 0, end: 0 }) } else { read(node) };
         fields.take(name).map(|node| list(node, read)).transpose()
     };
     let times = ranges("times", time_range)?;
@@ -117,8 +119,8 @@ fn day_range(text: &str) -> Result<Range, String> {
             return Err(format!("{day} is not a valid day of the month: out of range"));
         }
     }
-    // From the end of a month to its start: only what runs forwards in every month is accepted.
-    if begin < 0 && end > 0 && LONGEST + 1 + begin > end {
+    // From the end of a month to its start: only the whole of the longest month is accepted.
+    if begin < 0 && end > 0 && (begin, end) != (-LONGEST, LONGEST) {
         return Err("end day must be negative if start day is negative".to_owned());
     }
     let from_start = |day: i64| if day < 0 { SHORTEST + day } else { day };

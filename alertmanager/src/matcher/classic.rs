@@ -34,20 +34,25 @@ pub(super) fn matchers(text: &str) -> Parsed {
 /// A name, an operator and a value, with spaces around each.
 pub(super) fn matcher(text: &str) -> Result<Matcher, ParseMatcherError> {
     let bad = || ParseMatcherError::syntax(format!("bad matcher format: {text}"));
-    let rest = text.trim_start();
+    let rest = text.trim_start_matches(is_space);
     let length = rest.bytes().take_while(|b| matches!(b, b'_' | b':') || b.is_ascii_alphanumeric()).count();
     let (name, rest) = rest.split_at(length);
     if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
         return Err(bad());
     }
-    let rest = rest.trim_start();
+    let rest = rest.trim_start_matches(is_space);
     let operators =
         [("=~", MatchOp::Regex), ("=", MatchOp::Equal), ("!=", MatchOp::NotEqual), ("!~", MatchOp::NotRegex)];
     let (op, raw) = operators
         .into_iter()
-        .find_map(|(word, op)| rest.strip_prefix(word).map(|raw| (op, raw.trim())))
+        .find_map(|(word, op)| rest.strip_prefix(word).map(|raw| (op, raw.trim_matches(is_space))))
         .ok_or_else(bad)?;
     Ok(Matcher::new(name, op, &value(raw)?)?)
+}
+
+/// What Go's expressions take for a space.
+fn is_space(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0c')
 }
 
 /// The value, out of its quotes where it has any. A backslash before anything but `n`, `"` and itself is itself.

@@ -24,12 +24,12 @@ impl Matcher {
     /// The matcher `name op value`.
     pub fn new(name: &str, op: MatchOp, value: &str) -> Result<Self, MatcherError> {
         let regex = matches!(op, MatchOp::Regex | MatchOp::NotRegex);
-        let compiled = if regex && value.contains('.') {
-            // Compiled as it is first, so that an error is about what was written.
-            model::Matcher::new(name, op, value)?;
-            model::Matcher::new(name, op, &format!("(?-s:{value})"))?
-        } else {
-            model::Matcher::new(name, op, value)?
+        let compiled = match model::Matcher::new(name, op, value) {
+            Ok(_) if regex && value.contains('.') => {
+                model::Matcher::new(name, op, &format!("(?-s:{value})"))?
+            }
+            Ok(compiled) => compiled,
+            Err(error) => return Err(as_upstream_says(name, error)),
         };
         Ok(Self { name: name.to_owned(), op, value: value.to_owned(), compiled })
     }
@@ -57,6 +57,15 @@ impl Matcher {
     /// Whether a value passes.
     pub fn matches_value(&self, value: &str) -> bool {
         self.compiled.matches(value)
+    }
+}
+
+/// What is wrong with an expression, told of the anchored one, as upstream tells it.
+fn as_upstream_says(name: &str, error: MatcherError) -> MatcherError {
+    let anchored = format!("^(?:{})$", error.pattern);
+    match model::Matcher::new(name, MatchOp::Regex, &anchored) {
+        Err(MatcherError { reason, .. }) => MatcherError { reason, ..error },
+        Ok(_) => error,
     }
 }
 

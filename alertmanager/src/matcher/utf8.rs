@@ -224,7 +224,8 @@ fn unquoted(token: &Token<'_>) -> Result<String, ParseMatcherError> {
     if token.kind == Kind::Unquoted {
         return Ok(token.text.to_owned());
     }
-    gotemplate::unquote(token.text).ok_or_else(|| {
+    let bytes = gotemplate::unquote_bytes(token.text);
+    bytes.and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
         let Token { text, start, end, .. } = token;
         ParseMatcherError::syntax(format!("{start}:{end}: {text}: invalid input"))
     })

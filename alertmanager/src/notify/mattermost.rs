@@ -78,7 +78,9 @@ struct Attachment {
 
 #[derive(Serialize)]
 struct Field {
+    #[serde(skip_serializing_if = "String::is_empty")]
     title: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     value: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     short: Option<bool>,
@@ -86,6 +88,7 @@ struct Field {
 
 #[derive(Serialize)]
 struct Props {
+    #[serde(skip_serializing_if = "String::is_empty")]
     card: String,
 }
 

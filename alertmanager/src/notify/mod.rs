@@ -36,7 +36,7 @@ pub use self::http::ReceiverNetwork;
 pub(crate) use self::http::Surroundings;
 pub(crate) use self::integrations::{BuildError, Integrations, KINDS};
 pub(crate) use self::retry::{Attempts, Sending, Sent};
-pub(crate) use self::telling::{Telling, limits as template_limits};
+pub(crate) use self::telling::{Labelled, Telling};
 pub(crate) use self::value::escape_html;
 
 /// One way of a receiver.

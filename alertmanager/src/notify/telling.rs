@@ -1,5 +1,6 @@
 //! What one notification says: its data and its templates, as every way of telling needs them.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use gotemplate::Limits;
@@ -9,7 +10,7 @@ use super::SendError;
 use crate::alert::Alert;
 use crate::dispatch::Notification;
 use crate::moment::Moment;
-use crate::template::{AlertData, Data, NotificationTemplates, TemplateError};
+use crate::template::{AlertData, Data, NotificationTemplates};
 
 /// The longest text that a template may become, in bytes.
 pub(crate) const MAX_TEXT_BYTES: usize = 4 << 20;
@@ -32,29 +33,82 @@ pub(crate) struct Telling {
     alerts: Vec<Arc<Alert>>,
 }
 
+/// A group whose route has labels, which are templates.
+pub(crate) struct Labelled<'a> {
+    /// Who is told.
+    pub(crate) receiver: &'a str,
+    /// The labels as they are written.
+    pub(crate) labels: &'a BTreeMap<String, String>,
+    /// What the alerts have in common.
+    pub(crate) group_labels: &'a Labels,
+    /// All alerts of the group, also those that nobody is told of.
+    pub(crate) alerts: &'a [Arc<Alert>],
+}
+
+impl Labelled<'_> {
+    /// What labels say of why something is told: they are rendered before that is known.
+    const NO_REASON: &'static str = "unknown";
+
+    /// The labels, rendered; one that fails is left out.
+    pub(crate) fn rendered(
+        &self,
+        templates: &NotificationTemplates,
+        external_url: &str,
+        now: Moment,
+    ) -> BTreeMap<String, String> {
+        if self.labels.is_empty() {
+            return BTreeMap::new();
+        }
+        let shown = self.alerts.iter().map(|alert| AlertData::of(alert, now)).collect();
+        let mut data = Data::new(self.receiver, external_url, self.group_labels, shown);
+        data.notification_reason = Self::NO_REASON.to_owned();
+        data.route_labels.clone_from(self.labels);
+        let rendered = templates.render_route_labels(&data, now, limits()).into_iter();
+        let kept = rendered.filter_map(|(label, text)| match text {
+            Ok(text) => Some((label, text)),
+            Err(error) => {
+                tracing::error!(
+                    label,
+                    error,
+                    receiver = self.receiver,
+                    "a label of a route was not rendered"
+                );
+                None
+            }
+        });
+        kept.collect()
+    }
+}
+
 impl Telling {
     /// What a notification says; the labels of its route are rendered.
     pub(crate) fn new(
         notification: &Notification,
         templates: Arc<NotificationTemplates>,
         external_url: &str,
-    ) -> Result<Self, TemplateError> {
+    ) -> Self {
         let now = notification.now;
         let receiver = &notification.key.receiver;
         let alerts = notification.alerts.clone();
         let shown = alerts.iter().map(|alert| AlertData::of(alert, now)).collect();
         let mut data = Data::new(receiver, external_url, &notification.group_labels, shown);
         data.notification_reason = notification.reason.as_str().to_owned();
-        data.route_labels = notification.route.options.labels.clone();
-        templates.render_route_labels(&mut data, now, limits())?;
-        Ok(Self {
+        let labelled = Labelled {
+            receiver,
+            labels: &notification.route.options.labels,
+            group_labels: &notification.group_labels,
+            alerts: &notification.group_alerts,
+        };
+        data.route_labels = labelled.rendered(&templates, external_url, now);
+        data.route_labels_rendered = true;
+        Self {
             data,
             group_key: notification.key.group.clone(),
             now,
             templates,
             group_labels: notification.group_labels.clone(),
             alerts,
-        })
+        }
     }
 
     /// The data with the first alerts only, where `max` is not zero, and how many were left out.

@@ -1,8 +1,10 @@
 //! Structures of the configuration whose texts are templates: payloads, details, fields.
 
 use serde_json::{Map, Value};
+use settings::yaml::{Kind, Node};
 
 use super::{SendError, Telling};
+use crate::config::Scalar;
 use crate::template::Data;
 
 /// The value with every key and text rendered. A text that turns out to be YAML of something else than text becomes that.
@@ -10,10 +12,12 @@ pub(crate) fn render(value: &Value, telling: &Telling, data: &Data) -> Result<Va
     Ok(match value {
         Value::String(text) => {
             let rendered = telling.text_of(text, data)?;
-            match settings::yaml::parse("", &rendered).map(|node| node.map(|node| node.to_json())) {
+            // References as HTML has them are anchors to our reader, and to upstream's they are wrong.
+            let reference = rendered.trim_start().starts_with(['&', '*']);
+            match settings::yaml::parse("", &rendered).map(|node| node.as_ref().map(resolved)) {
                 // Upstream's reader takes nothing for null.
                 Ok(None) => Value::Null,
-                Ok(Some(inner)) if !inner.is_string() => inner,
+                Ok(Some(inner)) if !inner.is_string() && !reference => inner,
                 _ => Value::String(rendered),
             }
         }
@@ -29,6 +33,34 @@ pub(crate) fn render(value: &Value, telling: &Telling, data: &Data) -> Result<Va
         }
         plain => plain.clone(),
     })
+}
+
+/// YAML as upstream's reader has it: `yes` is a truth, `0x10` is 16.
+fn resolved(node: &Node) -> Value {
+    match &node.kind {
+        _ if node.is_null() => Value::Null,
+        Kind::Scalar { text, .. } => match Scalar::of(node) {
+            Scalar::Bool(truth) => Value::Bool(truth),
+            number => {
+                whole(number).or_else(|| number.float().map(Value::from)).unwrap_or(text.as_str().into())
+            }
+        },
+        Kind::Sequence(items) => items.iter().map(resolved).collect(),
+        Kind::Mapping(entries) => {
+            Value::Object(entries.iter().map(|(key, value)| (key.text.clone(), resolved(value))).collect())
+        }
+    }
+}
+
+/// A number that JSON shows without a point.
+fn whole(number: Scalar) -> Option<Value> {
+    /// The numbers up to which a float holds every whole one.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let whole = match number {
+        Scalar::Float(float) => (float.fract() == 0.0 && float.abs() < EXACT).then_some(float as i128),
+        number => number.whole(),
+    }?;
+    i64::try_from(whole).map(Value::from).or_else(|_| u64::try_from(whole).map(Value::from)).ok()
 }
 
 /// JSON as Go writes it: what means something in HTML escaped, and a line feed behind it.
@@ -48,4 +80,27 @@ pub(crate) fn escape_html(json: &str) -> String {
     }
     out.push('\n');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_become_what_upstreams_yaml_makes_of_them() {
+        let value = |text: &str| settings::yaml::parse("", text).expect(text).as_ref().map(resolved);
+        let cases = [
+            ("yes", "true"),
+            ("'yes'", "\"yes\""),
+            ("0x10", "16"),
+            ("1e3", "1000"),
+            ("1.50", "1.5"),
+            ("~", "null"),
+            ("2024-01-01", "\"2024-01-01\""),
+            ("{a: [off, 1_0, x]}", "{\"a\":[false,10,\"x\"]}"),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(value(text).map(|value| value.to_string()).as_deref(), Some(expected), "{text}");
+        }
+    }
 }

@@ -143,6 +143,8 @@ impl Object for DataObject {
             "CommonAnnotations",
             "RouteLabels",
             "ExternalURL",
+            // Upstream's own, which shows where the whole is printed and nowhere else.
+            "routeLabelsRendered",
         ]
     }
 
@@ -158,6 +160,7 @@ impl Object for DataObject {
             "CommonAnnotations" => kv(&data.common_annotations),
             "RouteLabels" => kv(&data.route_labels),
             "ExternalURL" => Value::from(data.external_url.as_str()),
+            "routeLabelsRendered" => Value::Bool(data.route_labels_rendered),
             _ => return None,
         })
     }

@@ -145,9 +145,16 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn unbase64(text: &str) -> Outcome {
+    use base64::DecodeError::{InvalidByte, InvalidLastSymbol};
     use base64::Engine;
-    let bytes = base64::engine::general_purpose::URL_SAFE
-        .decode(text)
-        .map_err(|_| "illegal base64 data".to_owned())?;
+    let text = text.replace(['\r', '\n'], "");
+    let bytes = base64::engine::general_purpose::URL_SAFE.decode(&text).map_err(|error| {
+        let at = match error {
+            InvalidByte(at, _) | InvalidLastSymbol(at, _) => at,
+            // Go tells where the part that is too short begins.
+            _ => text.len() - text.len() % 4,
+        };
+        format!("illegal base64 data at input byte {at}")
+    })?;
     Ok(Value::from(String::from_utf8_lossy(&bytes).into_owned()))
 }

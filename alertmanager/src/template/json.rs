@@ -64,7 +64,8 @@ fn write_object(out: &mut String, object: &(dyn Object + 'static), value: &Value
         Underlying::List(_) | Underlying::Map(_) => write_collection(out, value)?,
         Underlying::Struct => {
             out.push('{');
-            for (index, name) in object.fields().iter().enumerate() {
+            let told = object.fields().iter().filter(|name| name.starts_with(char::is_uppercase));
+            for (index, name) in told.enumerate() {
                 out.push_str(if index > 0 { "," } else { "" });
                 write_text(out, field_name(object.type_name(), name));
                 out.push(':');

@@ -96,26 +96,18 @@ impl NotificationTemplates {
         RouteLabels::of(data, limits).render(templates, text, execute)
     }
 
-    /// Renders the labels of the route in `data`, so that they are texts from then on.
+    /// The labels of the route in `data`, rendered: each its text, or why it has none.
     pub fn render_route_labels(
         &self,
-        data: &mut Data,
+        data: &Data,
         now: Moment,
         limits: Limits,
-    ) -> Result<(), TemplateError> {
-        if !data.route_labels.is_empty() && !data.route_labels_rendered {
-            let mut templates = self.templates.clone();
-            functions::add(&mut templates, now);
-            let labels = RouteLabels::of(data, limits);
-            let mut rendered = BTreeMap::new();
-            for (name, text) in &data.route_labels {
-                let text = labels.render(templates.clone(), text, Templates::execute)?;
-                rendered.insert(name.clone(), text);
-            }
-            data.route_labels = rendered;
-        }
-        data.route_labels_rendered = true;
-        Ok(())
+    ) -> BTreeMap<String, Result<String, String>> {
+        let mut templates = self.templates.clone();
+        functions::add(&mut templates, now);
+        let labels = RouteLabels::of(data, limits);
+        let render = |name: &String| (name.clone(), labels.resolve(&templates, name));
+        data.route_labels.keys().map(render).collect()
     }
 }
 

@@ -141,6 +141,22 @@ fn receivers_inherit_what_they_do_not_say() {
     assert_eq!(kinds[..3], [("email", false), ("pagerduty", true), ("slack", false)]);
 }
 
+#[test]
+fn values_are_what_upstreams_yaml_makes_of_them() {
+    let text = "route: {receiver: r}
+receivers:
+- name: r
+  webhook_configs: [{url: 'http://x', max_alerts: 0x10, timeout: -5m, send_resolved: ~}]
+  telegram_configs: [{bot_token: t, chat_id: 1_000, message_thread_id: 7.9, message: ~}]
+";
+    let config = config(text);
+    let receiver = config.receiver("r").expect("the receiver");
+    let webhook = &receiver.webhook[0];
+    assert_eq!((webhook.max_alerts, webhook.timeout.0.as_nanos(), webhook.send_resolved), (16, 0, false));
+    let telegram = &receiver.telegram[0];
+    assert_eq!((telegram.chat_id, telegram.message_thread_id, telegram.message.as_str()), (1_000, 7, ""));
+}
+
 /// A configuration with a receiver `r` of this one kind.
 fn with(kind: &str, fields: &str) -> String {
     format!("route: {{receiver: r}}\nreceivers: [{{name: r, {kind}_configs: [{{{fields}}}]}}]")
@@ -187,6 +203,33 @@ fn what_is_wrong_is_said_in_the_words_of_upstream() {
         (with("telegram", "bot_token: a"), "missing chat_id or chat_id_file on telegram_config"),
         (with("telegram", "bot_token: a, chat_id: 1, parse_mode: b"), "unknown parse_mode"),
         (with("webex", "room_id: a"), "missing webex_configs.http_config.authorization"),
+        (
+            with("webhook", "url: 'http://x', send_resolved: 'true'"),
+            "cannot unmarshal !!str `true` into bool",
+        ),
+        (with("webhook", "url: 'http://x', send_resolved: 1"), "cannot unmarshal !!int `1` into bool"),
+        (
+            with("webhook", "url: 'http://x', http_config: 2024-01-01"),
+            "!!timestamp `2024-01-01` into config.plain",
+        ),
+        (
+            with("webhook", "url: 'http://x:y'"),
+            "invalid URL: parse \"http://x:y\": invalid port \":y\" after host",
+        ),
+        (with("webhook", "url: 'http://x', http_config: {proxy_url: 'http://[::1'}"), "missing ']' in host"),
+        (
+            with(
+                "webhook",
+                "url: 'http://x', http_config: {oauth2: {client_id: i, token_url: u, claims: [a]}}",
+            ),
+            "cannot unmarshal !!seq into map[string]interface {}",
+        ),
+        (with("pushover", "token: a, user_key: b, retry: 1"), "time: missing unit in duration \"1\""),
+        (with("sns", "topic_arn: a, sigv4: {external_id: e}"), "external_id can only be used with role_arn"),
+        (
+            "global: {opsgenie_api_url: ~}\n".to_owned() + &with("opsgenie", "api_key: k"),
+            "no global OpsGenie URL set",
+        ),
         (with("discord", "title: a"), "one of webhook_url or webhook_url_file must be configured"),
         (with("jira", "project: a"), "missing issue_type in jira_config"),
         (with("sns", "topic_arn: a, target_arn: b"), "must provide either a Target ARN"),
@@ -209,7 +252,7 @@ fn what_is_wrong_is_said_in_the_words_of_upstream() {
         ),
         (
             "route: {receiver: r, group_wait: 1x}\nreceivers: [{name: r}]".into(),
-            "not a valid duration string: \"1x\"",
+            "unknown unit \"x\" in duration \"1x\"",
         ),
         (
             "route: {receiver: r}\nreceivers: [{name: r}, {name: r}]".into(),
@@ -224,6 +267,18 @@ fn what_is_wrong_is_said_in_the_words_of_upstream() {
             "invalid label name \"a-b\"",
         ),
         ("route: {}\nreceivers: [{name: r}]".into(), "root route must specify a default receiver"),
+        (
+            "route: {receiver: r, group_wait: 1m1h}\nreceivers: [{name: r}]".into(),
+            "not a valid duration string: \"1m1h\"",
+        ),
+        (
+            "route: {receiver: r, up: 1, down: 2}\nreceivers: [{name: r}]".into(),
+            "line 1: field up not found in type config.plain\n  line 1: field down not found in type config.plain",
+        ),
+        (
+            "route: {receiver: r}\nroute: {receiver: r}".into(),
+            "yaml: unmarshal errors:\n  line 2: field route already set in type config.plain",
+        ),
         ("".into(), "no route provided in config"),
         ("- a".into(), "cannot unmarshal !!seq into config.plain"),
     ];

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use alertmanager::dispatch::{DispatchLimits, Dispatcher, Flushed, Notification, Outcome};
+use alertmanager::matcher::Language;
 use alertmanager::notification_log::Reason;
+use alertmanager::silence::Silence;
 use alertmanager::{Alert, Fingerprint, Moment};
 use model::Labels;
 use proptest::prelude::*;
@@ -36,6 +38,42 @@ fn one(dispatcher: &mut Dispatcher, at: f64) -> Notification {
     let mut notifications = dispatcher.flush(seconds(at)).notifications;
     assert_eq!(notifications.len(), 1, "{notifications:?}");
     notifications.remove(0)
+}
+
+#[test]
+fn an_end_that_another_process_was_told_holds_also_where_the_clock_is_behind() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("a"), seconds(0.0), Some(seconds(500.0))), seconds(0.0));
+    let fires = one(&mut dispatcher, 10.0);
+    dispatcher.done(&fires, Outcome::Sent, seconds(10.0));
+    // It ended at 100 and that was posted at once, when it is not yet 100 here.
+    let ended = Alert { updated_at: seconds(100.1), ..alert(group("a"), seconds(0.0), Some(seconds(100.0))) };
+    dispatcher.hear(ended, seconds(99.8));
+    let told = one(&mut dispatcher, 130.0);
+    assert_eq!((told.reason, told.alerts[0].ends_at), (Reason::AllResolved, Some(seconds(100.0))));
+}
+
+#[test]
+fn labels_of_routes_know_all_alerts_of_the_group() {
+    let labelled = CONFIG.replace("receiver: r\n", "receiver: r\n  labels: {count: '{{ len .Alerts }}'}\n");
+    assert_ne!(labelled, CONFIG);
+    let mut dispatcher = Dispatcher::new(&config(&labelled), DispatchLimits::default());
+    for name in ["a", "b"] {
+        let labels = Labels::from_pairs([("g", "x"), ("name", name)]);
+        dispatcher.push(alert(labels, seconds(0.0), None), seconds(0.0));
+    }
+    dispatcher.silences_mut().store(Silence {
+        id: "1".to_owned(),
+        matchers: vec![Language::Fallback.matchers("name=a").expect("a matcher")],
+        starts_at: seconds(0.0),
+        ends_at: seconds(1e6),
+        updated_at: seconds(0.0),
+        created_by: String::new(),
+        comment: String::new(),
+        annotations: Default::default(),
+    });
+    let told = one(&mut dispatcher, 10.0);
+    assert_eq!((told.alerts.len(), told.group_alerts.len()), (1, 2));
 }
 
 #[test]

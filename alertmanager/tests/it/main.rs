@@ -1,5 +1,6 @@
 //! The decisions of the Alertmanager, against upstream's conformance data and cases of our own.
 
+mod api;
 mod config;
 mod dispatch;
 mod inhibition;

@@ -50,8 +50,20 @@ impl Role {
 
     /// Asks, for a tenant: the status and the body, as JSON where it is some.
     pub(crate) async fn ask(&self, tenant: &str, method: &str, path: &str, body: &str) -> (StatusCode, Json) {
+        self.ask_as(tenant, method, path, ("application/json", body)).await
+    }
+
+    /// The same, with a body of some type.
+    pub(crate) async fn ask_as(
+        &self,
+        tenant: &str,
+        method: &str,
+        path: &str,
+        (kind, body): (&str, &str),
+    ) -> (StatusCode, Json) {
         let router = self.role.router().layer(TenantLayer::new(TenantResolver::multi_tenant()));
-        let request = Request::builder().method(method).uri(path).header("x-scope-orgid", tenant);
+        let request = Request::builder().method(method).uri(path);
+        let request = request.header("x-scope-orgid", tenant).header("content-type", kind);
         let request = request.body(Body::from(body.to_owned())).expect("a request");
         let response = router.oneshot(request).await.expect("infallible");
         let status = response.status();

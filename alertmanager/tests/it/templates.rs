@@ -175,6 +175,7 @@ fn functions_are_upstreams() {
         ),
         ("{{ .CommonLabels }} {{ .GroupLabels.Values.Join \"/\" }}", "alertname=Hot, az=b Hot"),
         ("{{ .Receiver }}", r"team \(x\)"),
+        ("{{ title \"ǆ ß\" }}", "ǅ Ss"),
     ];
     let data = sample();
     let mut wrong = Vec::new();
@@ -195,6 +196,9 @@ fn what_fails_says_where() {
         "template: :1:16: executing \"\" at <.CommonLabels.SortedPairs.Nope>: can't evaluate field Nope in type template.Pairs"
     );
     assert!(message("{{ tz \"Nowhere\" now }}").contains("error calling tz: unknown time zone Nowhere"));
+    assert!(message("{{ base64decode \"YQ\" }}").contains("illegal base64 data at input byte 0"));
+    assert!(message("{{ index . 1 }}").contains("can't index item of type template.Data"));
+    assert!(message("{{ .routeLabelsRendered }}").contains("can't evaluate field routeLabelsRendered"));
     assert!(message("{{ dict 1 }}").contains("dict requires an even number of arguments"));
     assert!(message("{{ mustToDate \"2006\" \"x\" }}").contains("parsing time \"x\" as \"2006\""));
     assert!(message("{{ urlUnescape \"%zz\" }}").contains("invalid URL escape \"%zz\""));
@@ -210,6 +214,8 @@ fn labels_of_routes_are_templates_that_name_each_other() {
     let data = labels(&[("a", "{{ routeLabels \"b\" }}!"), ("b", "{{ .GroupLabels.alertname }}")]);
     assert_eq!(render(&data, "{{ routeLabels \"a\" }}{{ routeLabels \"none\" }}"), Ok("Hot!".to_owned()));
     let data = labels(&[("a", "{{ routeLabels \"b\" }}"), ("b", "{{ routeLabels \"a\" }}")]);
+    let rendered = templates().render_route_labels(&data, seconds(1e9), Limits::default());
+    assert!(rendered.values().all(Result::is_err), "{rendered:?}");
     let message = render(&data, "{{ routeLabels \"a\" }}").unwrap_err();
     assert!(message.contains("route label cycle detected: a -> b -> a"), "{message}");
 }

@@ -19,7 +19,7 @@ mod value;
 pub use builtin::escape::{escape_html, escape_query};
 pub use error::{ExecError, ParseError};
 pub use exec::Limits;
-pub use format::{MAX_FORMATTED_BYTES, format_float, printf, quote, sprint, unquote};
+pub use format::{MAX_FORMATTED_BYTES, format_float, printf, quote, sprint, unquote, unquote_bytes};
 pub use object::{Function, Object, Outcome, Underlying, text_argument};
 pub use set::{MissingKey, Templates};
 pub use syntax::{MAX_NESTING, MAX_TEMPLATE_BYTES};

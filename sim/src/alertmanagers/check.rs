@@ -1,38 +1,30 @@
 //! Whether everybody was told of everything, once, and of nothing that was silenced: judged when a run is over, by what was seen.
+//! What processes may not know they may not know since something kept it from them, and the plan says so.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::faults::Scheduled;
-use super::seen::{AlertmanagerStats, Facts, GroupState, Silenced, Told};
+use super::apart::{Apart, VIEW_BEHIND, Window};
+use super::knowledge::{Known, machine};
+use super::seen::{AlertmanagerStats, Ended, Facts, GroupState, Posted, Silenced, Told};
 use super::traffic::Alert;
+use crate::site::{CALL_TIMEOUT, LEASE_TTL};
 
-/// Within this time whoever is to be told is told, whatever befalls Alertmanagers meanwhile: a lease that has to end, what others
-/// are waited for that do not answer, and the interval of a group.
-const TOLD_WITHIN: Duration = Duration::from_secs(35);
-/// How long a silence, or an alert that inhibits, may not be known to whoever tells: where nothing befalls anybody, and while a
-/// view may be behind.
-const KNOWN_WITHIN: Duration = Duration::from_secs(1);
-const VIEW_WITHIN: Duration = Duration::from_secs(12);
-/// The same of alerts, which are posted to one and passed on to those that it reaches.
-const PASSED_WITHIN: Duration = Duration::from_secs(20);
+/// How long what was acknowledged may not have arrived everywhere, where nothing keeps it up.
+pub(super) const KNOWN_WITHIN: Duration = Duration::from_secs(1);
+/// How long an Alertmanager waits for the metastore to have what was told before it tells the others, and until they have it.
+const PASSED_ON_WITHIN: Duration = Duration::from_millis(500);
+/// How long an Alertmanager goes on to send another one what it was posted.
+const SENT_WITHIN: Duration = Duration::from_secs(6);
 /// How wrong clocks are with each other.
-const SKEW: Duration = Duration::from_millis(600);
-/// How long what was blocked may stay so: until its group is looked at again.
-const SETTLES_WITHIN: Duration = Duration::from_secs(6);
-/// How long after a process began again it has asked the others for their alerts.
+pub(super) const SKEW: Duration = Duration::from_millis(600);
+/// How long after a process has its lease it has asked the others for their alerts.
 const ASKED_WITHIN: Duration = Duration::from_secs(6);
-
-/// Longer than any run.
-const FOREVER: Duration = Duration::from_secs(3_600);
-
-/// A time from when to when.
-type Window = (Duration, Duration);
 
 /// Judges a run.
 pub(super) struct Judge<'r> {
     pub(super) alerts: &'r [Alert],
-    pub(super) plan: &'r [Scheduled],
+    pub(super) apart: Apart<'r>,
     /// When the metastore may have been gone for somebody.
     pub(super) gone: &'r [Window],
     pub(super) facts: &'r Facts,
@@ -49,15 +41,38 @@ impl Judge<'_> {
         let result = match &self.facts.violation {
             Some(violation) => Err(violation.clone()),
             None => self
-                .once(&mut stats)
-                .and_then(|()| self.not_silenced(&mut stats))
+                .kept()
+                .and_then(|()| self.once(&mut stats))
+                .and_then(|()| self.nothing_wrong(&mut stats))
                 .and_then(|()| self.all_told(&mut stats)),
         };
         (stats, result)
     }
 
-    fn is_gone(&self, at: Duration) -> bool {
-        self.gone.iter().any(|(from, to)| (*from..*to).contains(&at))
+    /// That a majority of those that live has what is acknowledged.
+    fn kept(&self) -> Result<(), String> {
+        for posted in &self.facts.posted {
+            let during = (posted.at, posted.acknowledged);
+            let ended = self.facts.ended.iter().filter(|ended| is_within(ended.at, during)).count();
+            let have: Vec<&String> = posted.holders().collect();
+            if have.len() + ended > 1 {
+                continue;
+            }
+            let Some(only) = have.first().map(|life| machine(life)) else {
+                return Err(format!("nobody has what was acknowledged: {posted}"));
+            };
+            let lately = (posted.at.saturating_sub(LEASE_TTL + KNOWN_WITHIN), posted.acknowledged);
+            let counts = |(life, known): &(&String, &Known)| {
+                let name = machine(life);
+                name != only
+                    && self.is_member(only, name, known, posted.at)
+                    && !self.apart.are(only, name, lately)
+            };
+            if let Some((other, _)) = posted.knowledge.iter().find(counts) {
+                return Err(format!("{only} alone has what was acknowledged, and {other} lives: {posted}"));
+            }
+        }
+        Ok(())
     }
 
     /// That what told nothing new was told because its first teller was cut short before that was known.
@@ -66,13 +81,20 @@ impl Judge<'_> {
         let mut teller: BTreeMap<&str, &str> = BTreeMap::new();
         let mut excused = BTreeSet::new();
         for told in &self.facts.told {
+            let is_gone = self.gone.iter().any(|window| is_within(told.sent, *window));
+            if told.alone && !is_gone {
+                return Err(format!(
+                    "{} goes on alone at {:?}, and has no reason to",
+                    told.life, told.decided
+                ));
+            }
             let before = teller.insert(&told.tenant, &told.life);
             stats.moved += u64::from(before.is_some_and(|before| before != told.life));
             let Some(before) = last.insert((&told.tenant, &told.group), told) else { continue };
             if is_news(&before.state, &told.state) {
                 continue;
             }
-            if self.is_gone(before.at) || self.is_gone(told.at) {
+            if before.alone || told.alone {
                 stats.without_metastore += 1;
             } else if before.unheard {
                 stats.unheard += 1;
@@ -80,6 +102,8 @@ impl Judge<'_> {
                 && excused.insert((end, &told.tenant, &told.group))
             {
                 stats.repeated += 1;
+            } else if self.was_cut_off(before, told) {
+                stats.cut_off += 1;
             } else {
                 return Err(format!(
                     "{} {} was told {:?} at {:?} by {} and at {:?} by {}",
@@ -90,166 +114,197 @@ impl Judge<'_> {
         Ok(())
     }
 
-    /// The place of what cut the teller short after it had sent this, and before the metastore was seen to have it.
-    fn cut_short_before_commit(&self, told: &Told) -> Option<usize> {
+    /// When the metastore was seen to have what was told.
+    fn committed(&self, told: &Told) -> Option<Duration> {
         let committed = self.facts.committed.iter().find(|committed| {
             committed.seen >= told.sent
                 && (&committed.tenant, &committed.group) == (&told.tenant, &told.group)
                 && committed.state == told.state
         });
-        let until = committed.map_or(Duration::MAX, |committed| committed.seen);
+        committed.map(|committed| committed.seen)
+    }
+
+    /// Whether neither the metastore had what was told when it was told again, nor whoever told it again could hear of it: it was cut
+    /// from whoever told it first, was not known to that one, or the answer had only just come.
+    fn was_cut_off(&self, told: &Told, again: &Told) -> bool {
+        let (first, second) = (machine(&told.life), machine(&again.life));
+        let between = (told.sent, again.decided);
+        let known = again.knowledge.get(&again.life);
+        let is_known = known.is_some_and(|known| self.is_member(first, second, known, told.answered));
+        self.committed(told).is_none_or(|committed| committed > again.decided)
+            && self.apart.is_behind(first, between)
+            && (self.apart.are(first, second, between)
+                || !is_known
+                || told.answered + PASSED_ON_WITHIN > again.decided)
+    }
+
+    /// Whether a machine knows at a time that another one is an Alertmanager, by the lease that it has. The registration may take
+    /// its time, or the view of it.
+    fn is_member(&self, to: &str, name: &str, known: &Known, at: Duration) -> bool {
+        let within = (at.saturating_sub(VIEW_BEHIND + CALL_TIMEOUT), at);
+        let is_disturbed = self.apart.is_behind(to, within) || self.apart.is_behind(name, within);
+        let takes = if is_disturbed { VIEW_BEHIND + CALL_TIMEOUT } else { KNOWN_WITHIN };
+        known.registered.is_some_and(|registered| registered + takes < at)
+    }
+
+    /// The place of what cut the teller short after it had sent this, and before the metastore was seen to have it.
+    pub(super) fn cut_short_before_commit(&self, told: &Told) -> Option<usize> {
+        let until = self.committed(told).unwrap_or(Duration::MAX);
         let mut ends = self.facts.cut_short.iter();
         ends.position(|(life, at)| *life == told.life && (told.sent..=until).contains(at))
     }
 
-    /// That nothing was told of what was silenced or inhibited, once that could be known.
-    fn not_silenced(&self, stats: &mut AlertmanagerStats) -> Result<(), String> {
+    /// That nothing was told of what was silenced or inhibited, no end of what fires, and no fire of what has ended, by anybody who
+    /// could know.
+    fn nothing_wrong(&self, stats: &mut AlertmanagerStats) -> Result<(), String> {
+        let mut last: BTreeMap<&str, &Told> = BTreeMap::new();
         for told in &self.facts.told {
-            for id in told.alerts.keys() {
+            let before = last.insert(&told.tenant, told);
+            for (id, fires) in &told.alerts {
                 let Some(alert) = self.alerts.iter().find(|alert| alert.id == *id) else { continue };
-                let Some(why) = self.silenced(alert, told.decided).or_else(|| self.inhibited(alert, told))
-                else {
-                    continue;
+                let wrong = |why: String| {
+                    let word = if *fires { "to fire" } else { "to have ended" };
+                    format!("{id} was told {word} at {:?} by {}: {why}", told.at, told.life)
                 };
-                if !self.is_gone(told.decided) {
-                    return Err(format!("{id} was told at {:?} by {}: {why}", told.at, told.life));
+                for silence in self.facts.silences.iter().filter(|silence| is_about(silence, alert)) {
+                    stats.unaware += u64::from(self.in_spite_of(silence, told).map_err(wrong)?);
                 }
-                stats.unaware += 1;
+                let others = self.alerts.iter().filter(|source| source.inhibits(alert));
+                let news = others.map(|source| (source, true)).chain([(alert, !*fires)]);
+                for (about, that_fires) in news {
+                    let unheard_of = self.contradicted(told, before, about, that_fires);
+                    stats.unheard_of += u64::from(unheard_of.map_err(wrong)?);
+                }
             }
         }
         Ok(())
     }
 
-    fn silenced(&self, alert: &Alert, at: Duration) -> Option<String> {
-        let holds = |silence: &&Silenced| {
-            let known = silence.acknowledged.map(|known| known + self.grace(known, at, VIEW_WITHIN));
-            is_about(silence, alert) && known.is_some_and(|known| known < at) && at + SKEW < silence.ends
-        };
-        self.facts.silences.iter().find(holds).map(|silence| format!("it was silenced by {silence:?}"))
-    }
-
-    fn inhibited(&self, alert: &Alert, told: &Told) -> Option<String> {
+    /// Whether something was told in spite of a silence, by a process that could not know of it.
+    fn in_spite_of(&self, silence: &Silenced, told: &Told) -> Result<bool, String> {
         let at = told.decided;
-        let holds = |source: &&Alert| {
-            let known = self.facts.acknowledged.get(&source.id).and_then(|known| known.firing);
-            let known = known.map(|known| known + self.grace(known, at, PASSED_WITHIN));
-            let fires = source.ends.is_none_or(|ends| at + SKEW < ends);
-            source.inhibits(alert) && fires && known.is_some_and(|known| known < at)
+        let Some(known) = silence.acknowledged.filter(|known| *known + KNOWN_WITHIN < at) else {
+            return Ok(false);
         };
-        let source = self.alerts.iter().filter(|source| !source.once).find(holds);
-        source.map(|source| format!("{source:?} inhibited it"))
-    }
-
-    /// How long after it was known to one, at a time, something may not be known to another one.
-    fn grace(&self, known: Duration, at: Duration, longest: Duration) -> Duration {
-        let befell = |fault: &Scheduled| fault.begins < at && fault.ends + VIEW_WITHIN > known;
-        if self.plan.iter().any(befell) { longest } else { KNOWN_WITHIN }
-    }
-
-    /// That everybody was told, in time, of what fires and of what does not any more.
-    fn all_told(&self, stats: &mut AlertmanagerStats) -> Result<(), String> {
-        for alert in self.alerts {
-            let words = self.words(&alert.id);
-            let end = alert.ends.unwrap_or(self.now);
-            for (from, to) in self.open(alert, end) {
-                let by = from + TOLD_WITHIN;
-                let known = self.facts.acknowledged.get(&alert.id).and_then(|known| known.firing);
-                if to < by || self.may_be_forgotten(alert, known, by) {
-                    continue;
-                }
-                let before = words.iter().rev().find(|(at, _)| *at <= by);
-                if !before.is_some_and(|(_, fires)| *fires) {
-                    return Err(format!("{alert:?} had to be told from {from:?} on: {words:?}"));
-                }
-                stats.due += 1;
-                let first = words.iter().find(|(at, fires)| *at >= from && *fires);
-                self.note(stats, first.filter(|(at, _)| *at <= by).map(|(at, _)| at.saturating_sub(from)));
-            }
-            if let Some(end) = alert.ends {
-                self.told_to_end(alert, end, &words, stats)?;
-            }
+        if at + SKEW >= silence.ends {
+            return Ok(false);
         }
-        Ok(())
+        // It hears of it from whoever took it, and from the metastore.
+        let name = machine(&told.life);
+        let unsent = self.apart.are(name, &silence.by, (silence.requested, known + SENT_WITHIN));
+        let unseen =
+            at < known + VIEW_BEHIND && self.apart.is_behind(name, (known.saturating_sub(VIEW_BEHIND), at));
+        match told.alone || (unsent && unseen) {
+            true => Ok(true),
+            false => Err(format!("it was silenced by {silence:?}")),
+        }
     }
 
-    fn told_to_end(
+    /// Whether what was told contradicts something that was acknowledged of an alert, and holds: that it fires, or does not any
+    /// more. Whoever told it must not have been able to know that.
+    fn contradicted(
         &self,
-        alert: &Alert,
-        end: Duration,
-        words: &[(Duration, bool)],
-        stats: &mut AlertmanagerStats,
-    ) -> Result<(), String> {
-        let by = end + TOLD_WITHIN;
-        let fired = words.iter().rev().find(|(at, _)| *at <= by).is_some_and(|(_, fires)| *fires);
-        let is_open = self.blocked(alert).iter().all(|(from, to)| *to < end || by < *from);
-        let known = self.facts.acknowledged.get(&alert.id).and_then(|known| known.resolved);
-        let due = by < self.now && is_open && !self.may_be_forgotten(alert, known, by);
-        if fired && due {
-            return Err(format!("{alert:?} does not fire any more, and was told last: {words:?}"));
+        told: &Told,
+        before: Option<&Told>,
+        about: &Alert,
+        that_fires: bool,
+    ) -> Result<bool, String> {
+        let at = told.decided;
+        let holds = |until: Option<Duration>| until.is_none_or(|until| at + SKEW < until);
+        if that_fires && !holds(about.ends) {
+            return Ok(false);
         }
-        let ended = words.iter().find(|(at, fires)| (end..=by).contains(at) && !*fires);
-        if let Some((at, _)) = ended.filter(|_| due) {
-            stats.due += 1;
-            self.note(stats, Some(at.saturating_sub(end)));
-        }
-        Ok(())
-    }
-
-    fn note(&self, stats: &mut AlertmanagerStats, delay: Option<Duration>) {
-        let millis = delay.map_or(0, |delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-        stats.longest_ms = stats.longest_ms.max(millis);
-    }
-
-    /// What was said of an alert, in order.
-    fn words(&self, id: &str) -> Vec<(Duration, bool)> {
-        let words = self.facts.told.iter().filter_map(|told| Some((told.at, *told.alerts.get(id)?)));
-        words.collect()
-    }
-
-    /// The times within which an alert fires and nothing keeps it from being told.
-    fn open(&self, alert: &Alert, end: Duration) -> Vec<Window> {
-        let (mut open, mut from) = (Vec::new(), alert.starts);
-        for (begins, ends) in self.blocked(alert) {
-            if begins > from {
-                open.push((from, begins.min(end)));
+        let mut contradicted = false;
+        let about = self.facts.posted.iter().filter(|posted| posted.alert == about.id);
+        for posted in about.filter(|posted| posted.fires == that_fires) {
+            // To a clock that is behind, an end that has just come is one to come; as upstream has it, whoever was posted it holds on
+            // to the later end that was said before, until the end is posted again.
+            let is_clear = match that_fires {
+                true => holds(posted.until),
+                false => posted.until.is_none_or(|until| until + SKEW < posted.at),
+            };
+            if posted.acknowledged + KNOWN_WITHIN < at && is_clear {
+                self.need_not_know(told, before, posted)?;
+                contradicted = true;
             }
-            from = from.max(ends);
         }
-        open.push((from, end));
-        open
+        Ok(contradicted)
     }
 
-    /// The times within which an alert may be silenced or inhibited, as far as anybody may know, in order.
-    fn blocked(&self, alert: &Alert) -> Vec<Window> {
-        let silences = self.facts.silences.iter().filter(|silence| is_about(silence, alert));
-        let silences = silences.map(|silence| (silence.requested, silence.over + VIEW_WITHIN));
-        let sources = self.alerts.iter().filter(|source| source.inhibits(alert));
-        let sources = sources.map(|source| {
-            // Until everybody has heard of its end, or it has lapsed.
-            let ends = source.ends.map_or(FOREVER, |ends| ends + PASSED_WITHIN + SETTLES_WITHIN);
-            (source.starts, ends)
-        });
-        let mut blocked: Vec<Window> = silences.chain(sources).collect();
-        blocked.sort();
-        blocked
+    /// That whoever told something need not know then what was posted. `before` is what its tenant was told before.
+    fn need_not_know(&self, told: &Told, before: Option<&Told>, posted: &Posted) -> Result<(), String> {
+        let Some(known) = told.knowledge.get(&told.life) else { return Ok(()) };
+        if known.alerts.get(&posted.alert).is_some_and(|at| *at >= posted.posted_ns) {
+            return Err(format!("it knew: {posted}"));
+        }
+        if !self.may_be_unsent(&told.life, posted) {
+            return Err(format!("it was to be sent: {posted}"));
+        }
+        // Who takes over asks the others.
+        let has_taken_over = known.registered.is_none_or(|at| at > posted.at)
+            || before.is_some_and(|before| before.life != told.life && before.at > posted.at);
+        if !has_taken_over {
+            return Ok(());
+        }
+        let since = known.registered.unwrap_or(known.began).max(posted.at);
+        let answers = |(life, other): &(&String, &Known)| {
+            let (name, own) = (machine(life), machine(&told.life));
+            let has = other.alerts.get(&posted.alert).is_some_and(|at| *at >= posted.posted_ns);
+            has && other.registered.is_some()
+                && name != own
+                && !self.apart.are(name, own, (since, told.decided))
+        };
+        match told.knowledge.iter().find(answers) {
+            Some((life, _)) => Err(format!("it was to ask {life}: {posted}")),
+            None => Ok(()),
+        }
     }
 
-    /// Whether what was posted once of an alert, and was acknowledged at a time, may be known to nobody any more by another: those
-    /// that had it may have ended, one after the other, before the next had asked them.
-    fn may_be_forgotten(&self, alert: &Alert, known: Option<Duration>, by: Duration) -> bool {
-        if !alert.once {
-            return false;
+    /// Whether a process may not have been sent what was posted to another one.
+    fn may_be_unsent(&self, life: &str, posted: &Posted) -> bool {
+        let known = posted.knowledge.get(life);
+        let during = (posted.at.saturating_sub(KNOWN_WITHIN), posted.acknowledged + SENT_WITHIN);
+        let mut senders: Vec<&String> = match &posted.to {
+            Some(to) => vec![to],
+            None => posted.holders().collect(),
+        };
+        senders.retain(|sender| *sender != life);
+        senders.iter().any(|sender| {
+            let (sender, name) = (machine(sender), machine(life));
+            let is_member = known.is_some_and(|known| self.is_member(sender, name, known, posted.at));
+            !is_member || self.apart.are(sender, name, during)
+        })
+    }
+
+    /// Whether nobody knows any more of something that was posted, at a time: all who did have ended, before others could ask.
+    pub(super) fn is_forgotten(&self, posted: &Posted, by: Duration) -> Result<bool, String> {
+        let during = (posted.acknowledged, by);
+        let knows = |known: &Known| known.alerts.get(&posted.alert).is_some_and(|at| *at >= posted.posted_ns);
+        let is_last = |ended: &&Ended| is_within(ended.at, during) && !ended.left.values().any(knows);
+        let Some(ended) = self.facts.ended.iter().find(is_last) else { return Ok(false) };
+        for (life, known) in ended.left.iter() {
+            let since = known.registered.unwrap_or(ended.at).max(posted.at);
+            let may_have_asked = known.registered.is_some_and(|at| at + ASKED_WITHIN < ended.at);
+            let unsent =
+                known.registered.is_some_and(|at| at < posted.at) && self.may_be_unsent(life, posted);
+            let apart = self.apart.are(machine(life), machine(&ended.life), (since, ended.at));
+            if may_have_asked && !unsent && !apart {
+                return Err(format!(
+                    "{life} lived, {} ended, and nobody knows any more: {posted}",
+                    ended.life
+                ));
+            }
         }
-        let Some(known) = known else { return true };
-        let near = |fault: &&Scheduled| fault.begins < by && fault.ends + ASKED_WITHIN > known;
-        let gone: BTreeSet<&str> =
-            self.plan.iter().filter(near).filter_map(|one| one.fault.forgets()).collect();
-        gone.len() > 1
+        Ok(true)
     }
 }
 
-fn is_about(silence: &Silenced, alert: &Alert) -> bool {
+pub(super) fn is_about(silence: &Silenced, alert: &Alert) -> bool {
     (&silence.tenant, &silence.name) == (&alert.tenant, &alert.name)
+}
+
+fn is_within(at: Duration, (from, to): Window) -> bool {
+    (from..=to).contains(&at)
 }
 
 /// Whether there was something new to tell, after what was told before.

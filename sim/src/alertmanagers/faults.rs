@@ -1,6 +1,5 @@
 //! What befalls Alertmanagers, and when two of them may tell the same.
 
-use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -10,6 +9,7 @@ use super::seen::Seen;
 use crate::draw::Draw;
 use crate::fleet::{Crash, Fleet};
 use crate::network::{Network, Weather};
+use crate::schedule::{self, cut};
 
 /// When faults begin, and when all are over.
 const BEGIN: Duration = Duration::from_secs(15);
@@ -44,19 +44,7 @@ pub(super) enum Fault {
 }
 
 /// A fault and its time.
-#[derive(Debug, Clone)]
-pub(super) struct Scheduled {
-    pub(super) fault: Fault,
-    pub(super) begins: Duration,
-    pub(super) ends: Duration,
-}
-
-impl fmt::Display for Scheduled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (begins, ends) = (self.begins.as_secs_f64(), self.ends.as_secs_f64());
-        write!(f, "{begins:.3}s to {ends:.3}s: {:?}", self.fault)
-    }
-}
+pub(super) type Scheduled = schedule::Scheduled<Fault>;
 
 /// The faults of a run, by when they begin.
 pub(super) fn draw(draw: &Draw, machines: &[String], voters: &[String]) -> Vec<Scheduled> {
@@ -124,14 +112,6 @@ impl Fault {
             Self::KillVoters(_) | Self::Refusal | Self::Weather => false,
         }
     }
-
-    /// The Alertmanager whose memory it takes.
-    pub(super) fn forgets(&self) -> Option<&str> {
-        match self {
-            Self::Kill(name) | Self::Stop(name) => Some(name),
-            _ => None,
-        }
-    }
 }
 
 /// Whom faults befall.
@@ -151,18 +131,20 @@ impl Victims {
             Fault::Kill(name) => {
                 self.seen.cut_short(self.machines.life(name));
                 self.machines.kill(name);
+                self.seen.ended(name);
             }
             Fault::Stop(name) => {
                 if self.machines.running(name).is_none() {
                     self.seen.cut_short(self.machines.life(name));
                 }
                 self.machines.stop(name).await;
+                self.seen.ended(name);
             }
             Fault::StandStill(name) => {
                 self.seen.cut_short(self.machines.life(name));
                 self.machines.stand_still(name, true);
             }
-            Fault::Cut(name, from) => self.links(name, from, |a, b| self.network.cut(a, b)),
+            Fault::Cut(name, from) => cut(&self.network, name, from, true),
             Fault::KillVoters(voters) => voters.iter().for_each(|v| self.voters.crash(v, Crash::Killed)),
             Fault::Refusal => self.seen.refuse(true),
             Fault::Weather => self.network.set_weather(BAD),
@@ -171,17 +153,10 @@ impl Victims {
         match &scheduled.fault {
             Fault::Kill(name) | Fault::Stop(name) => self.machines.release(name),
             Fault::StandStill(name) => self.machines.stand_still(name, false),
-            Fault::Cut(name, from) => self.links(name, from, |a, b| self.network.mend(a, b)),
+            Fault::Cut(name, from) => cut(&self.network, name, from, false),
             Fault::KillVoters(voters) => voters.iter().for_each(|v| self.voters.release(v)),
             Fault::Refusal => self.seen.refuse(false),
             Fault::Weather => self.network.set_weather(Weather::FAIR),
-        }
-    }
-
-    fn links(&self, name: &str, from: &[String], change: impl Fn(&str, &str)) {
-        for other in from.iter().filter(|other| *other != name) {
-            change(name, other);
-            change(other, name);
         }
     }
 }

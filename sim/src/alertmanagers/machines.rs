@@ -1,6 +1,5 @@
 //! What runs on the machines: an Alertmanager as `barograph` composes it, whose receivers are the run's.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +7,21 @@ use std::time::Duration;
 use alertmanager::{
     Alertmanager, AlertmanagerConfig, AlertmanagerLimits, AlertmanagerService, ClusterDeps, Deps,
 };
-use bytes::Bytes;
+use membership::LeaseHolder;
 use membership::records::{Kind as _, LEASES, Silences};
-use membership::{LeaseHolder, Watcher, WatcherDeps};
-use proto::metastore::Lease;
 use rpc::grpc::Routes;
 use settings::Overrides;
 
 use super::AlertmanagerMutant;
 use super::seen::Seen;
 use crate::replicas::{Kind, Replicas};
-use crate::site::{DATA, Process, grpc};
+use crate::site::{DATA, LEASE_TTL, MAX_STALENESS, Process, SILENCE_TIMEOUT, grpc};
+use crate::stage::Member;
 
-/// How long a view can be behind: what the membership of every process is told, added up.
-const PATIENCE: Duration = Duration::from_secs(11);
 /// The file with the configuration.
 const CONFIG_FILE: &str = "/am.yml";
+/// How often a group is looked at; the configuration says so, too.
+pub(super) const GROUP_INTERVAL: Duration = Duration::from_secs(4);
 /// Groups by name; a critical alert of a service inhibits its warnings.
 const CONFIG: &str = "\
 route: {receiver: hook, group_by: [tenant, alertname], group_wait: 1s, group_interval: 4s, repeat_interval: 1h}
@@ -53,45 +51,31 @@ impl Kind for Alertmanagers {
 
     async fn boot(&self, process: Process, life: String) -> Result<Running, String> {
         let said = |error: &dyn std::fmt::Display| error.to_string();
-        let dial = process.dial().map_err(|error| said(&error))?;
-        let client = process.client(&dial);
-        let dir = Path::new(DATA).join("membership");
-        env::create_dir_durable(&*process.fs, &dir).map_err(|error| said(&error))?;
+        let member = Member::new(&process)?;
         env::write_file_durable(&*process.fs, Path::new(CONFIG_FILE), CONFIG.as_bytes())
             .map_err(|error| said(&error))?;
-        let scope = process.scope.child("membership");
-        let watch = async |file: &str, prefixes: Vec<Bytes>| {
-            let deps =
-                WatcherDeps { fs: Arc::clone(&process.fs), path: dir.join(file), scope: scope.clone() };
-            Watcher::start(client.clone(), prefixes, deps).await.map_err(|error| said(&error))
-        };
-        let members = watch("view", vec![LEASES.into()]).await?;
+        let members = member.watch("view", vec![LEASES.into()]).await?;
         let state = match self.forgets(&life) {
-            false => watch("alerts", ClusterDeps::prefixes()).await?,
+            false => member.watch("alerts", ClusterDeps::prefixes()).await?,
             true => {
                 let all = ClusterDeps::prefixes().into_iter();
-                watch("others", all.filter(|prefix| prefix != Silences::PREFIX).collect()).await?
+                member.watch("others", all.filter(|prefix| prefix != Silences::PREFIX).collect()).await?
             }
         };
-        let lease = Lease {
-            instance: process.name.clone(),
-            roles: vec!["alertmanager".to_owned()],
-            addresses: BTreeMap::from([("grpc".to_owned(), process.address())]),
-            ..Lease::default()
-        };
-        let lease = LeaseHolder::start(client.clone(), lease, &scope);
+        let lease = member.lease("alertmanager");
         let waits = self.mutant != Some(AlertmanagerMutant::TwoDispatchers);
         let cluster = ClusterDeps {
-            client,
+            client: member.client,
             state,
             members,
             lease: Box::pin(std::future::ready(lease.clone())),
             instance: process.name.as_str().into(),
-            dial,
-            patience: if waits { PATIENCE } else { Duration::ZERO },
+            dial: member.dial,
+            lease_ttl: LEASE_TTL,
+            patience: if waits { SILENCE_TIMEOUT + MAX_STALENESS } else { Duration::ZERO },
         };
         let config = AlertmanagerConfig {
-            lease_margin: Duration::from_millis(300),
+            lease_margin: Some(Duration::from_millis(300)),
             cleanup_interval: Duration::from_secs(20),
             ..AlertmanagerConfig::default()
         };
@@ -111,6 +95,7 @@ impl Kind for Alertmanagers {
         let role = Alertmanager::start(config, deps).await.map_err(|error| said(&error))?;
         let service = AlertmanagerService::serve(role.clone(), grpc().max_message_bytes());
         process.serve(Routes::default().add_service(service)).map_err(|error| said(&error))?;
+        self.seen.began(&life, role.clone(), lease.clone());
         Ok(Running { role, lease })
     }
 

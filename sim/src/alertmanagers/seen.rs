@@ -2,20 +2,22 @@
 //! acknowledged, when the metastore had what was told, and when processes were cut short.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alertmanager::ReceiverNetwork;
+use alertmanager::{Alertmanager, ReceiverNetwork};
 use async_trait::async_trait;
 use bytes::Bytes;
 use env::Scope;
 use http::{Request, Response};
 use membership::records::{self, Kind as _, NotificationLog};
-use membership::{View, Watcher};
+use membership::{LeaseHolder, View, Watcher};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
+use super::knowledge::{Knowledge, Known, Living, machine};
 use crate::draw::Draw;
 use crate::trace::Trace;
 
@@ -24,6 +26,8 @@ const LATENCY: Duration = Duration::from_millis(60);
 const SLOW: Duration = Duration::from_millis(1_500);
 /// Attempts to tell the same that are further apart than this were decided on anew.
 const ONE_DECISION: Duration = Duration::from_secs(12);
+/// How long after it was decided on an Alertmanager waits for an answer to what it tells.
+const ANSWERED_WITHIN: Duration = alertmanager::dispatch::MIN_TIMEOUT;
 
 /// What a run saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,12 +36,16 @@ pub struct AlertmanagerStats {
     pub told: u64,
     /// Those that told nothing new, since their sender's predecessor was cut short before the metastore had what it told.
     pub repeated: u64,
+    /// Those that told nothing new, since their sender's predecessor was cut off both from the metastore and from it.
+    pub cut_off: u64,
     /// Those that told nothing new, since an answer of the receiver was lost.
     pub unheard: u64,
-    /// Those that told nothing new while the metastore was gone for somebody.
+    /// Those that told nothing new, and one of the two that told it was without the metastore.
     pub without_metastore: u64,
-    /// Those about what was silenced or inhibited, while the metastore was gone for somebody.
+    /// How often something was told of what was silenced, by a process that could not know.
     pub unaware: u64,
+    /// How often something was told of what was inhibited, did not fire, or did, by a process that could not know.
+    pub unheard_of: u64,
     /// How often alerts had to be told that they fire, and that they do not.
     pub due: u64,
     /// How often what a tenant's alerts are was told by another process than the time before.
@@ -60,8 +68,14 @@ pub(super) struct Told {
     pub(super) sent: Duration,
     /// When the receiver had it.
     pub(super) at: Duration,
-    /// The answer was lost.
+    /// When the answer was there, or would have been.
+    pub(super) answered: Duration,
+    /// The answer was lost, or came too late.
     pub(super) unheard: bool,
+    /// Whoever sent it was without the metastore then.
+    pub(super) alone: bool,
+    /// What was known when it was sent first.
+    pub(super) knowledge: Arc<Knowledge>,
     /// The alerts, by name: whether they fire.
     pub(super) alerts: BTreeMap<String, bool>,
     pub(super) state: GroupState,
@@ -83,6 +97,53 @@ pub(super) struct Committed {
     pub(super) state: GroupState,
 }
 
+/// Something that was said of an alert and acknowledged.
+#[derive(Debug, Clone)]
+pub(super) struct Posted {
+    pub(super) alert: String,
+    pub(super) fires: bool,
+    /// When it was sent off, and when it was acknowledged.
+    pub(super) at: Duration,
+    pub(super) acknowledged: Duration,
+    /// Until when it holds that it fires, if that was said.
+    pub(super) until: Option<Duration>,
+    /// When it was posted, by the clock of whoever it was posted to, in nanoseconds.
+    pub(super) posted_ns: i64,
+    /// To which process; `None` where that is any of those that knew it then.
+    pub(super) to: Option<String>,
+    /// What was known when it was acknowledged.
+    pub(super) knowledge: Arc<Knowledge>,
+}
+
+impl Posted {
+    /// The processes that knew of it when it was acknowledged.
+    pub(super) fn holders(&self) -> impl Iterator<Item = &String> {
+        let knows =
+            |known: &Known| known.alerts.get(&self.alert).is_some_and(|posted| *posted >= self.posted_ns);
+        self.knowledge.iter().filter(move |(_, known)| knows(known)).map(|(life, _)| life)
+    }
+}
+
+impl fmt::Display for Posted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { alert, fires, at, acknowledged, until, to, .. } = self;
+        let (word, holders) =
+            (if *fires { "fires" } else { "has ended" }, self.holders().collect::<Vec<_>>());
+        write!(
+            f,
+            "{alert} {word} until {until:?}, posted to {to:?} at {at:?}, acknowledged at {acknowledged:?} by {holders:?}"
+        )
+    }
+}
+
+/// A process that ended, and what the others knew then.
+#[derive(Debug, Clone)]
+pub(super) struct Ended {
+    pub(super) life: String,
+    pub(super) at: Duration,
+    pub(super) left: Arc<Knowledge>,
+}
+
 /// A silence, from who sets it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Silenced {
@@ -91,17 +152,12 @@ pub(super) struct Silenced {
     pub(super) name: String,
     pub(super) requested: Duration,
     pub(super) acknowledged: Option<Duration>,
+    /// The machine that has acknowledged it.
+    pub(super) by: String,
     /// When it ends, or its end is asked for.
     pub(super) ends: Duration,
     /// When it has certainly ended, everywhere but in views that are behind.
     pub(super) over: Duration,
-}
-
-/// When an alert was acknowledged to fire, and not to any more.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Acknowledged {
-    pub(super) firing: Option<Duration>,
-    pub(super) resolved: Option<Duration>,
 }
 
 /// Everything that was seen. Clones are the same.
@@ -123,11 +179,20 @@ struct Inner {
 struct State {
     /// How many faults make the receiver refuse.
     refusals: u32,
-    /// When what a process tries to tell was sent first, and last.
-    attempts: BTreeMap<(String, Bytes), (Duration, Duration)>,
+    /// The processes that live, by their machines.
+    living: BTreeMap<String, Living>,
+    /// When what a process tries to tell was sent first, and last, and what was known at first.
+    attempts: BTreeMap<(String, Bytes), Attempts>,
     facts: Facts,
     /// The revisions of the metastore's records that were looked at.
     looked: BTreeMap<Bytes, u64>,
+}
+
+#[derive(Clone)]
+struct Attempts {
+    first: Duration,
+    last: Duration,
+    knowledge: Arc<Knowledge>,
 }
 
 /// What there is to judge.
@@ -138,7 +203,10 @@ pub(super) struct Facts {
     /// Processes that ended or stood still, and when.
     pub(super) cut_short: Vec<(String, Duration)>,
     pub(super) silences: Vec<Silenced>,
-    pub(super) acknowledged: BTreeMap<String, Acknowledged>,
+    /// What was said of alerts, in the order of acknowledgements.
+    pub(super) posted: Vec<Posted>,
+    /// Processes that ended, in order.
+    pub(super) ended: Vec<Ended>,
     pub(super) violation: Option<String>,
 }
 
@@ -178,13 +246,36 @@ impl Seen {
         self.0.state.lock().facts.cut_short.extend(life.map(|life| (life, now)));
     }
 
-    /// An alert was acknowledged to fire, or not to.
-    pub(super) fn acknowledge(&self, alert: &str, fires: bool) {
+    /// A process has started.
+    pub(super) fn began(&self, life: &str, role: Alertmanager, lease: LeaseHolder) {
+        let living = Living { life: life.to_owned(), began: self.now(), role, lease };
+        self.0.state.lock().living.insert(machine(life).to_owned(), living);
+    }
+
+    /// The process of a machine has ended, if there was one.
+    pub(super) fn ended(&self, machine: &str) {
+        let Some(ended) = self.0.state.lock().living.remove(machine) else { return };
+        let (at, left) = (self.now(), self.knowledge());
+        self.0.state.lock().facts.ended.push(Ended { life: ended.life, at, left });
+    }
+
+    /// What is known now, and by whom.
+    pub(super) fn knowledge(&self) -> Arc<Knowledge> {
         let now = self.now();
-        let mut state = self.0.state.lock();
-        let known = state.facts.acknowledged.entry(alert.to_owned()).or_default();
-        let first = if fires { &mut known.firing } else { &mut known.resolved };
-        first.get_or_insert(now);
+        // They are asked without the lock, which they may want.
+        let living: Vec<Living> = self.0.state.lock().living.values().cloned().collect();
+        Arc::new(living.into_iter().map(|living| (living.life.clone(), living.knows(now))).collect())
+    }
+
+    /// Something that was said of an alert is acknowledged.
+    pub(super) fn acknowledge(&self, posted: Posted) {
+        self.0.state.lock().facts.posted.push(posted);
+    }
+
+    /// Lets go of all processes.
+    pub(super) fn end(&self) {
+        let living = std::mem::take(&mut self.0.state.lock().living);
+        drop(living);
     }
 
     /// A silence is asked for; its number.
@@ -231,16 +322,17 @@ impl Seen {
         }
     }
 
-    /// When what a process sends now was sent first.
-    fn decided(&self, life: &str, body: &Bytes) -> Duration {
-        let now = self.now();
-        let mut state = self.0.state.lock();
-        let (first, last) = state.attempts.entry((life.to_owned(), body.clone())).or_insert((now, now));
-        if now.saturating_sub(*last) > ONE_DECISION {
-            *first = now;
-        }
-        *last = now;
-        *first
+    /// When what a process sends now was sent first, and what was known then.
+    fn decided(&self, life: &str, body: &Bytes) -> (Duration, Arc<Knowledge>) {
+        let (now, key) = (self.now(), (life.to_owned(), body.clone()));
+        let earlier = self.0.state.lock().attempts.get(&key).cloned();
+        let attempts = match earlier.filter(|earlier| now.saturating_sub(earlier.last) <= ONE_DECISION) {
+            Some(earlier) => Attempts { last: now, ..earlier },
+            None => Attempts { first: now, last: now, knowledge: self.knowledge() },
+        };
+        let decided = (attempts.first, Arc::clone(&attempts.knowledge));
+        self.0.state.lock().attempts.insert(key, attempts);
+        decided
     }
 
     /// A request is at the receiver; the status of its answer, and whether it was taken as the last of what was told.
@@ -259,7 +351,9 @@ impl Seen {
                     told.group,
                     if told.unheard { ", and the answer is lost" } else { "" }
                 ));
-                state.attempts.remove(&(life.clone(), body.clone()));
+                if !told.unheard {
+                    state.attempts.remove(&(life.clone(), body.clone()));
+                }
                 state.facts.told.push(told);
                 200
             }
@@ -275,7 +369,10 @@ impl Seen {
 #[derive(Clone)]
 struct Sending {
     life: String,
+    alone: bool,
+    answered: Duration,
     decided: Duration,
+    knowledge: Arc<Knowledge>,
     sent: Duration,
     unheard: bool,
 }
@@ -296,9 +393,13 @@ impl ReceiverNetwork for Way {
         if inner.draw.chance(inner.slow) {
             back += inner.draw.time(Duration::ZERO, SLOW);
         }
-        let unheard = inner.draw.chance(inner.lost);
-        let decided = seen.decided(&self.life, &body);
-        let sending = Sending { life: self.life.clone(), decided, sent: seen.now(), unheard };
+        let is_lost = inner.draw.chance(inner.lost);
+        let (decided, knowledge) = seen.decided(&self.life, &body);
+        let sent = seen.now();
+        let answered = sent + there + back;
+        let unheard = is_lost || answered + LATENCY > decided + ANSWERED_WITHIN;
+        let alone = seen.knowledge().get(&self.life).is_some_and(|known| known.alone);
+        let sending = Sending { life: self.life.clone(), alone, answered, decided, knowledge, sent, unheard };
         // What was sent arrives, whatever becomes of the sender.
         let arriving = inner.outside.spawn("notification", async move {
             sleep(there).await;
@@ -306,7 +407,7 @@ impl ReceiverNetwork for Way {
         });
         let status = arriving.await.map_err(|error| error.to_string())?;
         sleep(back).await;
-        match unheard {
+        match is_lost {
             true => Err("the connection was lost".to_owned()),
             false => {
                 let response = Response::builder().status(status).body(Bytes::new());
@@ -331,9 +432,9 @@ fn told(sending: &Sending, body: &Bytes, at: Duration) -> Option<Told> {
         of.insert(fingerprint);
         alerts.insert(alert["labels"]["id"].as_str()?.to_owned(), fires);
     }
-    let Sending { life, decided, sent, unheard } = sending.clone();
+    let Sending { life, alone, answered, decided, knowledge, sent, unheard } = sending.clone();
     let group = message["groupKey"].as_str()?.to_owned();
-    Some(Told { tenant, group, life, decided, sent, at, unheard, alerts, state })
+    Some(Told { tenant, group, life, decided, sent, at, answered, unheard, alone, knowledge, alerts, state })
 }
 
 /// What a record of the notification log says.

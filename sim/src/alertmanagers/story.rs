@@ -1,35 +1,29 @@
 //! One run of Alertmanagers: they come about, alerts are posted and silences set, faults befall them, and in the end everybody was
 //! told of everything, once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use alertmanager::RemoteAlertmanagers;
 use env::{Scope, SimClock, SimExecutor, SimFs};
+use membership::Watcher;
 use membership::records::{Kind as _, LEASES, NotificationLog};
-use membership::{Watcher, WatcherDeps};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::AlertmanagerMutant;
+use super::apart::Apart;
 use super::check::Judge;
 use super::faults::{ALL_OVER, Scheduled, Victims, draw, gone};
 use super::machines::{Alertmanagers, Machines};
 use super::seen::{AlertmanagerStats, Seen};
 use super::traffic::{Clients, TENANTS, draw_alerts};
 use crate::draw::Draw;
-use crate::fleet::Fleet;
-use crate::network::{Carries, Network};
-use crate::node::Role;
-use crate::oracle::Oracle;
-use crate::site::{DATA, Process, START_MS, Site};
+use crate::site::{Process, START_MS, Site};
+use crate::stage::{self, Member, Played, Stage, VOTERS, names};
 use crate::trace::{Keep, Trace};
-use crate::{logs, panics};
 
 /// How long after the last fault it is looked on.
 const HEALS_WITHIN: Duration = Duration::from_secs(45);
-const VOTERS: [&str; 3] = ["voter-1", "voter-2", "voter-3"];
 const MACHINES: [&str; 3] = ["am-1", "am-2", "am-3"];
 
 /// Which run.
@@ -63,24 +57,9 @@ pub struct AlertmanagerOutcome {
 /// # Panics
 /// Where no runtime can be made.
 pub fn run_alertmanagers(options: AlertmanagerOptions) -> AlertmanagerOutcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing of the system");
-    let executor = SimExecutor::new(Draw::new(options.seed, "executor of alertmanagers").number());
-    let trace = {
-        let _entered = runtime.enter();
-        Trace::new(options.keep)
-    };
-    let _logs = (options.keep == Keep::Logs).then(|| logs::keep(&trace));
-    panics::watch();
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(executor.clone().run(live(executor, options, trace.clone())))
-    }));
-    drop(runtime);
-    let (hash, _, story) = trace.told();
-    let panic = panics::seen().into_iter().next();
+    let from = (options.seed, "executor of alertmanagers");
+    let played = stage::play(from, options.keep, |executor, trace| live(executor, options, trace));
+    let Played { lived, hash, story, panic, .. } = played;
     let (failure, stats, faults) = lived.unwrap_or_default();
     AlertmanagerOutcome { hash, failure: failure.or(panic), stats, faults, story }
 }
@@ -90,47 +69,35 @@ type Lived = (Option<String>, AlertmanagerStats, Vec<String>);
 
 async fn live(executor: SimExecutor, options: AlertmanagerOptions, trace: Trace) -> Lived {
     let AlertmanagerOptions { seed, mutant, .. } = options;
-    let outside = Scope::simulated_on("outside", &executor);
-    let network = Network::new(Carries::Calls, outside.clone(), Draw::new(seed, "network"), trace.clone());
+    let stage = Stage::new(seed, executor, &trace, "clocks of alertmanagers");
     if let Some(mutant) = mutant {
-        network.mislead(move |path, body| mutant.misled(path, body));
+        stage.network.mislead(move |path, body| mutant.misled(path, body));
     }
-    let site = Site {
-        seed,
-        executor,
-        network: network.clone(),
-        trace: trace.clone(),
-        oracle: Oracle::default(),
-        voters: Arc::new(names(VOTERS)),
-        mutant: None,
-        storage: None,
-        max_block_series: 0,
-    };
-    let voters = Fleet::new(site.clone());
-    let clocks = Draw::new(seed, "clocks of alertmanagers");
-    let skew = || i64::try_from(clocks.between(0, 600)).unwrap_or(0) - 300;
-    for name in VOTERS {
-        voters.add(Role::Metastore, name, "", skew());
-        voters.start(name);
-    }
-    let seen = Seen::new(outside.clone(), Draw::new(seed, "receiver"), trace.clone());
-    let machines = Machines::new(site.clone(), Alertmanagers { seen: seen.clone(), mutant });
-    MACHINES.iter().for_each(|name| machines.add(name, skew()));
+    let seen = Seen::new(stage.outside.clone(), Draw::new(seed, "receiver"), trace.clone());
+    let machines = Machines::new(stage.site.clone(), Alertmanagers { seen: seen.clone(), mutant });
+    MACHINES.iter().for_each(|name| machines.add(name, stage.skew_ms()));
     let began = Instant::now();
     let plan = draw(&Draw::new(seed, "faults of alertmanagers"), &names(MACHINES), &names(VOTERS));
     let faults = plan.iter().map(ToString::to_string).collect();
-    let victims = Victims { machines: machines.clone(), voters: voters.clone(), network, seen: seen.clone() };
-    let failure = play(&site, &plan, &victims, &outside, began).await.err();
+    let victims = Victims {
+        machines: machines.clone(),
+        voters: stage.voters.clone(),
+        network: stage.network.clone(),
+        seen: seen.clone(),
+    };
+    let failure = play(&stage.site, &plan, &victims, &stage.outside, began).await.err();
     let alerts = draw_alerts(&Draw::new(seed, "alerts"));
     let windows = gone(&plan, &names(MACHINES), &names(VOTERS));
     let facts = seen.facts();
-    let judge = Judge { alerts: &alerts, plan: &plan, gone: &windows, facts: &facts, now: seen.now() };
+    let judge =
+        Judge { alerts: &alerts, apart: Apart(&plan), gone: &windows, facts: &facts, now: seen.now() };
     let (stats, judged) = judge.judge();
     trace.event(format_args!("over: {stats:?}"));
     trace.freeze();
+    seen.end();
     machines.end();
-    voters.end();
-    outside.abort();
+    stage.voters.end();
+    stage.outside.abort();
     (failure.or(judged.err()), stats, faults)
 }
 
@@ -178,22 +145,9 @@ async fn beside(site: &Site, outside: &Scope) -> Result<(Watcher, Arc<RemoteAler
     let drawn = (Draw::new(site.seed, "beside"), Arc::new(fs) as _);
     let clock = Arc::new(SimClock::new(START_MS, 0));
     let process = Process::new(site, ("beside", ""), outside.child("beside"), clock, drawn);
-    let said = |error: &dyn std::fmt::Display| error.to_string();
-    let dial = process.dial().map_err(|error| said(&error))?;
-    let client = process.client(&dial);
-    let dir = Path::new(DATA).join("membership");
-    env::create_dir_durable(&*process.fs, &dir).map_err(|error| said(&error))?;
-    let watch = async |file: &str, prefix: &'static str| {
-        let (fs, scope) = (Arc::clone(&process.fs), process.scope.clone());
-        let deps = WatcherDeps { fs, path: dir.join(file), scope };
-        Watcher::start(client.clone(), vec![prefix.into()], deps).await.map_err(|error| said(&error))
-    };
-    let log = watch("log", NotificationLog::PREFIX).await?;
-    let members = watch("members", LEASES).await?;
-    let remote = RemoteAlertmanagers::new(members, dial, Arc::clone(&process.clock));
+    let member = Member::new(&process)?;
+    let log = member.watch("log", vec![NotificationLog::PREFIX.into()]).await?;
+    let members = member.watch("members", vec![LEASES.into()]).await?;
+    let remote = RemoteAlertmanagers::new(members, member.dial, Arc::clone(&process.clock));
     Ok((log, Arc::new(remote)))
-}
-
-fn names(names: [&str; 3]) -> Vec<String> {
-    names.map(str::to_owned).to_vec()
 }

@@ -15,10 +15,12 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tower::ServiceExt as _;
 
 use super::faults::ALL_OVER;
+use super::knowledge::{Knowledge, machine};
 use super::machines::Machines;
-use super::seen::{Seen, Silenced};
+use super::seen::{Posted, Seen, Silenced};
 use crate::draw::Draw;
 use crate::site::START_MS;
+use crate::stage::SKEW_MS;
 
 /// How many tenants there are, and how many of the first post over HTTP; the others as rulers of the cluster do.
 pub(super) const TENANTS: usize = 5;
@@ -31,7 +33,7 @@ const NAMES: usize = 4;
 const TICK: Duration = Duration::from_secs(1);
 const RESEND: Duration = Duration::from_secs(5);
 /// For how long an alert fires that is not posted again: four times as long as that takes, as Prometheus has it.
-const LASTS: Duration = Duration::from_secs(20);
+pub(super) const LASTS: Duration = Duration::from_secs(20);
 /// How long it is said that an alert does not fire any more.
 const RESOLVED_FOR: Duration = Duration::from_secs(60);
 /// How long somebody waits for an answer.
@@ -126,12 +128,26 @@ pub(super) struct Clients {
 }
 
 /// What was posted of an alert last: when, and whether it fired.
-type Posted = (Duration, bool);
+type Last = (Duration, bool);
+
+/// To which process something was posted that was acknowledged, if that is known, and what was known then.
+type Taken = (Option<String>, Arc<Knowledge>);
+
+/// An answer of an Alertmanager.
+struct Answered {
+    status: u16,
+    /// The body, if it is JSON.
+    body: Value,
+    /// Who has answered.
+    life: String,
+    /// What was known when it did.
+    knowledge: Arc<Knowledge>,
+}
 
 impl Clients {
     /// Posts a tenant's alerts until the run ends.
     pub(super) async fn post(self, tenant: usize, alerts: Vec<Alert>) {
-        let mut posted: BTreeMap<String, Posted> = BTreeMap::new();
+        let mut posted: BTreeMap<String, Last> = BTreeMap::new();
         loop {
             sleep(self.draw.time(TICK / 2, TICK * 3 / 2)).await;
             let now = self.seen.now();
@@ -144,18 +160,28 @@ impl Clients {
                 true => self.post_over_http(tenant, &due, now).await,
                 false => self.post_as_rulers_do(tenant, &due, now).await,
             };
-            if !taken {
-                continue;
-            }
+            let Some((to, knowledge)) = taken else { continue };
+            let acknowledged = self.seen.now();
             for alert in due {
                 let fires = alert.ends.is_none_or(|ends| ends > now);
-                self.seen.acknowledge(&alert.id, fires);
-                posted.insert(alert.id.clone(), (now, fires));
+                let id = &alert.id;
+                posted.insert(id.clone(), (now, fires));
+                let posted_ns = posted_ns(&knowledge, to.as_deref(), id, now);
+                self.seen.acknowledge(Posted {
+                    alert: id.clone(),
+                    fires,
+                    at: now,
+                    acknowledged,
+                    until: alert.until(now),
+                    posted_ns,
+                    to: to.clone(),
+                    knowledge: Arc::clone(&knowledge),
+                });
             }
         }
     }
 
-    async fn post_over_http(&self, tenant: usize, due: &[&Alert], now: Duration) -> bool {
+    async fn post_over_http(&self, tenant: usize, due: &[&Alert], now: Duration) -> Option<Taken> {
         let post = |alert: &&Alert| {
             let mut post = json!({"labels": alert.labels(), "startsAt": time(alert.starts)});
             if let Some(until) = alert.until(now) {
@@ -165,10 +191,11 @@ impl Clients {
         };
         let body = Value::Array(due.iter().map(post).collect());
         let answer = self.ask(&format!("t{tenant}"), Method::POST, "/api/v2/alerts", Some(body)).await;
-        answer.is_some_and(|(status, _)| status == 200)
+        let answer = answer.filter(|answer| answer.status == 200)?;
+        Some((Some(answer.life), answer.knowledge))
     }
 
-    async fn post_as_rulers_do(&self, tenant: usize, due: &[&Alert], now: Duration) -> bool {
+    async fn post_as_rulers_do(&self, tenant: usize, due: &[&Alert], now: Duration) -> Option<Taken> {
         let post = |alert: &&Alert| PostedAlert {
             labels: Labels::from_pairs(alert.labels()),
             annotations: Arc::default(),
@@ -177,9 +204,10 @@ impl Clients {
             generator_url: "".into(),
         };
         let alerts: Vec<PostedAlert> = due.iter().map(post).collect();
-        let Ok(id) = TenantId::new(&format!("t{tenant}")) else { return false };
+        let id = TenantId::new(&format!("t{tenant}")).ok()?;
         let posting = self.remote.post(&id, &alerts);
-        matches!(timeout(3 * PATIENCE, posting).await, Ok(Ok(())))
+        timeout(3 * PATIENCE, posting).await.ok()?.ok()?;
+        Some((None, self.seen.knowledge()))
     }
 
     /// Sets silences of a tenant, and ends some of them before their time.
@@ -210,16 +238,17 @@ impl Clients {
             name: name.to_owned(),
             requested,
             acknowledged: None,
+            by: String::new(),
             ends,
             over: ends,
         };
         let number = self.seen.silence(silence);
         let mut attempts = 0;
-        let id = loop {
+        let (id, by) = loop {
             attempts += 1;
             let answer = self.ask(tenant, Method::POST, "/api/v2/silences", Some(body.clone())).await;
-            if let Some((200, answer)) = answer {
-                break answer["silenceID"].as_str().unwrap_or_default().to_owned();
+            if let Some(answer) = answer.filter(|answer| answer.status == 200) {
+                break (answer.body["silenceID"].as_str().unwrap_or_default().to_owned(), answer.life);
             }
             sleep(ASK_AGAIN).await;
             if self.seen.now() + Duration::from_secs(2) > ends {
@@ -227,7 +256,9 @@ impl Clients {
             }
         };
         let now = self.seen.now();
-        self.seen.silence_is(number, |silence| silence.acknowledged = Some(now));
+        self.seen.silence_is(number, |silence| {
+            (silence.acknowledged, silence.by) = (Some(now), machine(&by).to_owned());
+        });
         // What was refused may have been done: another silence, that nobody knows.
         if !is_ended || attempts > 1 {
             return;
@@ -237,7 +268,8 @@ impl Clients {
         self.seen.silence_is(number, |silence| silence.ends = asked.min(ends));
         let path = format!("/api/v2/silence/{id}");
         while self.seen.now() < ends {
-            if let Some((200, _)) = self.ask(tenant, Method::DELETE, &path, None).await {
+            let answer = self.ask(tenant, Method::DELETE, &path, None).await;
+            if answer.is_some_and(|answer| answer.status == 200) {
                 let over = self.seen.now();
                 self.seen.silence_is(number, |silence| silence.over = over.min(ends));
                 return;
@@ -246,37 +278,51 @@ impl Clients {
         }
     }
 
-    /// What one of the Alertmanagers answers a tenant: the status, and the body if it is JSON.
-    async fn ask(
-        &self,
-        tenant: &str,
-        method: Method,
-        path: &str,
-        body: Option<Value>,
-    ) -> Option<(u16, Value)> {
+    /// What one of the Alertmanagers answers a tenant.
+    async fn ask(&self, tenant: &str, method: Method, path: &str, body: Option<Value>) -> Option<Answered> {
         let name = self.draw.one(&self.names)?;
         sleep(self.draw.time(Duration::ZERO, Duration::from_millis(20))).await;
         let (running, scope) = self.machines.running(name)?;
+        let life = self.machines.life(name)?;
         let body = body.map(|body| body.to_string()).unwrap_or_default();
         let request = Request::builder().method(method).uri(path);
         let request = request.header("content-type", "application/json").body(Full::new(Bytes::from(body)));
         let mut request = request.ok()?;
         request.extensions_mut().insert(rpc::Tenant(TenantId::new(tenant).ok()?));
         let router = running.role.router();
-        let asked = scope.spawn("request", async move {
+        let mut asked = scope.spawn("request", async move {
             let Ok(response) = router.oneshot(request).await;
             let status = response.status().as_u16();
             let body = response.into_body().collect().await.ok()?.to_bytes();
             Some((status, serde_json::from_slice(&body).unwrap_or(Value::Null)))
         });
-        let answer = timeout(PATIENCE, asked).await.ok()?.ok()?;
+        let Ok(answer) = timeout(PATIENCE, &mut asked).await else {
+            // Who waits no longer hangs up.
+            asked.abort();
+            return None;
+        };
+        let (status, body) = answer.ok()??;
+        let knowledge = self.seen.knowledge();
         sleep(self.draw.time(Duration::ZERO, Duration::from_millis(20))).await;
-        answer
+        Some(Answered { status, body, life, knowledge })
     }
 }
 
+/// When it was that an alert was posted, by the clock of whoever was posted it, as far as is known of those that know it.
+fn posted_ns(knowledge: &Knowledge, to: Option<&str>, alert: &str, at: Duration) -> i64 {
+    let of = |life: &str| knowledge.get(life)?.alerts.get(alert).copied();
+    if let Some(posted_ns) = to.and_then(of) {
+        return posted_ns;
+    }
+    // One may have been posted it first, and have been alone with it: what was acknowledged was posted later, to a clock that may
+    // be behind.
+    let earliest = (wall_ms(at) - SKEW_MS / 2) * 1_000_000;
+    let all = knowledge.values().filter_map(|known| known.alerts.get(alert).copied());
+    all.filter(|posted_ns| *posted_ns >= earliest).min().unwrap_or(i64::MAX)
+}
+
 /// Whether something is to be posted of an alert.
-fn is_due(alert: &Alert, posted: Option<&Posted>, now: Duration) -> bool {
+fn is_due(alert: &Alert, posted: Option<&Last>, now: Duration) -> bool {
     let fires = alert.ends.is_none_or(|ends| ends > now);
     match posted {
         _ if alert.starts > now || alert.ends.is_some_and(|ends| ends + RESOLVED_FOR < now) => false,

@@ -1,6 +1,5 @@
 //! What befalls rulers, and when two of them may evaluate the same.
 
-use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -9,6 +8,7 @@ use super::machines::Machines;
 use crate::draw::Draw;
 use crate::fleet::{Crash, Fleet};
 use crate::network::Network;
+use crate::schedule::{self, cut};
 
 /// When faults begin, and when all are over.
 const BEGIN: Duration = Duration::from_secs(20);
@@ -32,19 +32,7 @@ pub(super) enum Fault {
 }
 
 /// A fault and its time.
-#[derive(Debug, Clone)]
-pub(super) struct Scheduled {
-    pub(super) fault: Fault,
-    pub(super) begins: Duration,
-    pub(super) ends: Duration,
-}
-
-impl fmt::Display for Scheduled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (begins, ends) = (self.begins.as_secs_f64(), self.ends.as_secs_f64());
-        write!(f, "{begins:.3}s to {ends:.3}s: {:?}", self.fault)
-    }
-}
+pub(super) type Scheduled = schedule::Scheduled<Fault>;
 
 /// The faults of a run, by when they begin.
 pub(super) fn draw(draw: &Draw, rulers: &[String], voters: &[String]) -> Vec<Scheduled> {
@@ -127,22 +115,15 @@ impl Victims {
             Fault::Kill(ruler) => self.machines.kill(ruler),
             Fault::Stop(ruler) => self.machines.stop(ruler).await,
             Fault::StandStill(ruler) => self.machines.stand_still(ruler, true),
-            Fault::CutFrom(ruler, from) => self.links(ruler, from, |a, b| self.network.cut(a, b)),
+            Fault::CutFrom(ruler, from) => cut(&self.network, ruler, from, true),
             Fault::KillVoters(voters) => voters.iter().for_each(|v| self.voters.crash(v, Crash::Killed)),
         }
         sleep_until(began + scheduled.ends).await;
         match &scheduled.fault {
             Fault::Kill(ruler) | Fault::Stop(ruler) => self.machines.release(ruler),
             Fault::StandStill(ruler) => self.machines.stand_still(ruler, false),
-            Fault::CutFrom(ruler, from) => self.links(ruler, from, |a, b| self.network.mend(a, b)),
+            Fault::CutFrom(ruler, from) => cut(&self.network, ruler, from, false),
             Fault::KillVoters(voters) => voters.iter().for_each(|v| self.voters.release(v)),
-        }
-    }
-
-    fn links(&self, ruler: &str, from: &[String], change: impl Fn(&str, &str)) {
-        for other in from.iter().filter(|other| *other != ruler) {
-            change(ruler, other);
-            change(other, ruler);
         }
     }
 }

@@ -1,7 +1,5 @@
 //! One run of rulers: they come about, rules are set, faults befall them, and in the end everything was recorded, once.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::Duration;
 
 use env::{Scope, SimClock, SimExecutor};
@@ -9,16 +7,12 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::RulerMutant;
 use super::faults::{ALL_OVER, Fault, Scheduled, Victims, draw, gone};
-use super::machines::Machines;
+use super::machines::{Machines, Rulers};
 use super::seen::{RulerStats, Seen};
 use crate::draw::Draw;
-use crate::fleet::Fleet;
-use crate::network::{Carries, Network};
-use crate::node::Role;
-use crate::oracle::Oracle;
-use crate::site::{START_MS, Site};
+use crate::site::START_MS;
+use crate::stage::{self, Played, Stage, VOTERS, names};
 use crate::trace::{Keep, Trace};
-use crate::{logs, panics};
 
 /// How many groups there are, and how often they are evaluated.
 const GROUPS: usize = 6;
@@ -27,7 +21,6 @@ const INTERVAL_MS: i64 = 2_000;
 const HEALS_WITHIN: Duration = Duration::from_secs(40);
 /// Within this time after the start rules are set.
 const SET_WITHIN: Duration = Duration::from_secs(12);
-const VOTERS: [&str; 3] = ["voter-1", "voter-2", "voter-3"];
 const RULERS: [&str; 3] = ["ruler-1", "ruler-2", "ruler-3"];
 
 /// Which run.
@@ -61,24 +54,9 @@ pub struct RulerOutcome {
 /// # Panics
 /// Where no runtime can be made.
 pub fn run_rulers(options: RulerOptions) -> RulerOutcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing of the system");
-    let executor = SimExecutor::new(Draw::new(options.seed, "executor of rulers").number());
-    let trace = {
-        let _entered = runtime.enter();
-        Trace::new(options.keep)
-    };
-    let _logs = (options.keep == Keep::Logs).then(|| logs::keep(&trace));
-    panics::watch();
-    let lived = catch_unwind(AssertUnwindSafe(|| {
-        runtime.block_on(executor.clone().run(live(executor, options, trace.clone())))
-    }));
-    drop(runtime);
-    let (hash, _, story) = trace.told();
-    let panic = panics::seen().into_iter().next();
+    let from = (options.seed, "executor of rulers");
+    let played = stage::play(from, options.keep, |executor, trace| live(executor, options, trace));
+    let Played { lived, hash, story, panic, .. } = played;
     let (failure, stats, faults) = lived.unwrap_or_default();
     RulerOutcome { hash, failure: failure.or(panic), stats, faults, story }
 }
@@ -88,39 +66,21 @@ type Lived = (Option<String>, RulerStats, Vec<String>);
 
 async fn live(executor: SimExecutor, options: RulerOptions, trace: Trace) -> Lived {
     let RulerOptions { seed, mutant, .. } = options;
-    let outside = Scope::simulated_on("outside", &executor);
-    let network = Network::new(Carries::Calls, outside.clone(), Draw::new(seed, "network"), trace.clone());
-    let site = Site {
-        seed,
-        executor,
-        network: network.clone(),
-        trace: trace.clone(),
-        oracle: Oracle::default(),
-        voters: Arc::new(names(VOTERS)),
-        mutant: None,
-        storage: None,
-        max_block_series: 0,
-    };
-    let voters = Fleet::new(site.clone());
-    let clocks = Draw::new(seed, "clocks of rulers");
-    let skew = || i64::try_from(clocks.between(0, 600)).unwrap_or(0) - 300;
-    for name in VOTERS {
-        voters.add(Role::Metastore, name, "", skew());
-        voters.start(name);
-    }
-    let seen = Seen::new(SimClock::new(START_MS, 0), outside.clone(), Draw::new(seed, "storage"));
-    let machines = Machines::new(site, seen.clone(), mutant);
-    RULERS.iter().for_each(|name| machines.add(name, skew()));
+    let stage = Stage::new(seed, executor, &trace, "clocks of rulers");
+    let seen = Seen::new(SimClock::new(START_MS, 0), stage.outside.clone(), Draw::new(seed, "storage"));
+    let machines = Machines::new(stage.site.clone(), Rulers { seen: seen.clone(), mutant });
+    RULERS.iter().for_each(|name| machines.add(name, stage.skew_ms()));
     let began = Instant::now();
     let plan = draw(&Draw::new(seed, "faults of rulers"), &names(RULERS), &names(VOTERS));
     let faults = plan.iter().map(ToString::to_string).collect();
-    let victims = Victims { machines: machines.clone(), voters: voters.clone(), network };
-    let failure = play(&plan, &victims, &seen, &outside, began).await.err();
+    let victims =
+        Victims { machines: machines.clone(), voters: stage.voters.clone(), network: stage.network.clone() };
+    let failure = play(&plan, &victims, &seen, &stage.outside, began).await.err();
     let stats = Checked::of(&plan, &seen).stats;
     trace.event(format_args!("over: {stats:?}"));
     trace.freeze();
     machines.end();
-    voters.end();
+    stage.voters.end();
     (failure, stats, faults)
 }
 
@@ -133,7 +93,7 @@ async fn play(
 ) -> Result<(), String> {
     let groups: Vec<String> = (0..GROUPS).map(|n| format!("g{n}")).collect();
     for (group, ruler) in groups.iter().zip(RULERS.iter().cycle()) {
-        while victims.machines.set(ruler, text(group)).await != Some(202) {
+        while set(&victims.machines, ruler, text(group)).await != Some(202) {
             sleep(Duration::from_millis(200)).await;
             if began.elapsed() > SET_WITHIN {
                 return Err(format!("{group} was not set at {ruler} within {SET_WITHIN:?}"));
@@ -163,8 +123,10 @@ async fn play(
     }
 }
 
-fn names(names: [&str; 3]) -> Vec<String> {
-    names.map(str::to_owned).to_vec()
+/// Sets a group of rules at a machine; the status of the answer, if there is one.
+async fn set(machines: &Machines, name: &str, group: String) -> Option<u16> {
+    let (running, _) = machines.running(name)?;
+    running.set(group).await
 }
 
 fn text(name: &str) -> String {

@@ -189,7 +189,7 @@ fn written(moment: Moment) -> String {
 
 fn moment(text: &str) -> Result<Moment, String> {
     let wrong = || format!("{text:?} is no time; 2026-03-01T12:30:00Z or 2h would be one.");
-    time::parse(text).ok().flatten().ok_or_else(wrong)
+    time::parse(text).ok().flatten().filter(|_| !text.is_empty()).ok_or_else(wrong)
 }
 
 pub(super) async fn new(Tenant(id): Tenant, uri: Uri) -> Response {

@@ -41,6 +41,9 @@ section! {
         if sigv4.access_key.is_empty() != sigv4.secret_key.is_empty() {
             return Err("must provide a AWS SigV4 Access key and Secret Key if credentials are specified in the SigV4 config".to_owned());
         }
+        if !sigv4.external_id.is_empty() && sigv4.role_arn.is_empty() {
+            return Err("external_id can only be used with role_arn".to_owned());
+        }
         Ok(())
     }
 }

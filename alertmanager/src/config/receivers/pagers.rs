@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{one_of, required};
 use crate::config::decode::section;
 use crate::config::http::{HttpConfig, at_most_one};
-use crate::config::types::{GoDuration, Secret, Url, is_template};
+use crate::config::types::{GoDuration, Secret, TextDuration, Url, is_template};
 
 section! {
     /// A link.
@@ -39,7 +39,7 @@ section! {
         url: Option<Url> = None, "url";
         client: String = "{{ template \"pagerduty.default.client\" . }}".to_owned(), "client";
         client_url: String = "{{ template \"pagerduty.default.clientURL\" . }}".to_owned(), "client_url";
-        description: String = "{{ template \"pagerduty.default.description\" . }}".to_owned(), "description";
+        description: String = "{{ template \"pagerduty.default.description\" .}}".to_owned(), "description";
         details: BTreeMap<String, serde_json::Value> = BTreeMap::new(), "details";
         images: Vec<PagerdutyImage> = Vec::new(), "images";
         links: Vec<PagerdutyLink> = Vec::new(), "links";
@@ -203,9 +203,9 @@ section! {
         device: String = String::new(), "device";
         sound: String = String::new(), "sound";
         priority: String = "{{ if eq .Status \"firing\" }}2{{ else }}0{{ end }}".to_owned(), "priority";
-        retry: GoDuration = GoDuration(Duration::from_secs(60)), "retry";
-        expire: GoDuration = GoDuration(Duration::from_secs(3_600)), "expire";
-        ttl: GoDuration = GoDuration::default(), "ttl";
+        retry: TextDuration = TextDuration(Duration::from_secs(60)), "retry";
+        expire: TextDuration = TextDuration(Duration::from_secs(3_600)), "expire";
+        ttl: TextDuration = TextDuration::default(), "ttl";
         html: bool = false, "html";
         monospace: bool = false, "monospace";
     }

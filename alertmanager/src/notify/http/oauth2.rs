@@ -158,7 +158,7 @@ impl OAuth2Client {
             "exp": now.saturating_add(STATEMENT_LASTS.as_secs() as i64),
             "scope": config.scopes.join(" "),
         });
-        if let Some(more) = config.claims.as_ref().and_then(serde_json::Value::as_object) {
+        if let Some(more) = &config.claims {
             for (name, value) in more {
                 claims[name] = value.clone();
             }

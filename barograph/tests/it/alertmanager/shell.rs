@@ -148,7 +148,7 @@ fn templates_are_rendered() {
     );
     let own = ["--config", &config, "{{ template \"own\" . }}", "--label", "alertname=A&B"];
     assert_eq!(render(&own), "<A&B>\n");
-    assert_eq!(render(&[&own[..], &["--html"]].concat()), "<A&amp;B>\n");
+    assert_eq!(render(&[&own[..], &["--html"]].concat()), "&lt;A&amp;B>\n");
     let data = json!({
         "receiver": "r", "status": "resolved", "groupLabels": {"alertname": "A"}, "externalURL": "http://am",
         "alerts": [{"status": "resolved", "labels": {"alertname": "A", "x": "1"}, "annotations": {},

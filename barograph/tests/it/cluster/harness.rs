@@ -19,7 +19,7 @@ pub(crate) const SECRET: &str = "of this test";
 /// Of every process: nothing is written but by the test.
 const FLAGS: [&str; 1] = ["--self-monitoring.enabled=false"];
 /// For clusters that processes are to go from: who is gone is missed sooner.
-const MISSED_SOON: [&str; 2] = ["--metastore.lease-ttl=2s", "--alertmanager.lease-margin=1s"];
+const MISSED_SOON: [&str; 1] = ["--metastore.lease-ttl=2s"];
 
 /// Processes of a cluster by name, with their data and logs in a folder that goes with it.
 pub(crate) struct Cluster {

@@ -3,6 +3,11 @@
 use crate::object::Outcome;
 use crate::value::{Type, Value};
 
+/// The type of a value, or what it points to.
+fn pointed(value: &Value) -> String {
+    value.type_of().to_string().trim_start_matches('*').to_owned()
+}
+
 pub(super) fn len(arguments: &[Value]) -> Outcome {
     let Some(value) = arguments.first().filter(|value| !matches!(value, Value::Nil)) else {
         return Err("len of nil pointer".to_owned());
@@ -11,7 +16,7 @@ pub(super) fn len(arguments: &[Value]) -> Outcome {
         (Some(text), ..) => text.len(),
         (_, Some(list), _) => list.items.len(),
         (_, _, Some(map)) => map.entries.len(),
-        _ => return Err(format!("len of type {}", value.type_of())),
+        _ => return Err(format!("len of type {}", pointed(value))),
     };
     i64::try_from(length).map(Value::Int).map_err(|_| "length overflows int".to_owned())
 }
@@ -48,7 +53,7 @@ fn element(item: &Value, index: &Value) -> Outcome {
     }
     match item {
         Value::Nil => Err("index of nil pointer".to_owned()),
-        item => Err(format!("can't index item of type {}", item.type_of())),
+        item => Err(format!("can't index item of type {}", pointed(item))),
     }
 }
 
@@ -77,7 +82,7 @@ pub(super) fn slice(arguments: &[Value]) -> Outcome {
         (Some(_), _) if indexes.len() == 3 => return Err("cannot 3-index slice a string".to_owned()),
         (Some(text), _) => text.len(),
         (_, Some(list)) => list.items.len(),
-        _ => return Err(format!("can't slice item of type {}", item.type_of())),
+        _ => return Err(format!("can't slice item of type {}", pointed(item))),
     };
     let mut at = [0, length, length];
     for (place, index) in at.iter_mut().zip(indexes) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::format::{is_printable, sprint};
+use crate::format::{is_printable, sprint_pointed};
 use crate::value::Value;
 
 /// The arguments as one text. Nothing stands as `<no value>`.
@@ -16,7 +16,7 @@ pub(super) fn joined(arguments: &[Value]) -> Result<String, String> {
         .iter()
         .map(|value| if matches!(value, Value::Nil) { Value::from("<no value>") } else { value.clone() })
         .collect();
-    sprint(&shown)
+    sprint_pointed(&shown)
 }
 
 /// A text with what means something in HTML escaped.

@@ -185,7 +185,9 @@ impl<'a> State<'a> {
             if let Some(method) = object.clone().method(name) {
                 return self.call(dot, &method, name, Place::Term(term), given);
             }
-            if let Some(value) = object.field(name) {
+            // What begins with a small letter is for printing only.
+            let field = object.field(name).filter(|_| !name.starts_with(char::is_lowercase));
+            if let Some(value) = field {
                 if given.any() {
                     return self.fail(format_args!("{name} has arguments but cannot be invoked as function"));
                 }

@@ -7,7 +7,7 @@ mod range;
 use std::fmt;
 
 use crate::error::ExecError;
-use crate::format::{quote, sprint};
+use crate::format::{quote, sprint_pointed};
 use crate::object::Function;
 use crate::set::Templates;
 use crate::syntax::{Branch, Command, Node, Pipe, Term, Tree};
@@ -246,15 +246,10 @@ impl<'a> State<'a> {
             Value::Nil => self.write("<no value>"),
             Value::Text(text) | Value::Safe(_, text) => self.write(text),
             Value::Function(_) => self.fail(format_args!("can't print {node} of type {}", value.type_of())),
-            value => match sprint(std::slice::from_ref(value)) {
-                // What a pointer points to is printed, not that it is one.
-                Ok(text) => self.write(if is_pointer(value) { text.trim_start_matches('&') } else { &text }),
+            value => match sprint_pointed(std::slice::from_ref(value)) {
+                Ok(text) => self.write(&text),
                 Err(message) => self.fail(message),
             },
         }
     }
-}
-
-fn is_pointer(value: &Value) -> bool {
-    matches!(value, Value::Object(object) if object.type_name().starts_with('*') && object.text().is_none())
 }

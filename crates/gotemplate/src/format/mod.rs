@@ -9,7 +9,7 @@ mod value;
 pub use self::float::format_float;
 pub use self::printf::printf;
 pub(crate) use self::quote::{is_printable, unquote_char};
-pub use self::quote::{quote, unquote};
+pub use self::quote::{quote, unquote, unquote_bytes};
 
 use self::value::{Printer, Verb};
 use crate::value::Value;
@@ -32,6 +32,20 @@ pub fn sprint(values: &[Value]) -> Result<String, String> {
     printer.finish()
 }
 
+/// As [`sprint`], but of what a pointer points to, not that it is one.
+pub(crate) fn sprint_pointed(values: &[Value]) -> Result<String, String> {
+    let pointed = |value: &Value| match is_pointer(value) {
+        true => sprint(std::slice::from_ref(value)).map(|text| Value::from(text.trim_start_matches('&'))),
+        false => Ok(value.clone()),
+    };
+    sprint(&values.iter().map(pointed).collect::<Result<Vec<_>, _>>()?)
+}
+
+/// Whether Go has a pointer here that does not print itself.
+fn is_pointer(value: &Value) -> bool {
+    matches!(value, Value::Object(object) if object.type_name().starts_with('*') && object.text().is_none())
+}
+
 /// Go's `fmt.Sprintln`: the values with spaces in between, and a line feed.
 pub(crate) fn sprintln(values: &[Value]) -> Result<String, String> {
     let mut printer = Printer::new();
@@ -47,7 +61,7 @@ pub(crate) fn sprintln(values: &[Value]) -> Result<String, String> {
 
 /// A value for a message: cut where it is too long.
 pub(crate) fn sprint_lossy(value: &Value) -> String {
-    sprint(std::slice::from_ref(value)).unwrap_or_else(|_| "...".to_owned())
+    sprint_pointed(std::slice::from_ref(value)).unwrap_or_else(|_| "...".to_owned())
 }
 
 /// A value with the names of its types and fields: `%#v`.

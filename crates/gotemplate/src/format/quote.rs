@@ -61,8 +61,17 @@ fn quoted(text: &str, mark: char, ascii: bool) -> String {
 
 /// The text of a literal in double quotes or back quotes; `None` if it is none.
 pub fn unquote(literal: &str) -> Option<String> {
+    let bytes = unquote_bytes(literal)?;
+    Some(
+        String::from_utf8(bytes)
+            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
+    )
+}
+
+/// As [`unquote`], with the bytes that escapes say, which need not be UTF-8.
+pub fn unquote_bytes(literal: &str) -> Option<Vec<u8>> {
     if let Some(raw) = literal.strip_prefix('`') {
-        return Some(raw.strip_suffix('`')?.replace('\r', ""));
+        return Some(raw.strip_suffix('`')?.replace('\r', "").into_bytes());
     }
     let mut rest = literal.strip_prefix('"')?.strip_suffix('"')?;
     let mut bytes = Vec::with_capacity(rest.len());
@@ -77,10 +86,7 @@ pub fn unquote(literal: &str) -> Option<String> {
         bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
         rest = behind;
     }
-    Some(
-        String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
+    Some(bytes)
 }
 
 /// `\x41` and `\101`: a byte, and what follows.

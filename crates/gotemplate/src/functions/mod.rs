@@ -42,6 +42,23 @@ pub fn title_keeping(text: &str) -> String {
     titled(text, std::iter::once)
 }
 
+/// A letter as the first of a word: some of those that are two have a form for that.
+fn first(c: char) -> String {
+    match c {
+        'Ǆ' | 'ǅ' | 'ǆ' => "ǅ".to_owned(),
+        'Ǉ' | 'ǈ' | 'ǉ' => "ǈ".to_owned(),
+        'Ǌ' | 'ǋ' | 'ǌ' => "ǋ".to_owned(),
+        'Ǳ' | 'ǲ' | 'ǳ' => "ǲ".to_owned(),
+        c => {
+            // `ß` is `Ss`, not `SS`.
+            let mut upper = c.to_uppercase();
+            let mut text: String = upper.next().into_iter().collect();
+            text.extend(upper.flat_map(char::to_lowercase));
+            text
+        }
+    }
+}
+
 fn titled<I: Iterator<Item = char>>(text: &str, behind: impl Fn(char) -> I) -> String {
     let mut out = String::with_capacity(text.len());
     let mut inside = false;
@@ -51,7 +68,7 @@ fn titled<I: Iterator<Item = char>>(text: &str, behind: impl Fn(char) -> I) -> S
             if inside {
                 out.extend(behind(c));
             } else {
-                out.extend(c.to_uppercase());
+                out.push_str(&first(c));
             }
             inside = true;
             continue;

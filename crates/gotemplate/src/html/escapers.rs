@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::context::{Kind, kind_of};
-use crate::format::sprint;
+use crate::format::{sprint, sprint_pointed};
 use crate::object::{Function, Outcome};
 use crate::value::{Safe, Type, Value};
 
@@ -79,7 +79,7 @@ fn shown(arguments: &[Value]) -> Result<(Option<Safe>, String), String> {
         arguments => {
             let something: Vec<Value> =
                 arguments.iter().filter(|value| !matches!(value, Value::Nil)).cloned().collect();
-            Ok((None, sprint(&something)?))
+            Ok((None, sprint_pointed(&something)?))
         }
     }
 }

@@ -18,7 +18,15 @@ pub(super) fn walk(mut context: Context, text: &str) -> Result<(Context, String)
         if context.state == State::Comment {
             // Not written.
         } else if next.state == State::Comment {
-            out.push_str(&passed[..passed.len() - "<!--".len()]);
+            write_text(&mut out, &passed[..passed.len() - "<!--".len()]);
+        } else if matches!(context.state, State::Text | State::RawText)
+            && context.delimiter == Delimiter::None
+        {
+            // The tag that ends the text is none of it.
+            let tag = if next.state == context.state { None } else { passed.rfind('<') };
+            let (text, tag) = passed.split_at(tag.unwrap_or(length));
+            write_text(&mut out, text);
+            out.push_str(tag);
         } else {
             out.push_str(passed);
         }
@@ -29,6 +37,18 @@ pub(super) fn walk(mut context: Context, text: &str) -> Result<(Context, String)
         rest = behind;
     }
     Ok((context, out))
+}
+
+/// Writes text outside of tags: an angle bracket that opens none is escaped, but for that of the document's type.
+fn write_text(out: &mut String, text: &str) {
+    const TYPE: &str = "<!doctype";
+    let mut parts = text.split('<');
+    out.push_str(parts.next().unwrap_or_default());
+    for part in parts {
+        let is_type = part.get(..TYPE.len() - 1).is_some_and(|part| part.eq_ignore_ascii_case(&TYPE[1..]));
+        out.push_str(if is_type { "<" } else { "&lt;" });
+        out.push_str(part);
+    }
 }
 
 /// The next change of context, and how many bytes of the text come before it. A change without a byte is one of state.

@@ -36,8 +36,7 @@ fn replicas_that_do_not_reach_each_other_tell_everybody_once() {
     // One dies while another one is not reached by the third, which takes over what it had.
     watched.replicas.cut_off("am-1", true);
     watched.go_on(Duration::from_secs(1));
-    let killed = now_ms();
-    watched.replicas.kill("am-2");
+    let killed = watched.kill("am-2");
     watched.go_on(CUT);
     watched.replicas.cut_off("am-1", false);
     watched.replicas.launch("am-2");

@@ -14,11 +14,22 @@ use crate::cluster::way::Way;
 use crate::http::{Connection, Response, get};
 use crate::support::{Barograph, Program, last_lines, wait_for, wait_until};
 
-/// The lease of the processes, and how much longer than the moment it has to hold.
+/// The lease of the processes.
 pub(super) const LEASE_MS: u64 = 4_000;
-const MARGIN_MS: u64 = 1_000;
 /// The replicas.
 pub(super) const NAMES: [&str; 3] = ["am-1", "am-2", "am-3"];
+
+/// A notification that the receiver took.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Notified {
+    pub(super) alert: String,
+    /// The key of its group.
+    pub(super) group: String,
+    /// The name of the replica that sent it.
+    pub(super) teller: String,
+    /// When it was all there; the answer goes out at once.
+    pub(super) arrived_ms: i64,
+}
 
 /// A metastore, three Alertmanagers, and a receiver that they tell.
 pub(super) struct Replicas {
@@ -74,6 +85,12 @@ impl Replicas {
         replicas
     }
 
+    /// Where the nodes of the metastore are reached.
+    pub(super) fn nodes(&self) -> Vec<String> {
+        let node = |name: &String| self.metastore.flag(name, "--grpc").expect("it is called").to_owned();
+        self.metastore.names("metastore").iter().map(node).collect()
+    }
+
     /// Where one serves HTTP.
     pub(super) fn http(&self, name: &str) -> SocketAddr {
         self.http[name]
@@ -86,7 +103,8 @@ impl Replicas {
         let text = format!(
             "route: {{receiver: w, group_by: [alertname], group_wait: 500ms, group_interval: 2s, repeat_interval: 1h}}\n\
              receivers: [{{name: w, webhook_configs: [{{url: '{}'}}]}}]\n",
-            self.receiver.url("/hook")
+            // Who tells is known by the path.
+            self.receiver.url(&format!("/{name}"))
         );
         std::fs::write(&config, text).expect("written");
         let flag = |name: &str, value: &dyn std::fmt::Display| format!("--{name}={value}");
@@ -101,7 +119,6 @@ impl Replicas {
             flag("metastore.addresses", &nodes.join(",")),
             flag("metastore.lease-ttl", &format!("{LEASE_MS}ms")),
             flag("metastore.call-timeout", &"3s"),
-            flag("alertmanager.lease-margin", &format!("{MARGIN_MS}ms")),
             flag("alertmanager-config", &config.display()),
             flag("data", &self.folder.path().join(name).display()),
         ];
@@ -210,11 +227,23 @@ impl Replicas {
 
     /// The name of the alert of each notification so far.
     pub(super) fn told(&self) -> Vec<String> {
-        let name = |request: testkit::ReceivedRequest| {
+        self.notifications().into_iter().map(|told| told.alert).collect()
+    }
+
+    /// The notifications so far.
+    pub(super) fn notifications(&self) -> Vec<Notified> {
+        let notified = |(request, arrived_ms): (testkit::ReceivedRequest, i64)| {
             let body: Value = serde_json::from_str(&request.body).expect("JSON");
-            body["groupLabels"]["alertname"].as_str().expect("a group").to_owned()
+            let alert = body["groupLabels"]["alertname"].as_str().expect("a group").to_owned();
+            let teller = request.path.trim_start_matches('/').to_owned();
+            Notified {
+                alert,
+                group: body["groupKey"].as_str().expect("a key").to_owned(),
+                teller,
+                arrived_ms,
+            }
         };
-        self.receiver.requests().into_iter().map(name).collect()
+        self.receiver.timed().into_iter().map(notified).collect()
     }
 
     fn log(&self, name: &str) -> std::path::PathBuf {

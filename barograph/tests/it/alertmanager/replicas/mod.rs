@@ -3,5 +3,6 @@
 mod cuts;
 mod harness;
 mod kills;
+mod log;
 mod state;
 mod watched;

@@ -1,12 +1,15 @@
 //! What replicas have in common: silences, configurations of tenants, and alerts.
 
+use std::process::Stdio;
+
 use serde_json::Value;
+use testkit::free_address;
 
 use super::super::silence;
 use super::harness::{NAMES, Replicas};
-use crate::cluster::harness::Cluster;
+use crate::cluster::harness::{Cluster, SECRET};
 use crate::http::Connection;
-use crate::support::{wait_for, wait_until};
+use crate::support::{Barograph, Program, wait_for, wait_until};
 
 #[test]
 fn silences_configurations_and_alerts_are_those_of_all_replicas() {
@@ -121,4 +124,26 @@ fn rulers_of_the_cluster_find_the_alertmanagers() {
             if shown.body.contains("Always") { Ok(()) } else { Err(format!("{name}: {}", shown.body)) }
         });
     }
+}
+
+#[test]
+fn the_margin_of_a_lease_is_half_of_it_at_most() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (http, grpc) = (free_address().to_string(), free_address().to_string());
+    let arguments =
+        ["--target=alertmanager", "--metastore.addresses=127.0.0.1:9", "--metastore.lease-ttl=1s"];
+    let command = |more: &[&str]| {
+        let mut command = Barograph::command(&[&arguments[..], more].concat());
+        command.args(["--http", &http, "--grpc", &grpc]).env("BAROGRAPH_GRPC_CLUSTER_SECRET", SECRET);
+        command.stdout(Stdio::null()).arg("--data").arg(folder.path());
+        command
+    };
+    let output = command(&["--alertmanager.lease-margin=800ms"]).output().expect("it runs");
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && error.contains("half of it at most"), "{error}");
+    // Where it is not said it follows the lease.
+    let program = Program::start(&mut command(&[]));
+    let addr = http.parse().expect("an address");
+    wait_for("an answer", || Connection::open(addr).ok()?.request("GET", "/metrics", &[], b"").ok());
+    drop(program);
 }
