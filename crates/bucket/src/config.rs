@@ -118,10 +118,10 @@ settings::section! {
         /// How often readers look at the index of a tenant's blocks. The same in all processes: ingesters keep a block for
         /// twice as long after it is in the index.
         index_refresh: Duration = "1m", range "1s"..="1h";
-        /// The pieces in which files are uploaded.
-        part_size: ByteSize = "16MiB", range "5MiB"..="512MiB";
+        /// The pieces in which files are uploaded. As many of them are in memory as are uploaded at the same time.
+        part_size: ByteSize = "8MiB", range "5MiB"..="512MiB";
         /// How many pieces of a file are uploaded at the same time.
-        parallel_parts: usize = "4", range "1"..="64";
+        parallel_parts: usize = "2", range "1"..="64";
     }
     check is_consistent;
 }

@@ -12,6 +12,9 @@ use crate::bucket::Bucket;
 use crate::error::{BucketError, Failure, Operation};
 use crate::name::ObjectName;
 
+/// What was written is read back so much at a time: it is compared and forgotten.
+const READ_BACK_BYTES: u64 = 4 << 20;
+
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uploaded {
@@ -141,8 +144,7 @@ impl Bucket {
     /// # Errors
     /// As [`Bucket::get_range`]; an object that is shorter fails, too.
     pub async fn checksum(&self, name: &ObjectName, bytes: u64) -> Result<u32, BucketError> {
-        let reads: Vec<_> =
-            pieces(bytes, self.config().part_size.bytes()).map(|range| self.get_range(name, range)).collect();
+        let reads: Vec<_> = pieces(bytes, READ_BACK_BYTES).map(|range| self.get_range(name, range)).collect();
         let parts = stream::iter(reads).buffered(self.config().parallel_parts);
         let crc = parts.try_fold(0, async |crc, bytes| Ok(crc32c::crc32c_append(crc, &bytes)));
         crc.await

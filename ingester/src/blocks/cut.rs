@@ -24,8 +24,8 @@ use crate::index::{LabelTexts, sort_by_labels};
 
 /// The chunks of so many series are read together, ...
 const BATCH_SERIES: usize = 4096;
-/// ... or of fewer, where they have more than so many bytes.
-const BATCH_BYTES: usize = 8 << 20;
+/// ... or of fewer, where they have more than so many bytes: what cutting needs beside the head.
+const BATCH_BYTES: usize = 2 << 20;
 /// The index is locked for the texts of so many series at a time.
 const LOCKED_SERIES: usize = 1024;
 

@@ -126,16 +126,18 @@ async fn what_waits_for_one_that_goes_is_for_those_that_come() {
     let world = World::new();
     let (a, b) = (Told::new(&world), Told::new(&world));
     *a.refusing.lock() = Some(gone());
+    *a.taking.lock() = seconds(8);
     let known = Known::new(Ok(vec![a.named("a")]));
     let site = site(&world, &known, file).await;
-    // The first batch is under way for seven seconds; what comes then waits behind it.
+    // The first batch is under way for 47 seconds; what comes then waits behind it, or is under way when the first is given
+    // up: when the group is evaluated within its ten seconds follows from where the file lies.
     world.put("up{job=\"1\"}", 1.0);
     pass(seconds(21)).await;
     world.put("up{job=\"2\"}", 1.0);
     world.put("up{job=\"3\"}", 1.0);
-    pass(seconds(4)).await;
+    pass(seconds(11)).await;
     known.set(Ok(Vec::new()));
-    pass(seconds(20)).await;
+    pass(seconds(31)).await;
     assert_eq!(discovered(&site), 0.0);
     known.set(Ok(vec![b.named("b")]));
     pass(seconds(60)).await;
