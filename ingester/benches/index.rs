@@ -14,7 +14,7 @@ use model::{MatchOp, Matcher};
 )]
 mod index;
 
-use index::{LabelIds, Postings, Symbols};
+use index::{LabelIds, Postings, Symbols, sort_by_labels};
 
 const SERIES: usize = 100_000;
 
@@ -129,6 +129,16 @@ fn lookup(c: &mut Criterion, head: &Head, population: &[Vec<(String, String)>]) 
         b.iter(|| {
             head.labels.iter().step_by(97).map(|labels| labels.to_labels(&head.symbols).len()).sum::<usize>()
         });
+    });
+    // As they come from the head when a block is cut: by when they were created.
+    group.throughput(Throughput::Elements(SERIES as u64));
+    group.bench_function("sort", |b| {
+        let all = || head.labels.iter().collect::<Vec<_>>();
+        b.iter_batched(
+            all,
+            |mut all| sort_by_labels(&mut all, &head.symbols, |labels| labels),
+            BatchSize::LargeInput,
+        );
     });
     group.bench_function("names and values", |b| {
         b.iter(|| head.postings.names().map(|name| head.postings.values(name).count()).sum::<usize>());

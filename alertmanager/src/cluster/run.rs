@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use membership::records::{self, AlertmanagerStandings, Kind as _, LEASES};
-use membership::{Addresses, Heard, LeaseHolder, Own, Share, View, addresses, live};
+use membership::{Addresses, Heard, LeaseHolder, Own, Share, Steady, View, addresses, live};
 use model::TenantId;
 use placement::{Placement as _, Tracker};
 use proto::Stored;
@@ -29,8 +29,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const STATE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long others may take to say what they have.
 const HELD_TIMEOUT: Duration = Duration::from_secs(5);
-/// One that has looked at nothing for longer has stood still, and does not know how long it has had no lease.
-const LOOKED_WITHIN: Duration = Duration::from_secs(2);
 /// How often others are asked again that did not say it.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
 /// How long after its lease has ended it is tried to tell another one what it may not see soon.
@@ -49,10 +47,8 @@ struct Seen {
     /// Those that have gone, and when.
     gone: BTreeMap<Arc<str>, (String, Duration)>,
     heard: BTreeMap<Arc<str>, Heard>,
-    /// Since when, and with which lease, which members.
-    since: (Duration, Option<u64>, BTreeMap<Arc<str>, u64>),
-    /// When it was looked at that last.
-    looked: Duration,
+    /// Since when lease and members are those.
+    steady: Steady<BTreeMap<Arc<str>, u64>>,
     /// Whether the others were asked for all that they have.
     asked_all: bool,
     /// The revision that was written down last, with which lease.
@@ -142,11 +138,6 @@ impl Cluster {
         let held = self.lease.borrow().as_ref().map(LeaseHolder::held).unwrap_or_default();
         let now = self.clock.monotonic();
         let lease = held.is_valid(now, self.margin).then_some(held.token);
-        let stood_still = now.saturating_sub(seen.looked) > LOOKED_WITHIN;
-        seen.looked = now;
-        if seen.since.1 != lease || seen.since.2 != seen.members || (lease.is_none() && stood_still) {
-            seen.since = (now, lease, seen.members.clone());
-        }
         Known {
             now,
             me: Arc::clone(&self.me),
@@ -158,7 +149,7 @@ impl Cluster {
             placement: Arc::clone(seen.tracker.current()),
             standings: standings(state),
             heard: seen.heard.clone(),
-            since: seen.since.0,
+            since: seen.steady.look(now, lease, &seen.members),
             patience: self.patience,
         }
     }

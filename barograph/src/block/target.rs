@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ::block::Meta;
 use ::block::chunks::segment_name;
 use ::block::meta::{BlockFile, Thanos};
+use ::block::{Meta, tombstones};
 use bucket::{IndexedBlock, TenantBucket};
 use clap::ArgMatches;
 use env::{Clock, FileSystem, SystemClock};
@@ -70,8 +70,12 @@ impl Target {
         };
         let mut files = Vec::new();
         let segments = (0..).map(segment_name).take_while(|name| fs.exists(&folder.join(name)));
-        let tombstones = (meta.stats.num_tombstones > 0).then(|| "tombstones".to_owned());
-        for name in segments.chain(["index".to_owned()]).chain(tombstones) {
+        let has_stones = match meta.stats.is_said() {
+            true => meta.may_have_tombstones(),
+            false => fs.exists(&folder.join(tombstones::FILE)),
+        };
+        let stones = has_stones.then(|| tombstones::FILE.to_owned());
+        for name in segments.chain(["index".to_owned()]).chain(stones) {
             let file = local_file(fs, folder, &name).map_err(|error| failed(&error))?;
             let object = self.bucket.file(meta.ulid, &name);
             let uploaded =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::TimeRange;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use ulid::Ulid;
 
 use crate::error::BlockError;
@@ -26,11 +26,11 @@ pub struct Meta {
     pub min_time: i64,
     /// The first time that is behind it, likewise.
     pub max_time: i64,
-    /// How much is in it.
-    #[serde(default)]
+    /// How much is in it; nothing where that is not said.
+    #[serde(default, deserialize_with = "null_is_default")]
     pub stats: Stats,
     /// How it came about.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub compaction: Compaction,
     /// The version of this file: 1, or 2 by mistake; see [`Self::index_version`].
     pub version: u32,
@@ -76,10 +76,10 @@ pub struct Compaction {
     #[serde(with = "as_texts")]
     pub sources: Vec<Ulid>,
     /// The blocks that it was merged from.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub parents: Vec<Parent>,
     /// What was remarkable about it, such as `from-out-of-order`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(deserialize_with = "null_is_default", skip_serializing_if = "Vec::is_empty")]
     pub hints: Vec<String>,
     /// Whether it is empty and may be removed.
     #[serde(skip_serializing_if = "is_false")]
@@ -107,8 +107,10 @@ pub struct Parent {
 #[serde(default)]
 pub struct Thanos {
     /// Labels that all its series are to have besides their own.
+    #[serde(deserialize_with = "null_is_default")]
     pub labels: BTreeMap<String, String>,
     /// How far it has been downsampled.
+    #[serde(deserialize_with = "null_is_default")]
     pub downsample: Downsample,
     /// Who made it.
     pub source: String,
@@ -154,6 +156,13 @@ impl Thanos {
         let listed = serde_json::to_value(files).expect("texts and numbers are JSON");
         self.others.insert(Self::FILES.to_owned(), listed);
         self
+    }
+}
+
+impl Stats {
+    /// Whether `meta.json` says how much is in the block: nothing is in none that was written, but some do not count.
+    pub fn is_said(&self) -> bool {
+        *self != Self::default()
     }
 }
 
@@ -212,10 +221,23 @@ impl Meta {
         (self.version == MISTAKEN_VERSION).then_some(Version::V2)
     }
 
+    /// Whether series of it may have been deleted: its tombstones say which.
+    pub fn may_have_tombstones(&self) -> bool {
+        // Upstream writes the file with every block. Who says how much is in a block says how many of these, too.
+        self.stats.num_tombstones > 0 || !self.stats.is_said()
+    }
+
     /// Whether its samples are not those that came, but means and sums of many.
     pub fn is_downsampled(&self) -> bool {
         self.thanos.as_ref().is_some_and(|thanos| thanos.downsample.resolution != 0)
     }
+}
+
+/// Go writes lists and maps without entries as null.
+fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -281,6 +303,24 @@ mod tests {
         assert_eq!(again, meta);
         assert_eq!(again.others["more"], true);
         assert_eq!(again.thanos.unwrap().others["new"], serde_json::json!([1]));
+    }
+
+    /// As Mimir writes it that has neither counted nor labels.
+    #[test]
+    fn what_is_empty_may_be_null() {
+        let text = format!(
+            r#"{{"ulid":"{ULID}","minTime":0,"maxTime":7200000,"stats":{{}},"version":1,"out_of_order":false,
+                "compaction":{{"level":1,"sources":["{ULID}"],"parents":null,"hints":null}},
+                "thanos":{{"version":1,"labels":null,"downsample":{{"resolution":0}},"source":"","files":null}}}}"#
+        );
+        let meta = Meta::parse("meta.json", text.as_bytes()).unwrap();
+        assert!(!meta.stats.is_said() && meta.may_have_tombstones());
+        let thanos = meta.thanos.as_ref().unwrap();
+        assert!(thanos.labels.is_empty() && thanos.files().is_empty());
+        assert!(meta.compaction.parents.is_empty() && meta.compaction.hints.is_empty());
+        assert_eq!(Meta::parse("meta.json", &meta.encode()).unwrap(), meta);
+        let counted = Stats { num_series: 1, ..Stats::default() };
+        assert!(!Meta { stats: counted, ..meta }.may_have_tombstones());
     }
 
     #[test]

@@ -118,9 +118,10 @@ settings::section! {
         /// How often readers look at the index of a tenant's blocks. The same in all processes: ingesters keep a block for
         /// twice as long after it is in the index.
         index_refresh: Duration = "1m", range "1s"..="1h";
-        /// The pieces in which files are uploaded. As many of them are in memory as are uploaded at the same time.
-        part_size: ByteSize = "8MiB", range "5MiB"..="512MiB";
-        /// How many pieces of a file are uploaded at the same time.
+        /// The pieces in which files are uploaded to a server; those of a file that would have more than 10,000 are larger. As
+        /// many of them are in memory as are uploaded at the same time.
+        part_size: ByteSize = "5MiB", range "5MiB"..="512MiB";
+        /// How many pieces of a file are uploaded at the same time at most; one for each eight that it has.
         parallel_parts: usize = "2", range "1"..="64";
     }
     check is_consistent;

@@ -32,10 +32,10 @@ pub struct BucketIndex {
     /// The version of the format.
     pub version: u32,
     /// Blocks that are complete, those that are marked included.
-    #[serde(deserialize_with = "null_is_empty")]
+    #[serde(deserialize_with = "null_is_default")]
     pub blocks: Vec<IndexedBlock>,
     /// Blocks that are marked to be deleted.
-    #[serde(default, deserialize_with = "null_is_empty")]
+    #[serde(default, deserialize_with = "null_is_default")]
     pub block_deletion_marks: Vec<IndexedMark>,
     /// When it was written, in seconds since the Unix epoch.
     pub updated_at: i64,
@@ -76,7 +76,7 @@ pub struct IndexedBlock {
     #[serde(default, skip_serializing_if = "is_false")]
     pub out_of_order: bool,
     /// Labels that all its series have besides their own.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, deserialize_with = "null_is_default", skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
     /// What others have put there.
     #[serde(flatten)]
@@ -265,13 +265,13 @@ fn is_false(flag: &bool) -> bool {
     !flag
 }
 
-/// Go writes an empty list as null.
-fn null_is_empty<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+/// Go writes lists and maps without entries as null.
+fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: serde::Deserializer<'de>,
-    T: Deserialize<'de>,
+    T: Default + Deserialize<'de>,
 {
-    Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A name in 26 characters.

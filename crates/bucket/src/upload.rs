@@ -13,7 +13,16 @@ use crate::error::{BucketError, Failure, Operation};
 use crate::name::ObjectName;
 
 /// What was written is read back so much at a time: it is compared and forgotten.
-const READ_BACK_BYTES: u64 = 4 << 20;
+const READ_BACK_BYTES: u64 = 1 << 20;
+
+/// Where one stream writes an object, so much is handed over at a time: more makes nothing faster.
+const STREAM_BYTES: u64 = 1 << 20;
+
+/// Servers take no more pieces of an object.
+const MAX_PARTS: u64 = 10_000;
+
+/// Pieces of a file that are on their way at the same time are at most one of so many: whoever has small files has little memory.
+const PARTS_FOR_EACH: u64 = 8;
 
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,23 +34,27 @@ pub struct Uploaded {
 }
 
 impl Bucket {
-    /// Writes an object from a file, in pieces where it is large; at most [`parallel_parts`] of them are in memory. The
-    /// object is there whole or not at all.
+    /// Writes an object from a file, in pieces where it is large; at most [`parallel_parts`] of them are in memory, and
+    /// no more than an eighth of the file or one of them. The object is there whole or not at all.
     ///
     /// # Errors
     /// See [`BucketError`]. It may have been written then.
     ///
     /// [`parallel_parts`]: crate::BucketConfig::parallel_parts
     pub async fn upload(&self, name: &ObjectName, file: &dyn RangeRead) -> Result<Uploaded, BucketError> {
-        let part_bytes = self.config().part_size.bytes();
+        let parts = self.inner.backing.parts.as_deref();
+        let part_bytes = match parts {
+            Some(_) => self.config().part_size.bytes().max(file.len().div_ceil(MAX_PARTS)),
+            None => STREAM_BYTES,
+        };
         if file.len() <= part_bytes {
             let bytes = self.read_local(name, file, 0..file.len()).await?;
             let crc32c = crc32c::crc32c(&bytes);
             self.put(name, bytes).await?;
             return Ok(Uploaded { bytes: file.len(), crc32c });
         }
-        let uploaded = match &self.inner.backing.parts {
-            Some(parts) => self.upload_parts(&**parts, name, file, part_bytes).await?,
+        let uploaded = match parts {
+            Some(parts) => self.upload_parts(parts, name, file, part_bytes).await?,
             None => self.upload_stream(name, file, part_bytes).await?,
         };
         self.inner.metrics.sent.inc_by(uploaded.bytes);
@@ -73,7 +86,8 @@ impl Bucket {
                 Ok::<_, BucketError>((part, crc, length))
             };
             let pieces: Vec<_> = pieces(file.len(), part_bytes).enumerate().map(part).collect();
-            let parallel = self.config().parallel_parts;
+            let few = (pieces.len() as u64 / PARTS_FOR_EACH).max(1) as usize;
+            let parallel = self.config().parallel_parts.min(few);
             let parts: Vec<(PartId, u32, usize)> =
                 stream::iter(pieces).buffered(parallel).try_collect().await?;
             let crc32c =

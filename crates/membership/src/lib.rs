@@ -31,6 +31,6 @@ pub use lease::{Held, LeaseHolder};
 pub use lifecycle::{Announcement, Lifecycle, Place, WrongPlace};
 pub use ownership::{Grant, Ownership, OwnershipDeps, live};
 pub use saved::SavedViewError;
-pub use share::{Addresses, HEARD, Heard, Own, Share, addresses};
+pub use share::{Addresses, HEARD, Heard, Own, Share, Steady, addresses};
 pub use view::{Changed, View, ViewError};
 pub use watcher::{Watcher, WatcherDeps};

@@ -45,6 +45,33 @@ impl Heard {
     }
 }
 
+/// One that has looked at nothing for longer has stood still: it did not hear of its lease and of the others meanwhile, and
+/// does not know for how long they have been out of its reach.
+const LOOKED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Since when the same lease has held, or none has, while the others were the same.
+#[derive(Debug, Clone, Default)]
+pub struct Steady<T> {
+    of: Option<(Option<u64>, T)>,
+    since: Duration,
+    looked: Duration,
+}
+
+impl<T: Clone + PartialEq> Steady<T> {
+    /// Looks again: since when the lease with this token has held, or none has, and `others` are those. Without a lease, time
+    /// that the process stood still does not count.
+    pub fn look(&mut self, now: Duration, lease: Option<u64>, others: &T) -> Duration {
+        let stood_still = now.saturating_sub(self.looked) > LOOKED_WITHIN;
+        self.looked = now;
+        let same = self.of.as_ref().is_some_and(|(token, known)| *token == lease && known == others);
+        if !same || (lease.is_none() && stood_still) {
+            self.of = Some((lease, others.clone()));
+            self.since = now;
+        }
+        self.since
+    }
+}
+
 /// Which work is a process'.
 #[derive(Debug, Clone)]
 pub enum Share {
@@ -163,6 +190,20 @@ mod tests {
         heard.insert("b".into(), Heard { at: now, lease_age: None });
         let share = share(&heard, now);
         assert!(share.is_gone("c") && !share.is_gone("b") && !share.is_gone("a"), "{share:?}");
+    }
+
+    #[test]
+    fn what_has_been_so_for_how_long_leaves_out_standstills_without_a_lease() {
+        let mut steady = Steady::default();
+        let mut look = |ms, lease, others| steady.look(Duration::from_millis(ms), lease, others).as_millis();
+        assert_eq!(look(500, None, &1), 500);
+        assert_eq!(look(2_500, None, &1), 500);
+        assert_eq!(look(4_501, None, &1), 4_501, "it stood still");
+        assert_eq!(look(5_000, Some(7), &1), 5_000);
+        assert_eq!(look(60_000, Some(7), &1), 5_000, "the lease holds all the same");
+        assert_eq!(look(60_100, Some(8), &1), 60_100);
+        assert_eq!(look(60_200, Some(8), &2), 60_200);
+        assert_eq!(look(60_300, None, &2), 60_300);
     }
 
     #[test]

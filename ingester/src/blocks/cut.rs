@@ -23,9 +23,9 @@ use crate::head::tenant::Tenant;
 use crate::index::{LabelTexts, sort_by_labels};
 
 /// The chunks of so many series are read together, ...
-const BATCH_SERIES: usize = 4096;
+const BATCH_SERIES: usize = 1024;
 /// ... or of fewer, where they have more than so many bytes: what cutting needs beside the head.
-const BATCH_BYTES: usize = 2 << 20;
+const BATCH_BYTES: usize = 1 << 20;
 /// The index is locked for the texts of so many series at a time.
 const LOCKED_SERIES: usize = 1024;
 

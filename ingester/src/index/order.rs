@@ -15,20 +15,35 @@ const FEW: usize = 12;
 #[derive(Clone, Copy)]
 struct Item<'a> {
     labels: &'a [(u32, u32)],
-    at: usize,
+    at: u32,
 }
 
 /// Sorts series by the texts of their labels: by the first pair that differs, its name, then its value; labels that are
-/// the beginning of others come first. `labels` says which a series has.
-pub(crate) fn sort_by_labels<S: Clone>(
-    series: &mut Vec<S>,
-    symbols: &Symbols,
-    labels: impl Fn(&S) -> &LabelIds,
-) {
-    let item = |(at, series)| Item { labels: labels(series).pairs(), at };
-    let mut items: Vec<Item<'_>> = series.iter().enumerate().map(item).collect();
+/// the beginning of others come first. `labels` says which a series has. Of series there are at most as many as a head
+/// numbers, 4 billion.
+pub(crate) fn sort_by_labels<S>(series: &mut [S], symbols: &Symbols, labels: impl Fn(&S) -> &LabelIds) {
+    let item = |(series, at)| Item { labels: labels(series).pairs(), at };
+    let mut items: Vec<Item<'_>> = series.iter().zip(0..).map(item).collect();
     sort(&mut items, symbols);
-    *series = items.iter().filter_map(|item| series.get(item.at).cloned()).collect();
+    let mut targets = vec![0; series.len()];
+    for (item, target) in items.iter().zip(0..) {
+        if let Some(own) = targets.get_mut(item.at as usize) {
+            *own = target;
+        }
+    }
+    drop(items);
+    permute(series, &mut targets);
+}
+
+/// Puts each item where it belongs: `targets` says where, each place once. It is in order then, too.
+fn permute<T>(items: &mut [T], targets: &mut [u32]) {
+    for at in 0..items.len().min(targets.len()) {
+        while targets[at] as usize != at {
+            let target = targets[at] as usize;
+            items.swap(at, target);
+            targets.swap(at, target);
+        }
+    }
 }
 
 /// Divides the series by their first label, each part by the second, and so on.
@@ -52,8 +67,9 @@ fn sort(items: &mut [Item<'_>], symbols: &Symbols) {
         scratch.divide(part, depth, symbols);
         let mut start = range.start;
         for (_, count) in &scratch.pairs {
-            parts.push((start..start + count, depth + 1));
-            start += count;
+            let end = start + *count as usize;
+            parts.push((start..end, depth + 1));
+            start = end;
         }
     }
 }
@@ -77,48 +93,51 @@ fn compare_pairs(a: (u32, u32), b: (u32, u32), symbols: &Symbols) -> Ordering {
 
 /// What dividing needs, kept from one part to the next.
 #[derive(Default)]
-struct Scratch<'a> {
+struct Scratch {
     /// The pairs that distinguish the series, and how many series have each; sorted in the end.
-    pairs: Vec<(Option<(u32, u32)>, usize)>,
-    numbers: HashMap<Option<(u32, u32)>, usize>,
-    /// The number of each series' pair, in the order in which they were met.
-    of_items: Vec<usize>,
-    sorted: Vec<Item<'a>>,
+    pairs: Vec<(Option<(u32, u32)>, u32)>,
+    numbers: HashMap<Option<(u32, u32)>, u32>,
+    /// By the number of a pair, in the order in which they were met: where the next series goes that has it.
+    places: Vec<u32>,
+    /// The number of each series' pair, and then where the series goes.
+    targets: Vec<u32>,
 }
 
-impl<'a> Scratch<'a> {
+impl Scratch {
     /// Sorts series by their label at `depth`; `pairs` says how many have which.
-    fn divide(&mut self, items: &mut [Item<'a>], depth: usize, symbols: &Symbols) {
+    fn divide(&mut self, items: &mut [Item<'_>], depth: usize, symbols: &Symbols) {
         self.pairs.clear();
         self.numbers.clear();
-        self.of_items.clear();
+        self.targets.clear();
         for item in items.iter() {
             let pair = item.labels.get(depth).copied();
             let number = *self.numbers.entry(pair).or_insert_with(|| {
                 self.pairs.push((pair, 0));
-                self.pairs.len() - 1
+                self.pairs.len() as u32 - 1
             });
-            self.pairs[number].1 += 1;
-            self.of_items.push(number);
+            self.pairs[number as usize].1 += 1;
+            self.targets.push(number);
         }
-        let mut order: Vec<usize> = (0..self.pairs.len()).collect();
-        order.sort_unstable_by(|a, b| match (self.pairs[*a].0, self.pairs[*b].0) {
+        let mut order: Vec<u32> = (0..self.pairs.len() as u32).collect();
+        let pair_of = |number: &u32| self.pairs[*number as usize];
+        order.sort_unstable_by(|a, b| match (pair_of(a).0, pair_of(b).0) {
             (Some(a), Some(b)) => compare_pairs(a, b, symbols),
             (a, b) => a.is_some().cmp(&b.is_some()),
         });
-        let mut places = vec![0; order.len()];
+        self.places.clear();
+        self.places.resize(order.len(), 0);
         let mut place = 0;
         for number in &order {
-            places[*number] = place;
-            place += self.pairs[*number].1;
+            self.places[*number as usize] = place;
+            place += pair_of(number).1;
         }
-        self.sorted.clear();
-        self.sorted.extend_from_slice(items);
-        for (item, number) in self.sorted.iter().zip(&self.of_items) {
-            items[places[*number]] = *item;
-            places[*number] += 1;
+        for target in &mut self.targets {
+            let place = &mut self.places[*target as usize];
+            *target = *place;
+            *place += 1;
         }
-        self.pairs = order.iter().map(|number| self.pairs[*number]).collect();
+        permute(items, &mut self.targets);
+        self.pairs = order.iter().map(pair_of).collect();
     }
 }
 

@@ -242,11 +242,17 @@ impl OpenBlocks {
         });
         let chunks = ChunkReader::of_segments(segments.collect());
         let mut deleted = BTreeMap::<u64, Vec<TimeRange>>::new();
-        // Upstream writes the file with every block, and says here whether something is in it.
-        if meta.stats.num_tombstones > 0 {
-            let object = bucket.file(meta.ulid, "tombstones");
-            let found = bucket.bucket().get(&object, tombstones::MAX_TOMBSTONES_BYTES).await?;
-            for stone in tombstones::parse("tombstones", &found.bytes)? {
+        if meta.may_have_tombstones() {
+            let object = bucket.file(meta.ulid, tombstones::FILE);
+            let stones = match bucket.bucket().get(&object, tombstones::MAX_TOMBSTONES_BYTES).await {
+                Ok(found) => tombstones::parse(tombstones::FILE, &found.bytes)?,
+                // It does not say that it has any.
+                Err(error) if error.kind == bucket::ErrorKind::NotFound && !meta.stats.is_said() => {
+                    Vec::new()
+                }
+                Err(error) => return Err(error.into()),
+            };
+            for stone in stones {
                 deleted.entry(stone.series).or_default().push(stone.range);
             }
         }

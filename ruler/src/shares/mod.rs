@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::{Clock, Scope};
-use membership::{Addresses, Client, HEARD, Heard, LeaseHolder, Share, View, Watcher, live};
+use membership::{Addresses, Client, HEARD, Heard, LeaseHolder, Share, Steady, View, Watcher, live};
 use model::TenantId;
 use parking_lot::Mutex;
 use placement::{HashPlacement, Placement as _, Tracker};
@@ -247,7 +247,7 @@ impl Shares {
         let inner = &*self.0;
         let mut views = inner.members.subscribe();
         let mut seen = SeenMembers::default();
-        let mut since = (inner.clock.monotonic(), None, 0);
+        let mut steady = Steady::default();
         loop {
             let view = Arc::clone(&views.borrow_and_update());
             seen.see(&view);
@@ -255,9 +255,6 @@ impl Shares {
             let held = lease.as_ref().map(LeaseHolder::held).unwrap_or_default();
             let now = inner.clock.monotonic();
             let token = held.is_valid(now, inner.margin).then_some(held.token);
-            if (token, seen.tracker.current().number()) != (since.1, since.2) {
-                since = (now, token, seen.tracker.current().number());
-            }
             let mut known = Known {
                 now,
                 me: Arc::clone(&inner.me),
@@ -267,7 +264,7 @@ impl Shares {
                 revision: view.revision(),
                 placement: Arc::clone(seen.tracker.current()),
                 heard: inner.heard.lock().clone(),
-                since: since.0,
+                since: steady.look(now, token, &seen.tracker.current().number()),
                 patience: inner.patience,
             };
             let mut share = known.share();

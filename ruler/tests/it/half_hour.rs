@@ -19,6 +19,7 @@ const EXTERNAL_URL: &str = "http://barograph.example";
 /// Before this, a ruler may still look up how alerts stood.
 const EVALUATIONS_BEFORE: usize = 4;
 
+/// Where a template takes the first of several series, it sorts them: promtool loads series in any order.
 const RULES: &str = r#"
 groups:
 - name: half an hour
@@ -44,7 +45,7 @@ groups:
     for: 1m
     keep_firing_for: 3m
     annotations:
-      value: '{{ $value | humanize }} in {{ $labels.room }}, {{ with query "temperature:avg5m" }}{{ . | first | value | printf "%.3f" }}{{ end }}'
+      value: '{{ $value | humanize }} in {{ $labels.room }}, {{ with query "temperature:avg5m" | sortByLabel "room" }}{{ . | first | value | printf "%.3f" }}{{ end }}'
       long: '{{ humanizeDuration 3723 }} {{ humanizePercentage 0.1234 }} {{ humanize1024 123456 }}'
   - {alert: NoneOfB, expr: 'absent(requests_total{job="b"})', annotations: {job: '{{ $labels.job }}'}}
   - {alert: Chain, expr: 'ALERTS{alertname="Hot",alertstate="firing"}', for: 1m, labels: {severity: low, alertstate: ''}}

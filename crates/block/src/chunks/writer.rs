@@ -5,7 +5,7 @@ use chunk::Encoding;
 use crate::bytes::Put;
 use crate::error::BlockError;
 use crate::index::ChunkRef;
-use crate::output::Output;
+use crate::output::{Gathering, Output};
 
 use super::records::Record;
 use super::{CHECKSUM_BYTES, ENCODING_BYTES, HEADER_BYTES, MAGIC, VERSION};
@@ -16,9 +16,6 @@ pub const MAX_SEGMENT_BYTES: u64 = 512 << 20;
 /// The most bytes that the length of a chunk takes.
 const MAX_LENGTH_BYTES: u64 = 5;
 
-/// How much is gathered before it is written.
-const BUFFER_BYTES: usize = 256 << 10;
-
 /// Writes the segments of a block, one behind the other.
 pub struct ChunkWriter<O, F> {
     open: F,
@@ -28,11 +25,7 @@ pub struct ChunkWriter<O, F> {
     bytes: u64,
 }
 
-struct Segment<O> {
-    output: O,
-    length: u64,
-    buffer: Vec<u8>,
-}
+struct Segment<O>(Gathering<O>);
 
 /// What has been written: the segments, in order, and their bytes together.
 #[derive(Debug)]
@@ -78,7 +71,7 @@ impl<O: Output, F: FnMut(u32) -> Result<O, BlockError>> ChunkWriter<O, F> {
     fn room(&mut self, bytes: u64) -> Result<(u32, &mut Segment<O>), BlockError> {
         let most = MAX_LENGTH_BYTES + bytes;
         let full = |segment: &Segment<O>| {
-            segment.length > HEADER_BYTES && segment.length + most > self.max_segment_bytes
+            segment.length() > HEADER_BYTES && segment.length() + most > self.max_segment_bytes
         };
         if self.current.as_ref().is_some_and(full) {
             self.cut()?;
@@ -86,16 +79,15 @@ impl<O: Output, F: FnMut(u32) -> Result<O, BlockError>> ChunkWriter<O, F> {
         let position = self.finished.len() as u32;
         let segment = match &mut self.current {
             Some(segment) => segment,
-            none => none.insert(Segment::begin((self.open)(position)?)),
+            none => none.insert(Segment::begin((self.open)(position)?)?),
         };
         Ok((position, segment))
     }
 
     fn cut(&mut self) -> Result<(), BlockError> {
-        if let Some(mut segment) = self.current.take() {
-            segment.flush()?;
-            self.bytes += segment.length;
-            self.finished.push(segment.output);
+        if let Some(segment) = self.current.take() {
+            self.bytes += segment.length();
+            self.finished.push(segment.0.finish()?);
         }
         Ok(())
     }
@@ -111,47 +103,42 @@ impl<O: Output, F: FnMut(u32) -> Result<O, BlockError>> ChunkWriter<O, F> {
 }
 
 impl<O: Output> Segment<O> {
-    fn begin(output: O) -> Self {
-        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
-        buffer.put_u32(MAGIC);
-        buffer.push(VERSION);
-        buffer.resize(HEADER_BYTES as usize, 0);
-        Self { output, length: HEADER_BYTES, buffer }
+    fn begin(output: O) -> Result<Self, BlockError> {
+        let mut header = Vec::with_capacity(HEADER_BYTES as usize);
+        header.put_u32(MAGIC);
+        header.push(VERSION);
+        header.resize(HEADER_BYTES as usize, 0);
+        let mut file = Gathering::new(output);
+        file.append(&header)?;
+        Ok(Self(file))
+    }
+
+    fn length(&self) -> u64 {
+        self.0.position()
     }
 
     /// Where the next chunk begins.
     fn offset(&self) -> Result<u32, BlockError> {
-        u32::try_from(self.length)
+        u32::try_from(self.length())
             .map_err(|_| BlockError::unwritable("a segment has room for 4 GiB of chunks"))
     }
 
     fn append(&mut self, encoding: Encoding, data: &[u8]) -> Result<(), BlockError> {
-        let before = self.buffer.len();
-        self.buffer.put_uvarint(data.len() as u64);
-        let covered = self.buffer.len();
-        self.buffer.push(encoding.into());
-        self.buffer.extend_from_slice(data);
-        let checksum = crc32c::crc32c(&self.buffer[covered..]);
-        self.buffer.put_u32(checksum);
-        self.appended(before)
+        let most = MAX_LENGTH_BYTES + ENCODING_BYTES + CHECKSUM_BYTES;
+        let buffer = self.0.room(most as usize + data.len())?;
+        buffer.put_uvarint(data.len() as u64);
+        let covered = buffer.len();
+        buffer.push(encoding.into());
+        buffer.extend_from_slice(data);
+        let checksum = crc32c::crc32c(&buffer[covered..]);
+        buffer.put_u32(checksum);
+        Ok(())
     }
 
     fn copy(&mut self, record: Record<'_>) -> Result<(), BlockError> {
-        let before = self.buffer.len();
-        self.buffer.put_uvarint(record.data().len() as u64);
-        self.buffer.extend_from_slice(record.bytes);
-        self.appended(before)
-    }
-
-    fn appended(&mut self, before: usize) -> Result<(), BlockError> {
-        self.length += (self.buffer.len() - before) as u64;
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), BlockError> {
-        let written = self.output.append(&self.buffer);
-        written.map_err(|source| BlockError::Write { file: self.output.name().to_owned(), source })?;
-        self.buffer.clear();
+        let buffer = self.0.room(MAX_LENGTH_BYTES as usize + record.bytes.len())?;
+        buffer.put_uvarint(record.data().len() as u64);
+        buffer.extend_from_slice(record.bytes);
         Ok(())
     }
 }

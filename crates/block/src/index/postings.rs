@@ -13,7 +13,7 @@ use super::table::Entry;
 use super::writer::File;
 
 /// How much of the series section is read back at a time.
-const WINDOW_BYTES: u64 = 1 << 20;
+const WINDOW_BYTES: u64 = 256 << 10;
 
 /// Writes the lists of label pairs.
 pub(super) struct Lists<'a, O> {
@@ -202,6 +202,8 @@ fn scan<O: Output>(
             if at + have >= series.end {
                 return Err(BlockError::malformed("index", at, "a series that was written is not there"));
             }
+            // Two of them would be there for a moment.
+            drop(window);
             window = file.read_back(at..series.end.min(at + wanted))?;
             window_at = at;
             continue;

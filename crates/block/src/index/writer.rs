@@ -5,56 +5,50 @@ use model::Labels;
 
 use crate::bytes::Put;
 use crate::error::BlockError;
-use crate::output::Output;
+use crate::output::{Gathering, Output};
 
 use super::lookup::SymbolTable;
 use super::postings;
 use super::reader::{SERIES_ALIGNMENT, SeriesRef};
+use super::section::CHECKSUM_BYTES;
 use super::series::{self, ChunkMeta};
 use super::toc::{HEADER_BYTES, MAGIC, Toc};
-
-/// How much is gathered before it is written.
-const BUFFER_BYTES: usize = 256 << 10;
 
 /// A number takes so many bytes.
 const NUMBER_BYTES: usize = 4;
 
+/// The most bytes that the length of a series takes.
+const MAX_VARINT_BYTES: usize = 10;
+
 /// So many numbers are gathered before they are written.
 const NUMBERS_AT_A_TIME: usize = 16 << 10;
 
-/// An output with its position, written in large pieces.
-pub(super) struct File<O> {
-    output: O,
-    buffer: Vec<u8>,
-    flushed: u64,
-}
+/// So many postings are in memory for each series, ...
+const POSTINGS_PER_SERIES: usize = 2;
+
+/// ... or so many in all, whichever is more: the series are read back once for as many.
+const FEW_POSTINGS: usize = 256 << 10;
+
+/// The file of an index on its way.
+pub(super) struct File<O>(Gathering<O>);
 
 impl<O: Output> File<O> {
-    fn new(output: O) -> Self {
-        Self { output, buffer: Vec::with_capacity(BUFFER_BYTES), flushed: 0 }
-    }
-
     pub(super) fn position(&self) -> u64 {
-        self.flushed + self.buffer.len() as u64
-    }
-
-    pub(super) fn append(&mut self, bytes: &[u8]) -> Result<(), BlockError> {
-        self.buffer.extend_from_slice(bytes);
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+        self.0.position()
     }
 
     pub(super) fn pad(&mut self, alignment: u64) -> Result<(), BlockError> {
         let missing = self.position().next_multiple_of(alignment) - self.position();
-        self.append(&[0; SERIES_ALIGNMENT as usize][..missing as usize])
+        self.0.append(&[0; SERIES_ALIGNMENT as usize][..missing as usize])
     }
 
     /// Appends a section: its length, its content, its checksum.
     pub(super) fn section(&mut self, content: &[u8]) -> Result<(), BlockError> {
         let length = u32::try_from(content.len())
             .map_err(|_| BlockError::unwritable("a section of an index would have more than 4 GiB"))?;
-        self.append(&length.to_be_bytes())?;
-        self.append(content)?;
-        self.append(&crc32c::crc32c(content).to_be_bytes())
+        self.0.append(&length.to_be_bytes())?;
+        self.0.append(content)?;
+        self.0.append(&crc32c::crc32c(content).to_be_bytes())
     }
 
     /// Appends a section with numbers and, before them, how many there are.
@@ -64,39 +58,30 @@ impl<O: Output> File<O> {
         else {
             return Err(BlockError::unwritable("a list of postings would have more than 4 GiB"));
         };
-        self.append(&length.to_be_bytes())?;
+        self.0.append(&length.to_be_bytes())?;
         let mut crc32c = crc32c::crc32c(&count.to_be_bytes());
-        self.append(&count.to_be_bytes())?;
+        self.0.append(&count.to_be_bytes())?;
         for part in numbers.chunks(NUMBERS_AT_A_TIME) {
-            let begin = self.buffer.len();
-            part.iter().for_each(|number| self.buffer.put_u32(*number));
-            crc32c = crc32c::crc32c_append(crc32c, &self.buffer[begin..]);
-            self.append(&[])?;
+            let buffer = self.0.room(NUMBER_BYTES * part.len())?;
+            let begin = buffer.len();
+            part.iter().for_each(|number| buffer.put_u32(*number));
+            crc32c = crc32c::crc32c_append(crc32c, &buffer[begin..]);
         }
-        self.append(&crc32c.to_be_bytes())
+        self.0.append(&crc32c.to_be_bytes())
     }
 
     /// Appends a series: its length, its content, its checksum.
     fn entry(&mut self, content: &[u8]) -> Result<(), BlockError> {
-        self.buffer.put_uvarint(content.len() as u64);
-        self.buffer.extend_from_slice(content);
-        self.append(&crc32c::crc32c(content).to_be_bytes())
-    }
-
-    pub(super) fn flush(&mut self) -> Result<(), BlockError> {
-        self.output.append(&self.buffer).map_err(|source| self.failed(source))?;
-        self.flushed += self.buffer.len() as u64;
-        self.buffer.clear();
+        let buffer = self.0.room(MAX_VARINT_BYTES + content.len() + CHECKSUM_BYTES as usize)?;
+        buffer.put_uvarint(content.len() as u64);
+        buffer.extend_from_slice(content);
+        buffer.put_u32(crc32c::crc32c(content));
         Ok(())
     }
 
     /// Bytes that have been flushed.
     pub(super) fn read_back(&mut self, range: std::ops::Range<u64>) -> Result<Vec<u8>, BlockError> {
-        self.output.read_back(range).map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: std::io::Error) -> BlockError {
-        BlockError::Write { file: self.output.name().to_owned(), source }
+        self.0.read_back(range)
     }
 }
 
@@ -128,7 +113,7 @@ pub struct IndexStats {
 }
 
 impl<O: Output> IndexWriter<O> {
-    /// How many postings are held in memory at a time by default, 8 bytes each at most.
+    /// How many postings are held in memory at a time by default, 8 bytes each at most. With few series they are fewer.
     pub const POSTINGS_IN_MEMORY: usize = 1 << 20;
 
     /// Begins an index whose labels consist of `symbols`, which are sorted and each there once.
@@ -140,11 +125,11 @@ impl<O: Output> IndexWriter<O> {
         symbols: impl IntoIterator<Item = &'a str>,
         postings_in_memory: usize,
     ) -> Result<Self, BlockError> {
-        let mut file = File::new(output);
+        let mut file = File(Gathering::new(output));
         let mut header = Vec::with_capacity(HEADER_BYTES as usize);
         header.put_u32(MAGIC);
         header.push(2);
-        file.append(&header)?;
+        file.0.append(&header)?;
         let symbols = SymbolTable::new(symbols)?;
         let toc = Toc { symbols: file.position(), ..Toc::default() };
         file.section(symbols.section())?;
@@ -244,17 +229,17 @@ impl<O: Output> IndexWriter<O> {
     pub fn finish(mut self) -> Result<(O, IndexStats), BlockError> {
         let series = self.toc.series..self.file.position();
         self.file.pad(4)?;
-        self.file.flush()?;
+        self.file.0.flush()?;
         self.toc.postings = self.file.position();
         let count = self.references.len() as u64;
         let all = std::mem::take(&mut self.references);
         let lists = postings::Lists::new(&mut self.file, &self.symbols, all);
-        let table = lists.write(series, &self.names, self.postings_in_memory)?;
+        let for_series = (POSTINGS_PER_SERIES * count as usize).max(FEW_POSTINGS);
+        let table = lists.write(series, &self.names, self.postings_in_memory.min(for_series))?;
         self.toc.postings_table = self.file.position();
         self.file.section(&table)?;
-        self.file.append(&self.toc.encode())?;
-        self.file.flush()?;
+        self.file.0.append(&self.toc.encode())?;
         let stats = IndexStats { series: count, bytes: self.file.position() };
-        Ok((self.file.output, stats))
+        Ok((self.file.0.finish()?, stats))
     }
 }

@@ -12,10 +12,10 @@ use crate::bytes::{Cut, Put};
 use crate::error::BlockError;
 use crate::index::{ChunkMeta, IndexWriter, series};
 use crate::merge::MergedSymbols;
-use crate::output::Output;
+use crate::output::{Gathering, Output};
 
-/// How much is gathered before it is written, and read at a time.
-const BUFFER_BYTES: usize = 256 << 10;
+/// How much is read back at a time.
+const WINDOW_BYTES: u64 = 256 << 10;
 
 /// The length before an entry.
 const LENGTH_BYTES: u64 = 4;
@@ -98,11 +98,11 @@ impl Texts {
 
 /// Series that wait, with their chunks.
 pub(super) struct Spool<O> {
-    output: O,
-    flushed: u64,
-    /// Of what has been flushed.
+    file: Gathering<O>,
+    /// Of all that has been added.
     crc32c: u32,
-    buffer: Vec<u8>,
+    /// The series being added.
+    entry: Vec<u8>,
     texts: Texts,
     /// Of the series being added.
     numbers: Vec<u32>,
@@ -121,11 +121,11 @@ impl<O: Output> Spool<O> {
     }
 
     fn with_texts(output: O, texts: Texts) -> Self {
-        Self { output, flushed: 0, crc32c: 0, buffer: Vec::new(), texts, numbers: Vec::new() }
+        Self { file: Gathering::new(output), crc32c: 0, entry: Vec::new(), texts, numbers: Vec::new() }
     }
 
     pub(super) fn output(&self) -> &O {
-        &self.output
+        self.file.output()
     }
 
     /// Adds a series.
@@ -158,23 +158,15 @@ impl<O: Output> Spool<O> {
     }
 
     fn put(&mut self, numbers: &[u32], chunks: &[ChunkMeta]) -> Result<(), BlockError> {
-        let at = self.buffer.len();
-        self.buffer.put_u32(0);
-        series::put_labels(&mut self.buffer, numbers.iter().copied());
-        series::put_chunks(&mut self.buffer, chunks);
-        let length = u32::try_from(self.buffer.len() - at - LENGTH_BYTES as usize)
+        self.entry.clear();
+        self.entry.put_u32(0);
+        series::put_labels(&mut self.entry, numbers.iter().copied());
+        series::put_chunks(&mut self.entry, chunks);
+        let length = u32::try_from(self.entry.len() - LENGTH_BYTES as usize)
             .map_err(|_| BlockError::unwritable("a series has chunks for more than 4 GiB of index"))?;
-        self.buffer[at..at + LENGTH_BYTES as usize].copy_from_slice(&length.to_be_bytes());
-        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<(), BlockError> {
-        self.crc32c = crc32c::crc32c_append(self.crc32c, &self.buffer);
-        let written = self.output.append(&self.buffer);
-        written.map_err(|source| BlockError::Write { file: self.output.name().to_owned(), source })?;
-        self.flushed += self.buffer.len() as u64;
-        self.buffer.clear();
-        Ok(())
+        self.entry[..LENGTH_BYTES as usize].copy_from_slice(&length.to_be_bytes());
+        self.crc32c = crc32c::crc32c_append(self.crc32c, &self.entry);
+        self.file.append(&self.entry)
     }
 
     /// Writes the index of what has come. The file that it waited in is given back.
@@ -183,7 +175,7 @@ impl<O: Output> Spool<O> {
         index: I,
         postings_in_memory: usize,
     ) -> Result<(O, I), BlockError> {
-        self.flush()?;
+        self.file.flush()?;
         let sorted = self.texts.sorted();
         // The symbol of the index that each number becomes.
         let mut symbols = vec![0; self.texts.count()];
@@ -196,16 +188,17 @@ impl<O: Output> Spool<O> {
         // The index has them now.
         self.texts = Texts::Met(Met::default());
         let (mut at, mut crc32c, mut labels) = (0, 0, Vec::new());
-        while at < self.flushed {
-            let end = self.flushed.min(at + BUFFER_BYTES as u64);
-            let mut window = self.read_back(at..end)?;
+        while at < self.file.position() {
+            let end = self.file.position().min(at + WINDOW_BYTES);
+            let mut window = self.file.read_back(at..end)?;
             let needed = entry_length(&window)?;
             if needed > window.len() as u64 {
-                window = self.read_back(at..at.saturating_add(needed))?;
+                drop(window);
+                window = self.file.read_back(at..at.saturating_add(needed))?;
             }
             let mut rest = window.as_slice();
             while let Some((entry, others)) = next_entry(rest)? {
-                let mut cut = Cut::new(self.output.name(), entry, at);
+                let mut cut = Cut::new(self.output().name(), entry, at);
                 labels.clear();
                 let symbol = |number| symbols.get(usize::try_from(number).ok()?).copied();
                 series::read_labels(&mut cut, symbol, &mut labels)?;
@@ -223,16 +216,11 @@ impl<O: Output> Spool<O> {
             return Err(self.spoilt());
         }
         let (index, _) = writer.finish()?;
-        Ok((self.output, index))
+        Ok((self.file.finish()?, index))
     }
 
     fn spoilt(&self) -> BlockError {
-        BlockError::unwritable(format!("{} has something else than was written", self.output.name()))
-    }
-
-    fn read_back(&mut self, range: std::ops::Range<u64>) -> Result<Vec<u8>, BlockError> {
-        let read = self.output.read_back(range);
-        read.map_err(|source| BlockError::Read { file: self.output.name().to_owned(), source })
+        BlockError::unwritable(format!("{} has something else than was written", self.output().name()))
     }
 }
 

@@ -3,6 +3,7 @@
 mod copy;
 mod fixtures;
 mod matching;
+mod memory;
 mod merge;
 mod promtool;
 mod random;
