@@ -47,13 +47,14 @@ fn make(folder: &Path) -> Vec<String> {
 /// Rewrites `meta.json` of a block as Mimir writes it that has not counted what is in the block; without the file of tombstones.
 fn as_mimir_writes_it(block: &Path) {
     let file = block.join("meta.json");
-    let mut meta: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let mut meta: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).expect("meta.json is there")).expect("it is JSON");
     meta["stats"] = serde_json::json!({});
     meta["out_of_order"] = false.into();
     meta["thanos"] =
         serde_json::json!({"version": 1, "labels": null, "downsample": {"resolution": 0}, "source": ""});
-    std::fs::write(&file, meta.to_string()).unwrap();
-    std::fs::remove_file(block.join("tombstones")).unwrap();
+    std::fs::write(&file, meta.to_string()).expect("it is written");
+    std::fs::remove_file(block.join("tombstones")).expect("upstream writes one");
 }
 
 #[test]
