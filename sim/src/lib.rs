@@ -28,15 +28,14 @@ mod storage;
 mod trace;
 mod world;
 
-pub use alertmanagers::{
-    AlertmanagerMutant, AlertmanagerOptions, AlertmanagerOutcome, AlertmanagerStats, run_alertmanagers,
-};
+pub use alertmanagers::{AlertmanagerMutant, AlertmanagerOptions, AlertmanagerStats, run_alertmanagers};
 pub use mutant::Mutant;
 pub use network::Carries;
 pub use oracle::Stats;
-pub use rulers::{RulerMutant, RulerOptions, RulerOutcome, RulerStats, run_rulers};
+pub use rulers::{RulerMutant, RulerOptions, RulerStats, run_rulers};
 pub use run::{Options, Outcome, run};
 pub use shrink::shrink;
 pub use soak::Soak;
+pub use stage::RoleOutcome;
 pub use trace::Keep;
 pub use world::HEALS_WITHIN;

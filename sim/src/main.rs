@@ -1,5 +1,6 @@
 //! `sim`: runs seeds, tells their stories, and looks for those that fail.
 
+use std::fmt::Debug;
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,8 +9,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use sim::{
-    AlertmanagerMutant, AlertmanagerOptions, Carries, Keep, Mutant, Options, Outcome, Soak, run,
-    run_alertmanagers, shrink,
+    AlertmanagerMutant, AlertmanagerOptions, Carries, Keep, Mutant, Options, Outcome, RoleOutcome,
+    RulerMutant, RulerOptions, Soak, run, run_alertmanagers, run_rulers, shrink,
 };
 
 /// The whole cluster in one thread from one seed.
@@ -55,12 +56,23 @@ struct Arguments {
     /// Build the Alertmanagers wrong.
     #[arg(long, requires = "alertmanagers")]
     alertmanager_mutant: Option<AlertmanagerMutant>,
+    /// Run rulers, and no ingesters, distributors and queriers.
+    #[arg(long, conflicts_with_all = ["minutes", "jobs", "shrink", "without", "save", "wire", "mutant", "alertmanagers"])]
+    rulers: bool,
+    /// Build the rulers wrong.
+    #[arg(long, requires = "rulers")]
+    ruler_mutant: Option<RulerMutant>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let failed = match (arguments.count, arguments.minutes) {
-        _ if arguments.alertmanagers => alertmanagers(&arguments),
+        _ if arguments.alertmanagers => role(&arguments, |seed, keep| {
+            run_alertmanagers(AlertmanagerOptions { seed, mutant: arguments.alertmanager_mutant, keep })
+        }),
+        _ if arguments.rulers => role(&arguments, |seed, keep| {
+            run_rulers(RulerOptions { seed, mutant: arguments.ruler_mutant, keep })
+        }),
         (None, None) => u64::from(one(&arguments)),
         (count, minutes) => many(&arguments, count.unwrap_or(u64::MAX), minutes),
     };
@@ -79,14 +91,13 @@ fn keep(arguments: &Arguments) -> Keep {
     }
 }
 
-/// Runs Alertmanagers from one seed, whose story is told, or from several; how many failed.
-fn alertmanagers(arguments: &Arguments) -> u64 {
+/// Runs processes of one kind from one seed, whose story is told, or from several; how many failed.
+fn role<S: Debug>(arguments: &Arguments, run: impl Fn(u64, Keep) -> RoleOutcome<S>) -> u64 {
     let keep = if arguments.count.is_some() { Keep::Nothing } else { keep(arguments) };
     let mut failed = Vec::new();
     let seeds = arguments.seed..arguments.seed.saturating_add(arguments.count.unwrap_or(1));
     for seed in seeds {
-        let options = AlertmanagerOptions { seed, mutant: arguments.alertmanager_mutant, keep };
-        let outcome = run_alertmanagers(options);
+        let outcome = run(seed, keep);
         outcome.story.iter().for_each(|line| say(line));
         let promised = outcome.failure.as_deref().map_or("as promised", |_| "FAILED");
         say(&format!("seed {seed} {:016x} {promised}: {:?}", outcome.hash, outcome.stats));

@@ -74,6 +74,32 @@ where
     Played { lived: lived.ok(), hash, events, story, panic: panics::seen().into_iter().next() }
 }
 
+/// What a run of processes of one kind came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RoleOutcome<S> {
+    /// Of everything that happened, in order.
+    pub hash: u64,
+    /// What must not be and was; `None` where all went as promised.
+    pub failure: Option<String>,
+    /// What was seen.
+    pub stats: S,
+    /// The faults, in order.
+    pub faults: Vec<String>,
+    /// The story, as far as it was kept.
+    pub story: Vec<String>,
+}
+
+/// What a run of them makes: what must not be and was, what was seen, and the faults.
+pub(crate) type RoleLived<S> = (Option<String>, S, Vec<String>);
+
+impl<S: Default> From<Played<RoleLived<S>>> for RoleOutcome<S> {
+    fn from(played: Played<RoleLived<S>>) -> Self {
+        let Played { lived, hash, story, panic, .. } = played;
+        let (failure, stats, faults) = lived.unwrap_or_default();
+        Self { hash, failure: failure.or(panic), stats, faults, story }
+    }
+}
+
 /// Three voters and a network, for processes of one kind.
 pub(crate) struct Stage {
     /// Where those run whom no fault befalls.

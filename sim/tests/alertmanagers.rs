@@ -1,7 +1,7 @@
 //! Alertmanagers of a simulated cluster: whoever is to be told is told, once, whatever befalls them.
 
 use clap::ValueEnum as _;
-use sim::{AlertmanagerMutant, AlertmanagerOptions, AlertmanagerOutcome, Keep, run_alertmanagers};
+use sim::{AlertmanagerMutant, AlertmanagerOptions, AlertmanagerStats, Keep, RoleOutcome, run_alertmanagers};
 
 /// Seeds that each are as promised.
 const SEEDS: u64 = 100;
@@ -12,7 +12,7 @@ const REPEATED: u64 = 5;
 /// Within so many seeds Alertmanagers that are built wrong are found out.
 const SEEDS_OF_MUTANT: u64 = 30;
 
-fn outcome(seed: u64, mutant: Option<AlertmanagerMutant>) -> AlertmanagerOutcome {
+fn outcome(seed: u64, mutant: Option<AlertmanagerMutant>) -> RoleOutcome<AlertmanagerStats> {
     run_alertmanagers(AlertmanagerOptions { seed, mutant, keep: Keep::Nothing })
 }
 

@@ -1,7 +1,7 @@
 //! Rulers of a simulated cluster: every group is evaluated, once, whatever befalls them.
 
 use clap::ValueEnum as _;
-use sim::{Keep, RulerMutant, RulerOptions, RulerOutcome, run_rulers};
+use sim::{Keep, RoleOutcome, RulerMutant, RulerOptions, RulerStats, run_rulers};
 
 /// Seeds that each are as promised.
 const SEEDS: u64 = 100;
@@ -10,7 +10,7 @@ const REPEATED: u64 = 10;
 /// Within so many seeds rulers that are built wrong are found out.
 const SEEDS_OF_MUTANT: u64 = 100;
 
-fn outcome(seed: u64, mutant: Option<RulerMutant>) -> RulerOutcome {
+fn outcome(seed: u64, mutant: Option<RulerMutant>) -> RoleOutcome<RulerStats> {
     run_rulers(RulerOptions { seed, mutant, keep: Keep::Nothing })
 }
 

@@ -18,4 +18,4 @@ mod traffic;
 
 pub use mutant::AlertmanagerMutant;
 pub use seen::AlertmanagerStats;
-pub use story::{AlertmanagerOptions, AlertmanagerOutcome, run_alertmanagers};
+pub use story::{AlertmanagerOptions, run_alertmanagers};

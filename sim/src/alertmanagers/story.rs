@@ -19,7 +19,7 @@ use super::seen::{AlertmanagerStats, Seen};
 use super::traffic::{Clients, TENANTS, draw_alerts};
 use crate::draw::Draw;
 use crate::site::{Process, START_MS, Site};
-use crate::stage::{self, Member, Played, Stage, VOTERS, names};
+use crate::stage::{self, Member, RoleLived, RoleOutcome, Stage, VOTERS, names};
 use crate::trace::{Keep, Trace};
 
 /// How long after the last fault it is looked on.
@@ -37,37 +37,20 @@ pub struct AlertmanagerOptions {
     pub keep: Keep,
 }
 
-/// What a run came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlertmanagerOutcome {
-    /// Of everything that happened, in order.
-    pub hash: u64,
-    /// What must not be and was; `None` where all went as promised.
-    pub failure: Option<String>,
-    /// What was seen.
-    pub stats: AlertmanagerStats,
-    /// The faults, in order.
-    pub faults: Vec<String>,
-    /// The story, as far as it was kept.
-    pub story: Vec<String>,
-}
-
 /// Runs a seed on this thread.
 ///
 /// # Panics
 /// Where no runtime can be made.
-pub fn run_alertmanagers(options: AlertmanagerOptions) -> AlertmanagerOutcome {
+pub fn run_alertmanagers(options: AlertmanagerOptions) -> RoleOutcome<AlertmanagerStats> {
     let from = (options.seed, "executor of alertmanagers");
-    let played = stage::play(from, options.keep, |executor, trace| live(executor, options, trace));
-    let Played { lived, hash, story, panic, .. } = played;
-    let (failure, stats, faults) = lived.unwrap_or_default();
-    AlertmanagerOutcome { hash, failure: failure.or(panic), stats, faults, story }
+    stage::play(from, options.keep, |executor, trace| live(executor, options, trace)).into()
 }
 
-/// What was wrong, what was seen, and what befell them.
-type Lived = (Option<String>, AlertmanagerStats, Vec<String>);
-
-async fn live(executor: SimExecutor, options: AlertmanagerOptions, trace: Trace) -> Lived {
+async fn live(
+    executor: SimExecutor,
+    options: AlertmanagerOptions,
+    trace: Trace,
+) -> RoleLived<AlertmanagerStats> {
     let AlertmanagerOptions { seed, mutant, .. } = options;
     let stage = Stage::new(seed, executor, &trace, "clocks of alertmanagers");
     if let Some(mutant) = mutant {

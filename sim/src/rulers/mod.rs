@@ -10,7 +10,7 @@ mod seen;
 mod story;
 
 pub use seen::RulerStats;
-pub use story::{RulerOptions, RulerOutcome, run_rulers};
+pub use story::{RulerOptions, run_rulers};
 
 /// What is built wrong about rulers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]

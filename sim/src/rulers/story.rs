@@ -11,7 +11,7 @@ use super::machines::{Machines, Rulers};
 use super::seen::{RulerStats, Seen};
 use crate::draw::Draw;
 use crate::site::START_MS;
-use crate::stage::{self, Played, Stage, VOTERS, names};
+use crate::stage::{self, RoleLived, RoleOutcome, Stage, VOTERS, names};
 use crate::trace::{Keep, Trace};
 
 /// How many groups there are, and how often they are evaluated.
@@ -34,37 +34,16 @@ pub struct RulerOptions {
     pub keep: Keep,
 }
 
-/// What a run came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RulerOutcome {
-    /// Of everything that happened, in order.
-    pub hash: u64,
-    /// What must not be and was; `None` where all went as promised.
-    pub failure: Option<String>,
-    /// What was seen.
-    pub stats: RulerStats,
-    /// The faults, in order.
-    pub faults: Vec<String>,
-    /// The story, as far as it was kept.
-    pub story: Vec<String>,
-}
-
 /// Runs a seed on this thread.
 ///
 /// # Panics
 /// Where no runtime can be made.
-pub fn run_rulers(options: RulerOptions) -> RulerOutcome {
+pub fn run_rulers(options: RulerOptions) -> RoleOutcome<RulerStats> {
     let from = (options.seed, "executor of rulers");
-    let played = stage::play(from, options.keep, |executor, trace| live(executor, options, trace));
-    let Played { lived, hash, story, panic, .. } = played;
-    let (failure, stats, faults) = lived.unwrap_or_default();
-    RulerOutcome { hash, failure: failure.or(panic), stats, faults, story }
+    stage::play(from, options.keep, |executor, trace| live(executor, options, trace)).into()
 }
 
-/// What was wrong, what was seen, and what befell them.
-type Lived = (Option<String>, RulerStats, Vec<String>);
-
-async fn live(executor: SimExecutor, options: RulerOptions, trace: Trace) -> Lived {
+async fn live(executor: SimExecutor, options: RulerOptions, trace: Trace) -> RoleLived<RulerStats> {
     let RulerOptions { seed, mutant, .. } = options;
     let stage = Stage::new(seed, executor, &trace, "clocks of rulers");
     let seen = Seen::new(SimClock::new(START_MS, 0), stage.outside.clone(), Draw::new(seed, "storage"));
