@@ -9,6 +9,7 @@ use super::knowledge::{Known, machine};
 use super::seen::{AlertmanagerStats, Ended, Facts, GroupState, Posted, Silenced, Told};
 use super::traffic::Alert;
 use crate::site::{CALL_TIMEOUT, LEASE_TTL};
+use crate::stage::SKEW_MS;
 
 /// How long what was acknowledged may not have arrived everywhere, where nothing keeps it up.
 pub(super) const KNOWN_WITHIN: Duration = Duration::from_secs(1);
@@ -104,6 +105,8 @@ impl Judge<'_> {
                 stats.repeated += 1;
             } else if self.was_cut_off(before, told) {
                 stats.cut_off += 1;
+            } else if self.was_overruled(before, told) {
+                stats.overruled += 1;
             } else {
                 return Err(format!(
                     "{} {} was told {:?} at {:?} by {} and at {:?} by {}",
@@ -136,6 +139,24 @@ impl Judge<'_> {
             && (self.apart.are(first, second, between)
                 || !is_known
                 || told.answered + PASSED_ON_WITHIN > again.decided)
+    }
+
+    /// Whether the metastore took what another process told of the group for later, which was about as late: clocks differ.
+    fn was_overruled(&self, told: &Told, again: &Told) -> bool {
+        let skew = Duration::from_millis(SKEW_MS.unsigned_abs());
+        let group = (&told.tenant, &told.group);
+        let mut others = self.facts.told.iter().filter(|other| {
+            (&other.tenant, &other.group) == group
+                && machine(&other.life) != machine(&told.life)
+                && other.sent.abs_diff(told.sent) <= skew
+        });
+        others.any(|other| {
+            self.facts.committed.iter().any(|committed| {
+                (&committed.tenant, &committed.group) == group
+                    && committed.state == other.state
+                    && (told.sent..=again.decided).contains(&committed.seen)
+            })
+        })
     }
 
     /// Whether a machine knows at a time that another one is an Alertmanager, by the lease that it has. The registration may take

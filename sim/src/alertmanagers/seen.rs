@@ -38,6 +38,8 @@ pub struct AlertmanagerStats {
     pub repeated: u64,
     /// Those that told nothing new, since their sender's predecessor was cut off both from the metastore and from it.
     pub cut_off: u64,
+    /// Those that told nothing new, since another process had told of the group at nearly the same time, by a clock that is ahead.
+    pub overruled: u64,
     /// Those that told nothing new, since an answer of the receiver was lost.
     pub unheard: u64,
     /// Those that told nothing new, and one of the two that told it was without the metastore.
