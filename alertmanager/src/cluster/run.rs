@@ -269,15 +269,19 @@ impl Cluster {
     /// Takes in all that is known of tenants: from the metastore, and from the others.
     async fn prepare(&self, shared: &Arc<Shared>, seen: &mut Seen, share: &Share) {
         self.records.take(shared, &self.state.view()).await;
-        self.records.take_log(shared, &self.state.view());
         let among = match seen.asked_all {
             true => seen.tracker.current().members().to_vec(),
             false => Vec::new(),
         };
-        let others = self.carried.lock().others.clone();
+        let (others, lately) = {
+            let carried = self.carried.lock();
+            (carried.others.clone(), carried.lately.clone())
+        };
         // Those that do not answer are asked again.
         self.unasked.lock().extend(others.keys().cloned());
-        let asked = others.iter().filter(|(name, _)| !share.is_gone(name));
+        // One without a lease may live, and be the only one that has what a new process has to know.
+        let asked = if seen.asked_all { &others } else { &lately };
+        let asked = asked.iter().filter(|(name, _)| !share.is_gone(name));
         let among = &among;
         let asked = asked.map(|(name, address)| async move {
             if let Err(error) = self.ask(shared, (name, address), among).await {
@@ -286,6 +290,8 @@ impl Cluster {
         });
         futures::future::join_all(asked).await;
         seen.asked_all = true;
+        // Who did not answer may have come back meanwhile, and have written down what it told.
+        self.records.take_log(shared, &self.state.view());
     }
 
     /// Asks those again that did not say what alerts they have, as long as they live.

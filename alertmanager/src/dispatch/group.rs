@@ -89,7 +89,8 @@ impl Group {
         let key = self.log_key(integration);
         let state = GroupState::of(alerts.iter().map(|alert| &**alert), now);
         let repeat = options.repeat_interval;
-        let reason = state.reason(log.get(&key), integration.send_resolved, repeat, now)?;
+        let told = log.get(&key);
+        let reason = state.reason(told, integration.send_resolved, repeat, now)?;
         let wanted = |alert: &&Arc<Alert>| integration.send_resolved || alert.ends_at.is_none();
         Some(Notification {
             group_id: id,
@@ -101,6 +102,7 @@ impl Group {
             alerts: alerts.iter().filter(wanted).cloned().collect(),
             group_alerts: Vec::new(),
             state,
+            follows: told.map(|told| told.at),
             now,
             deadline: now.plus(options.group_interval.max(MIN_TIMEOUT)),
         })

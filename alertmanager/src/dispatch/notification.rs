@@ -32,6 +32,8 @@ pub struct Notification {
     pub group_alerts: Vec<Arc<Alert>>,
     /// What the log will know of the group once this is sent.
     pub(super) state: GroupState,
+    /// When what the log knew of the group was told, by the clock of whoever told it.
+    pub(super) follows: Option<Moment>,
     /// When it was decided.
     pub now: Moment,
     /// When sending it is given up.
@@ -39,8 +41,10 @@ pub struct Notification {
 }
 
 impl Notification {
-    /// What the log notes once it is sent, at a time.
+    /// What the log notes once it is sent, at a time. It was decided in the knowledge of what was told before, and is later than
+    /// that: with a clock that is behind that of whoever told it, it would else not count, and be told again and again.
     pub(super) fn log_entry(&self, at: Moment, retention: Duration) -> (LogKey, LogEntry) {
+        let at = self.follows.map_or(at, |before| at.max(before.plus(Duration::from_nanos(1))));
         let expiry = self.route.options.repeat_interval.saturating_mul(2).min(retention);
         let entry = LogEntry {
             at,

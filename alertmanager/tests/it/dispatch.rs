@@ -54,6 +54,27 @@ fn an_end_that_another_process_was_told_holds_also_where_the_clock_is_behind() {
 }
 
 #[test]
+fn what_is_told_with_a_clock_that_is_behind_counts_all_the_same() {
+    let mut dispatcher = dispatcher();
+    dispatcher.push(alert(group("a"), seconds(0.0), None), seconds(0.0));
+    let first = one(&mut dispatcher, 10.0);
+    // Whoever told it has a clock that is five minutes ahead, and has gone.
+    let (key, entry) = dispatcher.log_entry(&first, seconds(310.0));
+    dispatcher.done(&first, Outcome::Failed, seconds(11.0));
+    dispatcher.heard_told(key, entry.clone(), seconds(12.0));
+    let labels = Labels::from_pairs([("g", "a"), ("name", "other")]);
+    dispatcher.push(alert(labels, seconds(60.0), None), seconds(60.0));
+    let told = one(&mut dispatcher, 70.0);
+    assert_eq!((told.reason, told.alerts.len()), (Reason::NewAlerts, 2));
+    let (_, noted) = dispatcher.log_entry(&told, seconds(70.0));
+    assert!(noted.at > entry.at, "it was told in the knowledge of the other");
+    dispatcher.done(&told, Outcome::Sent, seconds(70.0));
+    for at in [130.0, 190.0, 250.0] {
+        assert!(dispatcher.flush(seconds(at)).notifications.is_empty(), "it is told again at {at}");
+    }
+}
+
+#[test]
 fn labels_of_routes_know_all_alerts_of_the_group() {
     let labelled = CONFIG.replace("receiver: r\n", "receiver: r\n  labels: {count: '{{ len .Alerts }}'}\n");
     assert_ne!(labelled, CONFIG);

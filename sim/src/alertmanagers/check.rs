@@ -132,10 +132,12 @@ impl Judge<'_> {
     fn was_cut_off(&self, told: &Told, again: &Told) -> bool {
         let (first, second) = (machine(&told.life), machine(&again.life));
         let between = (told.sent, again.decided);
+        // It may have had its lease from before it was cut off.
+        let leased = (told.sent.saturating_sub(LEASE_TTL), again.decided);
         let known = again.knowledge.get(&again.life);
         let is_known = known.is_some_and(|known| self.is_member(first, second, known, told.answered));
         self.committed(told).is_none_or(|committed| committed > again.decided)
-            && self.apart.is_behind(first, between)
+            && self.apart.is_behind(first, leased)
             && (self.apart.are(first, second, between)
                 || !is_known
                 || told.answered + PASSED_ON_WITHIN > again.decided)
