@@ -66,6 +66,8 @@ fn pass_on(from: &mut TcpStream, to: &mut TcpStream, cut: &AtomicBool) -> io::Re
     while !cut.load(Ordering::Acquire) {
         match from.read(&mut buffer) {
             Ok(0) => break,
+            // It was cut while this was waited for: nothing that is sent from then on arrives.
+            Ok(_) if cut.load(Ordering::Acquire) => break,
             Ok(bytes) => to.write_all(&buffer[..bytes])?,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
             Err(error) => return Err(error),
