@@ -233,8 +233,11 @@ impl Meta {
     }
 }
 
-/// Go writes lists and maps without entries as null.
-fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
+/// Reads a field as the default where it is null: Go writes lists and maps without entries so.
+///
+/// # Errors
+/// Where it is neither null nor of its kind.
+pub fn null_is_default<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(
     deserializer: D,
 ) -> Result<T, D::Error> {
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 
 use block::Meta;
+use block::meta::null_is_default;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
@@ -263,15 +264,6 @@ fn is_zero(number: &u32) -> bool {
 
 fn is_false(flag: &bool) -> bool {
     !flag
-}
-
-/// Go writes lists and maps without entries as null.
-fn null_is_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
-where
-    D: serde::Deserializer<'de>,
-    T: Default + Deserialize<'de>,
-{
-    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
 /// A name in 26 characters.
