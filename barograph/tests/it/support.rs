@@ -19,7 +19,7 @@ use crate::http::get;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(50);
+pub(crate) const INTERVAL: Duration = Duration::from_millis(50);
 
 /// Waits until `condition` gives something; fails, saying what was waited for, when it takes too long.
 #[track_caller]
