@@ -8,7 +8,6 @@ use std::time::Duration;
 use wal::{CommitError, Position};
 
 use crate::disk_watch;
-use crate::head::Head;
 use crate::head::series::Series;
 use crate::head::tenant::Tenant;
 use crate::service::Inner;
@@ -68,9 +67,13 @@ async fn flush(inner: &Arc<Inner>) {
     let written = inner.scope.run_blocking(work).await;
     inner.disk_watch.chunk_files(None);
     if let Ok(Err(error)) = written {
-        inner.metrics.chunk_failures.inc();
-        tracing::warn!(%error, "chunk files cannot be written, chunks wait in memory");
+        note_unwritten(inner, &error);
     }
+}
+
+fn note_unwritten(inner: &Inner, error: &io::Error) {
+    inner.metrics.chunk_failures.inc();
+    tracing::warn!(%error, "chunk files cannot be written, chunks wait in memory");
 }
 
 async fn keep_taking_snapshots(inner: Arc<Inner>) {
@@ -175,8 +178,8 @@ pub(crate) async fn expire(inner: &Arc<Inner>) {
     for tenant in inner.head.tenants() {
         let oldest_ms = inner.forget_before(&tenant);
         let idle_before = inner.clock.now_ms().saturating_sub(millis(inner.config.idle_timeout));
-        let (head, looking) = (inner.head.clone(), tenant.clone());
-        let hide = move || hide_expired(&head, &looking, oldest_ms, idle_before);
+        let (working, looking) = (inner.clone(), tenant.clone());
+        let hide = move || hide_expired(&working, &looking, oldest_ms, idle_before);
         let Ok(hidden) = inner.scope.run_blocking(hide).await else { return };
         if !hidden.is_empty() {
             release(inner, &tenant, hidden, oldest_ms).await;
@@ -196,10 +199,11 @@ pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Closes the chunks of idle series, and hides from requests those whose samples have all expired.
-fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i64) -> Vec<Arc<Series>> {
-    let epoch = head.epoch();
+/// Closes the chunks of idle series, and hides from requests those whose samples have all expired. Blocks.
+fn hide_expired(inner: &Inner, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i64) -> Vec<Arc<Series>> {
+    let (store, epoch) = (inner.head.store(), inner.head.epoch());
     let mut expired = Vec::new();
+    let mut takes_more = true;
     let mut page = Vec::new();
     let mut next = Some(0);
     while let Some(first) = next {
@@ -209,8 +213,8 @@ fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i6
             let mut state = series.state.lock();
             // A series that is being filled with old samples is not idle: it had some since the last snapshot.
             let is_quiet = state.applied.epoch != epoch;
-            if is_quiet && state.range.is_some_and(|range| range.end_ms() < idle_before_ms) {
-                state.close(head.store());
+            if takes_more && is_quiet && state.range.is_some_and(|range| range.end_ms() < idle_before_ms) {
+                state.close(store);
             }
             // A series has no samples at all where they were refused, or where they are still on their way through the
             // log: then it is found to be revived.
@@ -219,6 +223,11 @@ fn hide_expired(head: &Head, tenant: &Tenant, oldest_ms: i64, idle_before_ms: i6
             if is_expired {
                 expired.push(series);
             }
+        }
+        // Series that end together are idle together: their chunks do not all wait in memory for the next flush. Those that the
+        // disk does not take now stay open until the next time.
+        if takes_more && store.buffered_bytes() >= SYNC_BYTES {
+            takes_more = store.sync().inspect_err(|error| note_unwritten(inner, error)).is_ok();
         }
     }
     if !expired.is_empty() {

@@ -1,9 +1,11 @@
 //! What the retention does: old samples are refused, expired series and files go, and nothing else does.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use env::{FileSystem, SimFs};
+use model::Labels;
 use proto::RejectReason;
 
 use super::support::*;
@@ -74,6 +76,50 @@ fn only_series_that_get_nothing_give_up_their_buffers() {
     });
 }
 
+/// Series that end together, as those of a rollout do.
+#[test]
+fn many_that_are_idle_at_once_go_to_the_disk_in_parts() {
+    const SERIES: usize = 60_000;
+    const SAMPLES: i64 = 10;
+    /// What waits before it is synced, and what one look at the series adds.
+    const WAITING_MAX: u64 = 3 << 20;
+    run(async {
+        let fs = SimFs::new(1);
+        let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
+        let team = tenant("team-a");
+        let series: Vec<Labels> = (0..SERIES).map(|i| labels("up", i)).collect();
+        for sample in 0..SAMPLES {
+            let at = NOW_MS - DAY_MS + sample * 15_000;
+            let noise = |i: usize| (i as f64 + sample as f64 * 0.7).sin();
+            let rows: Vec<Row> = series.iter().enumerate().map(|(i, s)| row(s, at, noise(i))).collect();
+            host.push(&team, &rows).await.unwrap();
+        }
+        assert!(host.snapshot().await);
+        let stored_bytes = || {
+            let files = fs.read_dir(Path::new("/data/ingester/chunks")).unwrap();
+            files.iter().map(|file| file.len).sum::<u64>()
+        };
+        let waiting = || host.ingester.inner.head.store().buffered_bytes();
+        let before = stored_bytes();
+
+        // A disk that takes nothing: what was closed waits, and nothing more is closed.
+        fs.set_enospc(true);
+        maintenance::expire(&host.ingester.inner).await;
+        assert!((1..WAITING_MAX).contains(&waiting()), "{} bytes wait", waiting());
+        assert_eq!(host.ingester.inner.metrics.chunk_failures.get(), 1);
+        fs.set_enospc(false);
+
+        maintenance::expire(&host.ingester.inner).await;
+        assert!(waiting() < WAITING_MAX, "{} bytes wait", waiting());
+        let closed = stored_bytes() - before + waiting();
+        assert!(closed > 2 * WAITING_MAX, "{closed} bytes were closed");
+        let read = host.read_all(&team).await;
+        assert_eq!(read.len(), SERIES);
+        assert!(read.values().all(|samples| samples.len() == SAMPLES as usize));
+        end(host).await;
+    });
+}
+
 #[test]
 fn samples_before_the_retention_are_refused() {
     run(async {
@@ -104,7 +150,7 @@ fn expired_chunk_files_are_removed() {
         }
         host.ingester.stop().await;
         end(host).await;
-        let files = || fs.read_dir(std::path::Path::new("/data/ingester/chunks")).unwrap().len();
+        let files = || fs.read_dir(Path::new("/data/ingester/chunks")).unwrap().len();
         assert_eq!(files(), 1);
         let host = start(Arc::new(fs.clone()), limits(Duration::ZERO)).await.unwrap();
         tokio::time::advance(Duration::from_secs(20 * 86_400)).await;
