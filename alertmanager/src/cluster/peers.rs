@@ -6,62 +6,44 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use env::Clock;
-use membership::{Addresses, Heard};
+use futures::TryFutureExt as _;
+use membership::{Addresses, Heard, STANDING_TIMEOUT};
 use model::TenantId;
+use proto::Error;
 use proto::alertmanager::alertmanager_client::AlertmanagerClient;
 use proto::alertmanager::{Alert, HeldPart, HeldRequest, PostRequest, StandingRequest, TakeRequest};
-use proto::{Code, Error};
-use rpc::grpc::{ChannelPool, Dial, GrpcChannel, from_status};
+use rpc::grpc::{Dial, GrpcChannel, from_status};
 use tonic::{Request, Streaming};
 
 /// The role, as leases name it.
 pub(super) const ROLE: &str = "alertmanager";
-/// How long one may take to say whether its lease holds.
-const STANDING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long one may take to take alerts.
 pub(super) const TAKE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The way to other Alertmanagers.
-pub(super) struct Peers {
-    pool: ChannelPool,
-    clock: Arc<dyn Clock>,
-}
+pub(super) struct Peers(membership::Peers);
 
 impl Peers {
     pub(super) fn new(dial: Arc<dyn Dial>, clock: Arc<dyn Clock>) -> Self {
-        Self { pool: ChannelPool::new(dial), clock }
+        Self(membership::Peers::new(dial, clock))
     }
 
     /// Lets go of connections to where nobody is any more.
     pub(super) fn follow(&self, addresses: &Addresses) {
-        self.pool.retain(|address| addresses.values().any(|known| known == address));
+        self.0.follow(addresses);
     }
 
     /// What these say of their leases, as far as they answer.
     pub(super) async fn heard(&self, of: &Addresses) -> BTreeMap<Arc<str>, Heard> {
-        let asked = of.iter().map(|(name, address)| async move {
-            match self.standing(name, address).await {
-                Ok(heard) => Some((Arc::clone(name), heard)),
-                Err(error) => {
-                    tracing::debug!(alertmanager = %name, %error, "another Alertmanager does not answer");
-                    None
-                }
-            }
-        });
-        futures::future::join_all(asked).await.into_iter().flatten().collect()
-    }
-
-    async fn standing(&self, name: &str, address: &str) -> Result<Heard, Error> {
-        let mut request = Request::new(StandingRequest {});
-        request.set_timeout(STANDING_TIMEOUT);
-        // What it says is as old as the question.
-        let at = self.clock.monotonic();
-        let mut client = self.client(address)?;
-        let answer = self.within(STANDING_TIMEOUT, client.standing(request)).await?.into_inner();
-        match answer.instance == name {
-            true => Ok(Heard { at, lease_age: answer.lease_age_ms.map(Duration::from_millis) }),
-            false => Err(Error::internal(format!("{address} is {} now", answer.instance))),
-        }
+        let ask = |address: String| async move {
+            let mut request = Request::new(StandingRequest {});
+            request.set_timeout(STANDING_TIMEOUT);
+            let answer = self.client(&address)?.standing(request).await;
+            let says = answer.map_err(|status| from_status(&status))?.into_inner();
+            Ok((says.instance, says.lease_age_ms.map(Duration::from_millis)))
+        };
+        let known = self.0.standings(of, ask).await.into_iter();
+        known.map(|(name, (at, lease_age))| (name, Heard { at, lease_age })).collect()
     }
 
     /// Has another one take alerts, and what receivers were told of.
@@ -109,17 +91,11 @@ impl Peers {
         timeout: Duration,
         call: impl Future<Output = Result<T, tonic::Status>>,
     ) -> Result<T, Error> {
-        tokio::select! {
-            biased;
-            answer = call => answer.map_err(|status| from_status(&status)),
-            () = self.clock.sleep(timeout) => {
-                Err(Error::new(Code::DeadlineExceeded, format!("no answer within {timeout:?}")))
-            }
-        }
+        self.0.within(timeout, call.map_err(|status| from_status(&status))).await
     }
 
     fn client(&self, address: &str) -> Result<AlertmanagerClient<GrpcChannel>, Error> {
-        let channel = self.pool.get(address).map_err(|error| Error::internal(error.to_string()))?;
+        let channel = self.0.channel(address)?;
         let max = channel.max_message_bytes();
         Ok(AlertmanagerClient::new(channel).max_decoding_message_size(max))
     }

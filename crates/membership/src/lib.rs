@@ -6,6 +6,7 @@
 //! * [`LeaseHolder`]: the process' own lease, registered and renewed.
 //! * [`Ownership`]: which units of work are this process', fenced by its lease; [`Share`]: the same where two at once would be
 //!   seen outside, with the metastore gone, too.
+//! * [`Peers`]: the way to the other processes of a role.
 //! * [`records`]: what is under which key, with its type.
 //! * [`rings`]: from a view to the ring that roles work with.
 //! * [`shards`]: the planner of how many ingesters tenants use.
@@ -17,6 +18,7 @@ mod lease;
 mod lifecycle;
 mod metrics;
 mod ownership;
+mod peers;
 pub mod records;
 pub mod rings;
 mod saved;
@@ -30,6 +32,7 @@ pub use config::MembershipConfig;
 pub use lease::{Held, LeaseHolder};
 pub use lifecycle::{Announcement, Lifecycle, Place, WrongPlace};
 pub use ownership::{Grant, Ownership, OwnershipDeps, live};
+pub use peers::{Peers, STANDING_TIMEOUT};
 pub use saved::SavedViewError;
 pub use share::{Addresses, HEARD, Heard, Own, Share, Steady, addresses};
 pub use view::{Changed, View, ViewError};

@@ -5,71 +5,56 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use env::Clock;
-use membership::Addresses;
+use membership::{Addresses, STANDING_TIMEOUT};
 use model::TenantId;
 use prost::Message as _;
 use proto::ruler::ruler_client::RulerClient;
-use proto::ruler::{Group, GroupsRequest, StandingRequest};
+use proto::ruler::{Group, GroupsRequest, StandingRequest, StandingResponse};
 use proto::{Code, Error};
-use rpc::grpc::{ChannelPool, Dial, GrpcChannel, from_status};
+use rpc::grpc::{Dial, GrpcChannel, from_status};
 use tonic::Request;
 
 use super::decide::Standing;
 
-/// How long a ruler may take to say where it stands.
-const STANDING_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long a ruler may take to tell of its groups.
 const GROUPS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many bytes the groups of a tenant may have that one ruler evaluates.
 const MAX_GROUPS_BYTES: usize = 256 << 20;
 
 /// The way to other rulers.
-pub(super) struct Peers {
-    pool: ChannelPool,
-    clock: Arc<dyn Clock>,
-}
+pub(super) struct Peers(membership::Peers);
 
 impl Peers {
     pub(super) fn new(dial: Arc<dyn Dial>, clock: Arc<dyn Clock>) -> Self {
-        Self { pool: ChannelPool::new(dial), clock }
+        Self(membership::Peers::new(dial, clock))
     }
 
     /// Lets go of connections to where nobody is any more.
     pub(super) fn follow(&self, addresses: &Addresses) {
-        self.pool.retain(|address| addresses.values().any(|known| known == address));
+        self.0.follow(addresses);
     }
 
     /// Where these rulers stand, as far as they say.
     pub(super) async fn standings(&self, of: &Addresses) -> BTreeMap<Arc<str>, Standing> {
-        let asked = of.iter().map(|(name, address)| async move {
-            match self.standing(name, address).await {
-                Ok(standing) => Some((Arc::clone(name), standing)),
-                Err(error) => {
-                    tracing::debug!(ruler = %name, %error, "a ruler does not say where it stands");
-                    None
-                }
-            }
-        });
-        futures::future::join_all(asked).await.into_iter().flatten().collect()
-    }
-
-    async fn standing(&self, name: &str, address: &str) -> Result<Standing, Error> {
-        let mut request = Request::new(StandingRequest {});
-        request.set_timeout(STANDING_TIMEOUT);
-        // What it says is as old as the question.
-        let at = self.clock.monotonic();
-        let answer = self.client(address)?.standing(request).await;
-        let answer = answer.map_err(|status| from_status(&status))?.into_inner();
-        if answer.instance != name {
-            return Err(Error::internal(format!("{address} is {} now", answer.instance)));
-        }
-        Ok(Standing {
-            at,
-            cluster_id: answer.cluster_id,
-            settled: answer.settled_revision,
-            placement: answer.placement_revision,
-            lease_age: answer.lease_age_ms.map(Duration::from_millis),
-        })
+        let ask = |address: String| async move {
+            let mut request = Request::new(StandingRequest {});
+            request.set_timeout(STANDING_TIMEOUT);
+            let answer = self.client(&address)?.standing(request).await;
+            let says = answer.map_err(|status| from_status(&status))?.into_inner();
+            Ok((says.instance.clone(), says))
+        };
+        let known = self.0.standings(of, ask).await.into_iter();
+        let standing = |(name, (at, says)): (_, (_, StandingResponse))| {
+            let standing = Standing {
+                at,
+                cluster_id: says.cluster_id,
+                settled: says.settled_revision,
+                placement: says.placement_revision,
+                lease_age: says.lease_age_ms.map(Duration::from_millis),
+            };
+            (name, standing)
+        };
+        known.map(standing).collect()
     }
 
     /// The groups of a tenant that a ruler evaluates.
@@ -80,14 +65,7 @@ impl Peers {
         exclude_alerts: bool,
     ) -> Result<Vec<Group>, Error> {
         let asking = self.ask_groups(address, tenant, exclude_alerts);
-        let answer = tokio::select! {
-            biased;
-            answer = asking => answer,
-            () = self.clock.sleep(GROUPS_TIMEOUT) => {
-                Err(Error::new(Code::DeadlineExceeded, format!("no answer within {GROUPS_TIMEOUT:?}")))
-            }
-        };
-        answer.map_err(|error| {
+        self.0.within(GROUPS_TIMEOUT, asking).await.map_err(|error| {
             let message = format!("ruler {name} does not tell of its groups: {}", error.message);
             Error { message, ..error }
         })
@@ -115,7 +93,7 @@ impl Peers {
     }
 
     fn client(&self, address: &str) -> Result<RulerClient<GrpcChannel>, Error> {
-        let channel = self.pool.get(address).map_err(|error| Error::internal(error.to_string()))?;
+        let channel = self.0.channel(address)?;
         let max = channel.max_message_bytes();
         Ok(RulerClient::new(channel).max_decoding_message_size(max))
     }
