@@ -122,7 +122,8 @@ fn block_at(file: &dyn File, offset: u64, end: u64) -> Result<Option<Block>, Sna
     }
     let mut payload = vec![0; len as usize];
     read_exact_at(file, &mut payload, start)?;
-    let intact = crc32c::crc32c(&payload) == crc;
+    // The checksum of nothing is zero, so that zeros would be blocks without content; there are none.
+    let intact = len > 0 && crc32c::crc32c(&payload) == crc;
     Ok(Some(Block { payload: intact.then_some(payload), next }))
 }
 
@@ -148,4 +149,47 @@ fn each_block(
         }
     }
     Ok(damaged)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use env::{FileSystem as _, OpenOptions, SimFs, write_all_at};
+
+    use super::*;
+    use crate::chunk_store::ChunkStore;
+    use crate::snapshot::{path, write};
+
+    #[test]
+    fn zeros_in_place_of_blocks_are_damage() {
+        let fs = SimFs::new(1);
+        let store = ChunkStore::open(Arc::new(fs.clone()), "/chunks".into(), &[]).unwrap();
+        let head = Head::new(store);
+        // Blocks of every length modulo that of a header.
+        for length in 1..=BLOCK_HEADER_BYTES {
+            head.tenant_or_new(&TenantId::new(&"t".repeat(length)).unwrap());
+        }
+        let dir = Path::new("/snapshots");
+        fs.create_dir_all(dir).unwrap();
+        write::take(&fs, dir, &head, 1).unwrap();
+        let options = OpenOptions { read: true, write: true, ..OpenOptions::default() };
+        let file = fs.open(&path(dir, 1), options).unwrap();
+        verify(&*file).unwrap();
+        let end = file.len().unwrap() - TRAILER_BYTES as u64;
+        let (mut offset, mut headers_of_zeros) = (MAGIC.len() as u64, 0);
+        while let Some(block) = block_at(&*file, offset, end).unwrap() {
+            let mut bytes = vec![0; (block.next - offset) as usize];
+            read_exact_at(&*file, &mut bytes, offset).unwrap();
+            write_all_at(&*file, &vec![0; bytes.len()], offset).unwrap();
+            let verified = verify(&*file);
+            assert!(matches!(verified, Err(SnapshotError::Damaged { .. })), "at {offset}: {verified:?}");
+            write_all_at(&*file, &bytes, offset).unwrap();
+            headers_of_zeros += u32::from(bytes.len() % BLOCK_HEADER_BYTES == 0);
+            offset = block.next;
+        }
+        assert!(headers_of_zeros > 0, "one is as long as several headers");
+        verify(&*file).unwrap();
+    }
 }

@@ -15,6 +15,9 @@ use super::toc::{TOC_BYTES, Toc, Version};
 /// How much is read at least.
 const WINDOW_BYTES: u64 = 256 << 10;
 
+/// Sections begin at multiples of this, and there are zeros before them.
+const SECTION_ALIGNMENT: u64 = 4;
+
 /// How much of an entry is needed to know its length.
 const LENGTH_GUESS_BYTES: u64 = 16;
 
@@ -118,15 +121,19 @@ impl Entries {
         if self.version == Version::V2 {
             self.at = self.at.next_multiple_of(SERIES_ALIGNMENT);
         }
-        while self.at < self.end {
-            self.fill(1).await?;
-            // No series is empty: a zero is padding before the next section.
-            if self.window.get((self.at - self.window_offset) as usize) != Some(&0) {
-                return Ok(true);
-            }
-            self.at += 1;
+        if self.at >= self.end {
+            return Ok(false);
         }
-        Ok(false)
+        self.fill(SECTION_ALIGNMENT).await?;
+        let here = self.window.get((self.at - self.window_offset) as usize..).unwrap_or_default();
+        if self.end - self.at < SECTION_ALIGNMENT && here.iter().all(|byte| *byte == 0) {
+            return Ok(false);
+        }
+        // Zeros would pass for an entry without content: its checksum is zero, too.
+        if here.starts_with(&[0]) {
+            return Err(BlockError::malformed(self.file.name(), self.at, "a series is empty"));
+        }
+        Ok(true)
     }
 
     /// Makes `wanted` bytes from `at` on be in the window, or as many as there are.

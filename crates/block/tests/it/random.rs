@@ -130,6 +130,40 @@ proptest! {
     }
 }
 
+/// Zeros where a page was lost. An empty section has the checksum zero, so zeros look like one.
+#[test]
+fn what_has_become_zeros_is_seen_by_whoever_reads_it() {
+    let chunk = |from: i64| vec![(from, 1.0), (from + 15_000, 2.0)];
+    let series = |i: i64| {
+        (Labels::from_pairs([("__name__", "up"), ("i", &i.to_string())]), vec![chunk(i), chunk(i + 60_000)])
+    };
+    let data: Data = (10..40).map(series).collect();
+    let files = write(&data, 1 << 20, 1 << 20);
+    let (whole, _) = run(read(&files)).expect("it is as written");
+    let (begin, end) = (whole.toc().series as usize, whole.toc().postings as usize);
+    let mut unseen = 0;
+    for (at, length) in (begin..end).flat_map(|at| [1, 12, 16, 64, 256].map(|length| (at, length))) {
+        let mut index = files.index.clone();
+        index[at..end.min(at + length)].fill(0);
+        if index == files.index {
+            unseen += 1;
+            continue;
+        }
+        let damaged = Files { index, segments: files.segments.clone() };
+        let walked = run(async {
+            let (index, chunks) = read(&damaged).await?;
+            everything(&index, &chunks).await
+        });
+        assert!(walked.is_err(), "{length} zeros at {at}, walked over");
+        let listed = run(async {
+            let (index, _) = read(&damaged).await?;
+            index.series_of(&index.postings("__name__", "up").await?).await
+        });
+        assert!(listed.is_err(), "{length} zeros at {at}, by postings");
+    }
+    assert!(unseen < (end - begin) / 2, "{unseen} of {} were zeros before", end - begin);
+}
+
 #[test]
 fn what_cannot_be_written_is_refused() {
     use block::{Buffer, IndexWriter};
