@@ -76,6 +76,7 @@ async fn files(bucket: &TenantBucket, id: Ulid) -> Result<Files, CompactError> {
             let source = BlockError::Malformed { file: tombstones::FILE.to_owned(), offset: 0, what };
             return Err(CompactError::Broken { block: id, source });
         }
+        None if meta.must_have_tombstones() => return Err(missing(tombstones::FILE)),
         None => Vec::new(),
     };
     let bytes = listed.iter().map(|(_, file)| file.bytes).sum();

@@ -59,7 +59,7 @@ pub(super) async fn dump(fs: &dyn FileSystem, asked: &ArgMatches) -> Result<Exit
     let mut scan = block.index.scan();
     while let Some((reference, series)) = scan.next().await.map_err(in_folder(&folder))? {
         if wanted.matches(&series.labels) {
-            let deleted = deleted(&block.tombstones, reference);
+            let deleted = deleted(block.tombstones.as_deref().unwrap_or_default(), reference);
             print(&mut out, &block, &folder, &series, &wanted, &deleted).await?;
         }
     }

@@ -43,7 +43,8 @@ pub(super) struct Opened {
     pub(super) meta: Meta,
     pub(super) index: Index,
     pub(super) chunks: ChunkReader,
-    pub(super) tombstones: Vec<Tombstone>,
+    /// `None` where there is no file of them.
+    pub(super) tombstones: Option<Vec<Tombstone>>,
 }
 
 /// Opens the block in `folder`.
@@ -60,9 +61,9 @@ pub(super) async fn open(fs: &dyn FileSystem, folder: &Path) -> Result<Opened, F
     let tombstones = match fs.exists(&folder.join("tombstones")) {
         true => {
             let bytes = whole(fs, folder, "tombstones", tombstones::MAX_TOMBSTONES_BYTES)?;
-            tombstones::parse("tombstones", &bytes).map_err(&wrong)?
+            Some(tombstones::parse("tombstones", &bytes).map_err(&wrong)?)
         }
-        false => Vec::new(),
+        false => None,
     };
     Ok(Opened { meta, index, chunks, tombstones })
 }

@@ -65,7 +65,7 @@ fn text(block: &Opened, content: &Content) -> String {
         ("samples", said(stats.num_samples)),
         ("chunks", said(stats.num_chunks)),
         ("symbols", block.index.symbol_count().to_string()),
-        ("tombstones", block.tombstones.len().to_string()),
+        ("tombstones", stones(block).to_string()),
         ("index", format!("{:?}", block.index.version()).to_lowercase()),
         ("level", meta.compaction.level.to_string()),
     ];
@@ -97,10 +97,14 @@ fn object(block: &Opened, content: &Content) -> serde_json::Value {
     json!({
         "meta": block.meta,
         "symbols": block.index.symbol_count(),
-        "tombstones": block.tombstones.len(),
+        "tombstones": stones(block),
         "labelsByValues": counted(&content.labels),
         "metricsBySeries": counted(&content.metrics),
     })
+}
+
+fn stones(block: &Opened) -> usize {
+    block.tombstones.as_ref().map_or(0, Vec::len)
 }
 
 /// Reads all of the blocks, a line each; one that is not good makes the command fail, after the others have been read.
@@ -132,6 +136,12 @@ async fn verify_one(fs: &dyn FileSystem, folder: &Path) -> Result<Verified, Fail
         ("numChunks", said.num_chunks, found.num_chunks),
     ];
     let name = folder.display();
+    if block.tombstones.is_none() && block.meta.must_have_tombstones() {
+        return Err(Failed::Asked(format!(
+            "{name}: meta.json: numTombstones is {}, but there is no file tombstones: what was deleted is back",
+            said.num_tombstones
+        )));
+    }
     let wrong = counts.into_iter().find(|(_, said, found)| said != found).filter(|_| said.is_said());
     if let Some((key, said, found)) = wrong {
         return Err(Failed::Asked(format!("{name}: meta.json: {key} is {said}, but {found} are there")));

@@ -70,10 +70,8 @@ impl Target {
         };
         let mut files = Vec::new();
         let segments = (0..).map(segment_name).take_while(|name| fs.exists(&folder.join(name)));
-        let has_stones = match meta.stats.is_said() {
-            true => meta.may_have_tombstones(),
-            false => fs.exists(&folder.join(tombstones::FILE)),
-        };
+        let has_stones = meta.must_have_tombstones()
+            || (meta.may_have_tombstones() && fs.exists(&folder.join(tombstones::FILE)));
         let stones = has_stones.then(|| tombstones::FILE.to_owned());
         for name in segments.chain(["index".to_owned()]).chain(stones) {
             let file = local_file(fs, folder, &name).map_err(|error| failed(&error))?;

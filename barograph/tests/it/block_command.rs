@@ -114,6 +114,18 @@ fn a_damaged_block_is_named_with_the_place() {
         error.contains("chunks/000001: offset ") && error.contains("checksum mismatch in chunk"),
         "{error}"
     );
+    let other =
+        std::fs::read_dir(&blocks).unwrap().map(|entry| entry.unwrap().path()).find(|path| *path != first);
+    let other = other.expect("there are several");
+    let meta = std::fs::read_to_string(other.join("meta.json")).unwrap();
+    std::fs::write(
+        other.join("meta.json"),
+        meta.replacen("\"stats\": {", "\"stats\": {\"numTombstones\": 1,", 1),
+    )
+    .unwrap();
+    std::fs::remove_file(other.join("tombstones")).unwrap();
+    let error = text(&block(&["verify", path(&other)]).stderr);
+    assert!(error.contains("numTombstones is 1, but there is no file tombstones"), "{error}");
     let nothing = block(&["list", path(&folder.path().join("nothing"))]);
     assert!(text(&nothing.stderr).contains("nothing: "), "{nothing:?}");
     let wrong = block(&["dump", path(&first), "--match", "{"]);

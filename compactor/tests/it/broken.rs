@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use block::meta::Compaction;
-use block::{BlockWriter, Description, NewChunk, WriteOptions};
+use block::{BlockWriter, Description, InMemory, Index, Meta, NewChunk, WriteOptions};
 use bucket::TenantBucket;
 use bytes::Bytes;
 use chunk::XorAppender;
@@ -116,6 +116,32 @@ async fn indexes_that_are_cut_off() {
     check("index: offset", async |bucket, id| {
         let bytes = get(bucket, id, "index").await;
         put(bucket, id, "index", bytes.slice(..bytes.len() - 70)).await;
+    })
+    .await;
+}
+
+/// Without looking closely, zeros are series that are not there.
+#[tokio::test(start_paused = true)]
+async fn indexes_with_zeros_in_place_of_series() {
+    check("a series is empty", async |bucket, id| {
+        let bytes = get(bucket, id, "index").await;
+        let index = Index::open(Arc::new(InMemory::new("index", bytes.clone()))).await.expect("it is whole");
+        let (begin, end) = (index.toc().series as usize, index.toc().postings as usize);
+        let mut bytes = bytes.to_vec();
+        bytes[begin..end].fill(0);
+        put(bucket, id, "index", bytes.into()).await;
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn tombstones_that_are_missing() {
+    check("the block has no file tombstones", async |bucket, id| {
+        let bytes = get(bucket, id, "meta.json").await;
+        let mut meta = Meta::parse("meta.json", &bytes).expect("it is whole");
+        meta.stats.num_tombstones = 1;
+        meta.thanos = None;
+        put(bucket, id, "meta.json", meta.encode().into()).await;
     })
     .await;
 }

@@ -227,6 +227,14 @@ impl Meta {
         self.stats.num_tombstones > 0 || !self.stats.is_said()
     }
 
+    /// Whether it is not whole without its file of tombstones: `meta.json` counts some, and does not say that the block was put into
+    /// a bucket without them, as Thanos and Mimir do. There, what had been deleted is back.
+    pub fn must_have_tombstones(&self) -> bool {
+        let lists_them =
+            |thanos: &Thanos| thanos.files().iter().any(|file| file.rel_path == crate::tombstones::FILE);
+        self.stats.num_tombstones > 0 && self.thanos.as_ref().is_none_or(lists_them)
+    }
+
     /// Whether its samples are not those that came, but means and sums of many.
     pub fn is_downsampled(&self) -> bool {
         self.thanos.as_ref().is_some_and(|thanos| thanos.downsample.resolution != 0)
@@ -324,6 +332,27 @@ mod tests {
         assert_eq!(Meta::parse("meta.json", &meta.encode()).unwrap(), meta);
         let counted = Stats { num_series: 1, ..Stats::default() };
         assert!(!Meta { stats: counted, ..meta }.may_have_tombstones());
+    }
+
+    #[test]
+    fn tombstones_are_part_of_a_block_unless_it_was_uploaded_without_them() {
+        let stats = |num_tombstones| Stats { num_series: 1, num_tombstones, ..Stats::default() };
+        let listing = |name: &str| {
+            let file = BlockFile { rel_path: name.to_owned(), size_bytes: None };
+            Some(Thanos::default().with_files(&[file]))
+        };
+        for (num_tombstones, thanos, expected) in [
+            (1, None, true),
+            (1, listing("tombstones"), true),
+            (1, listing("index"), false),
+            (1, Some(Thanos::default()), false),
+            (0, None, false),
+        ] {
+            let text = format!(r#"{{"ulid":"{ULID}","minTime":0,"maxTime":1,"version":1}}"#);
+            let meta = Meta::parse("meta.json", text.as_bytes()).unwrap();
+            let meta = Meta { stats: stats(num_tombstones), thanos, ..meta };
+            assert_eq!(meta.must_have_tombstones(), expected, "{meta:?}");
+        }
     }
 
     #[test]

@@ -246,8 +246,7 @@ impl OpenBlocks {
             let object = bucket.file(meta.ulid, tombstones::FILE);
             let stones = match bucket.bucket().get(&object, tombstones::MAX_TOMBSTONES_BYTES).await {
                 Ok(found) => tombstones::parse(tombstones::FILE, &found.bytes)?,
-                // It does not say that it has any.
-                Err(error) if error.kind == bucket::ErrorKind::NotFound && !meta.stats.is_said() => {
+                Err(error) if error.kind == bucket::ErrorKind::NotFound && !meta.must_have_tombstones() => {
                     Vec::new()
                 }
                 Err(error) => return Err(error.into()),

@@ -59,6 +59,26 @@ async fn a_bucket_that_is_gone_is_believed_for_a_while_and_then_nobody_is_answer
     assert_eq!(names(&blocks, "t").await.unwrap(), ["one", "two"]);
 }
 
+/// Deletions that are lost are an error, except of blocks that were put into the bucket without them, as Thanos does.
+#[tokio::test]
+async fn what_was_deleted_comes_back_only_where_the_block_came_without_deletions() {
+    let mut world = World::new();
+    // Of two blocks the second lists its files, and tombstones are not among them.
+    for (name, has_list) in [("t", false), ("u", true)] {
+        let deleted = vec![(0, 0, 4_000)];
+        let meta = world.add(name, &series("m", 1.0), &deleted).await;
+        assert_eq!(meta.thanos.is_some(), has_list);
+        let first_of = |found: Vec<SeriesChunks>| found[0].chunks[0].range.start_ms();
+        assert_eq!(first_of(select(&world.blocks(&[]), name).await.unwrap()), 5_000);
+        world.bucket.delete(&world.of(name).file(meta.ulid, "tombstones")).await.unwrap();
+        let found = select(&world.blocks(&[]), name).await;
+        match has_list {
+            true => assert_eq!(first_of(found.unwrap()), 0),
+            false => unavailable(found, "tombstones"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_read_that_fails_makes_the_request_fail() {
     let mut world = World::new();
