@@ -98,6 +98,9 @@ struct Carried {
     members: usize,
 }
 
+/// Alertmanagers by name, and tenants.
+type Missed = BTreeMap<Arc<str>, BTreeSet<TenantId>>;
+
 /// This Alertmanager in its cluster.
 pub(crate) struct Cluster {
     me: Arc<str>,
@@ -115,6 +118,8 @@ pub(crate) struct Cluster {
     carried: Mutex<Carried>,
     /// Who did not say what alerts it has when this process took tenants over.
     unasked: Mutex<BTreeSet<Arc<str>>>,
+    /// Who has not taken all alerts that were posted here, and of which tenants.
+    missed: Arc<Mutex<Missed>>,
     /// Held while a share is carried out.
     carrying: tokio::sync::Mutex<()>,
     /// The process is being stopped.
@@ -155,6 +160,7 @@ impl Cluster {
             lease: watch::Sender::new(None),
             carried: Mutex::new(carried),
             unasked: Mutex::default(),
+            missed: Arc::default(),
             carrying: tokio::sync::Mutex::new(()),
             stopping: AtomicBool::new(false),
             spreading: Arc::new(Semaphore::new(MAX_SPREADING)),
@@ -278,6 +284,8 @@ impl Cluster {
         drop(scope.spawn("alertmanager records", async move { cluster.follow(&of).await }));
         let (cluster, of) = (Arc::clone(self), Arc::clone(shared));
         drop(scope.spawn("alertmanager questions", async move { cluster.ask_again(&of).await }));
+        let (cluster, of) = (Arc::clone(self), Arc::clone(shared));
+        drop(scope.spawn("alertmanager missed alerts", async move { cluster.send_again(&of).await }));
         let (cluster, of) = (Arc::clone(self), Arc::clone(shared));
         drop(scope.spawn("alertmanager share", async move {
             let lease = lease.await;

@@ -314,6 +314,14 @@ impl Cluster {
         }
     }
 
+    /// Sends to those again that did not take what was posted here.
+    pub(super) async fn send_again(&self, shared: &Arc<Shared>) {
+        loop {
+            self.clock.sleep(ASK_AGAIN).await;
+            self.send_missed(shared).await;
+        }
+    }
+
     /// Takes in what another one has, or says why it does not say so.
     async fn ask(
         &self,

@@ -20,7 +20,8 @@ use crate::tenant::Tenant;
 const UNKNOWN: &str = "nothing was heard of the metastore yet, so that it is not known who else has to have the alerts; send them again";
 
 impl Cluster {
-    /// Sends alerts to all others. Ready when a majority of all Alertmanagers has them, this one included; the rest goes on.
+    /// Sends alerts to all others. Ready when a majority of all Alertmanagers has them, this one included; the rest goes on, and
+    /// who has not taken them is sent them again.
     /// Those that are taken for gone are not asked and not counted. Whoever does not know yet who else there is takes nothing:
     /// alerts would be with it alone, and it tells nobody.
     pub(crate) fn spread(
@@ -46,7 +47,7 @@ impl Cluster {
         for (name, address) in others {
             let (peers, parts, tenant) = (Arc::clone(&self.peers), Arc::clone(&parts), tenant.clone());
             let (spreading, failed) = (Arc::clone(&self.spreading), self.metrics.spreads_failed.clone());
-            let clock = Arc::clone(&self.clock);
+            let (clock, missed) = (Arc::clone(&self.clock), Arc::clone(&self.missed));
             let send = async move {
                 let sending = async {
                     // It is never closed.
@@ -64,6 +65,7 @@ impl Cluster {
                 if let Err(why) = &outcome {
                     failed.inc();
                     tracing::warn!(alertmanager = %name, %tenant, why, "another Alertmanager has not taken alerts");
+                    missed.lock().entry(name).or_default().insert(tenant);
                 }
                 outcome.is_ok()
             };
@@ -76,6 +78,34 @@ impl Cluster {
                 None => Err(UNKNOWN.to_owned()),
             }
         }
+    }
+
+    /// Sends those all alerts of a tenant that have not taken some of them: nobody may post them again. Who has let go of its lease
+    /// meanwhile asks for them itself when it has another.
+    pub(super) async fn send_missed(&self, shared: &Shared) {
+        let others = self.carried.lock().others.clone();
+        let missed = std::mem::take(&mut *self.missed.lock());
+        let owed = missed.into_iter().filter_map(|(name, of)| Some((others.get(&name)?, name, of)));
+        let sent = owed.map(|(address, name, mut tenants)| async move {
+            while let Some(tenant) = tenants.first() {
+                if let Err(error) = self.send_all(shared, address, tenant).await {
+                    tracing::debug!(alertmanager = %name, %error, "another Alertmanager still does not take alerts");
+                    self.missed.lock().entry(name).or_default().append(&mut tenants);
+                    return;
+                }
+                tenants.pop_first();
+            }
+        });
+        futures::future::join_all(sent).await;
+    }
+
+    async fn send_all(&self, shared: &Shared, address: &str, tenant: &TenantId) -> Result<(), Error> {
+        let Some(known) = shared.tenants.get(tenant) else { return Ok(()) };
+        let alerts: Vec<_> = known.dispatcher.lock().alerts().map(|alert| to_wire(alert)).collect();
+        for part in parts(alerts) {
+            self.peers.take(address, tenant, part, Vec::new()).await?;
+        }
+        Ok(())
     }
 
     /// Sends all alerts to all others: those that were posted to this process alone.

@@ -105,7 +105,7 @@ impl Judge<'_> {
                 stats.repeated += 1;
             } else if self.was_cut_off(before, told) {
                 stats.cut_off += 1;
-            } else if self.was_overruled(before, told) {
+            } else if self.was_overruled(before, told.decided) {
                 stats.overruled += 1;
             } else {
                 return Err(format!(
@@ -143,8 +143,9 @@ impl Judge<'_> {
                 || told.answered + PASSED_ON_WITHIN > again.decided)
     }
 
-    /// Whether the metastore took what another process told of the group for later, which was about as late: clocks differ.
-    fn was_overruled(&self, told: &Told, again: &Told) -> bool {
+    /// Whether the metastore had, by some time, taken for later what another process told of the group about as late: clocks
+    /// differ.
+    pub(super) fn was_overruled(&self, told: &Told, by: Duration) -> bool {
         let skew = Duration::from_millis(SKEW_MS.unsigned_abs());
         let group = (&told.tenant, &told.group);
         let mut others = self.facts.told.iter().filter(|other| {
@@ -156,7 +157,7 @@ impl Judge<'_> {
             self.facts.committed.iter().any(|committed| {
                 (&committed.tenant, &committed.group) == group
                     && committed.state == other.state
-                    && (told.sent..=again.decided).contains(&committed.seen)
+                    && (told.sent..=by).contains(&committed.seen)
             })
         })
     }

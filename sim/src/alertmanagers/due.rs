@@ -105,10 +105,15 @@ impl Judge<'_> {
                 return Ok(());
             }
         }
-        // Who has not heard that it was told has not told, and who ended before the metastore knew cannot say so.
+        // Who has not heard that it was told has not told, and who ended before the metastore knew cannot say so. Nor can one that was
+        // alone, where another told the opposite at the same time.
         let last =
             self.facts.told.iter().rev().find(|told| told.at <= by && told.alerts.contains_key(&alert.id));
-        if last.is_some_and(|last| last.unheard || self.cut_short_before_commit(last).is_some()) {
+        if last.is_some_and(|last| {
+            last.unheard
+                || self.cut_short_before_commit(last).is_some()
+                || (last.alone && self.was_overruled(last, by))
+        }) {
             return Ok(());
         }
         if *fired {
