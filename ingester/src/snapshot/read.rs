@@ -186,7 +186,7 @@ mod tests {
             let verified = verify(&*file);
             assert!(matches!(verified, Err(SnapshotError::Damaged { .. })), "at {offset}: {verified:?}");
             write_all_at(&*file, &bytes, offset).unwrap();
-            headers_of_zeros += u32::from(bytes.len() % BLOCK_HEADER_BYTES == 0);
+            headers_of_zeros += u32::from(bytes.len().is_multiple_of(BLOCK_HEADER_BYTES));
             offset = block.next;
         }
         assert!(headers_of_zeros > 0, "one is as long as several headers");
