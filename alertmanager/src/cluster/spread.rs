@@ -1,12 +1,13 @@
 //! Alerts that were posted to this process, on their way to the others.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::FuturesUnordered;
 use model::TenantId;
-use proto::Error;
+use proto::{Code, Error};
 
 use super::Cluster;
 use super::alerts::{parts, to_wire};
@@ -86,14 +87,19 @@ impl Cluster {
         let others = self.carried.lock().others.clone();
         let missed = std::mem::take(&mut *self.missed.lock());
         let owed = missed.into_iter().filter_map(|(name, of)| Some((others.get(&name)?, name, of)));
-        let sent = owed.map(|(address, name, mut tenants)| async move {
-            while let Some(tenant) = tenants.first() {
-                if let Err(error) = self.send_all(shared, address, tenant).await {
-                    tracing::debug!(alertmanager = %name, %error, "another Alertmanager still does not take alerts");
-                    self.missed.lock().entry(name).or_default().append(&mut tenants);
-                    return;
+        let sent = owed.map(|(address, name, tenants)| async move {
+            let (mut left, mut tenants) = (BTreeSet::new(), tenants.into_iter());
+            while let Some(tenant) = tenants.next() {
+                let Err(error) = self.send_all(shared, address, &tenant).await else { continue };
+                tracing::debug!(alertmanager = %name, %tenant, %error, "another Alertmanager still does not take alerts");
+                left.insert(tenant);
+                // One that is full refuses those of some tenants; one that hangs is not waited for with each.
+                if error.code == Code::DeadlineExceeded {
+                    left.extend(tenants.by_ref());
                 }
-                tenants.pop_first();
+            }
+            if !left.is_empty() {
+                self.missed.lock().entry(name).or_default().append(&mut left);
             }
         });
         futures::future::join_all(sent).await;

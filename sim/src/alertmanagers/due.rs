@@ -110,9 +110,11 @@ impl Judge<'_> {
         let last =
             self.facts.told.iter().rev().find(|told| told.at <= by && told.alerts.contains_key(&alert.id));
         if last.is_some_and(|last| {
+            let opposite = |(at, fires): &(Duration, bool)| *fires != *fired && at.abs_diff(last.at) <= SKEW;
+            let is_contradicted = last.alone && words.iter().any(opposite);
             last.unheard
                 || self.cut_short_before_commit(last).is_some()
-                || (last.alone && self.was_overruled(last, by))
+                || (is_contradicted && self.was_overruled(last, by))
         }) {
             return Ok(());
         }
